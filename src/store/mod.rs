@@ -1,0 +1,393 @@
+//! The store: adapters, their certificates, and managed objects as opaque rows with index terms.
+//!
+//! It knows neither KMIP nor the HSM: metadata and sealed material are bytes to it, what Locate can match are terms. A
+//! mutation is acknowledged only when it is durable. Every change of an object names the revision it was made from, so two
+//! changes of one object never overwrite each other: the later one gets [`StoreError::Conflict`] and its caller starts
+//! again from the new row. No transaction spans anything but the store itself.
+
+use std::{fmt, path::Path};
+
+use uuid::Uuid;
+
+use self::sqlite::Sqlite;
+
+mod sqlite;
+
+/// A tenant. Minted by the store's callers when an adapter is made; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AdapterId(pub Uuid);
+
+/// A managed object's Unique Identifier (version 7: ascending in time). Permanent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub Uuid);
+
+/// SHA-256 of a certificate's DER form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// What an equality search matches: a keyed-by-meaning digest of an attribute name and value, made by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Term(pub [u8; 16]);
+
+/// A date that a range search matches. `field` is the caller's number for the attribute (a KMIP tag).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateEntry {
+    /// Which date.
+    pub field: u32,
+    /// Seconds since 1970-01-01 UTC.
+    pub seconds: i64,
+}
+
+/// An object as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRow {
+    /// Its Unique Identifier.
+    pub id: ObjectId,
+    /// The adapter that owns it, for ever.
+    pub adapter: AdapterId,
+    /// The KMIP Object Type code.
+    pub object_type: u32,
+    /// Starts at 1, one more with every change.
+    pub revision: u64,
+    /// Attributes and life-cycle data in the caller's encoding. Not secret.
+    pub metadata: Vec<u8>,
+    /// Wrapped KEK and sealed material in the vault's encoding; `None` once destroyed.
+    pub sealed: Option<Vec<u8>>,
+    /// Whether a search for live objects or one for destroyed ones finds it.
+    pub destroyed: bool,
+    /// When the clock alone will next change its state, in seconds since 1970-01-01 UTC.
+    pub due_at: Option<i64>,
+}
+
+/// What searches find an object by, replaced whole with every change of the object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexEntries {
+    /// Equality terms. Duplicates are allowed and mean nothing.
+    pub terms: Vec<Term>,
+    /// Terms of which no two live (not destroyed) objects of one adapter may share any: the Name attribute.
+    pub unique: Vec<Term>,
+    /// Dates for range searches.
+    pub dates: Vec<DateEntry>,
+}
+
+/// One change of one object. A transaction is a list of them and happens whole or not at all.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new object; `row.revision` is 1.
+    Insert {
+        /// The new row.
+        row: ObjectRow,
+        /// What finds it.
+        index: IndexEntries,
+    },
+    /// The object's next revision: `row.revision` is one more than the stored revision, otherwise `Conflict`.
+    Update {
+        /// The row that replaces the stored one; its id, adapter and object type equal the stored ones.
+        row: ObjectRow,
+        /// What finds it from now on; `None` leaves the index as it is.
+        index: Option<IndexEntries>,
+    },
+}
+
+/// A search within one adapter. Conditions are joined by AND; none at all finds every object.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Terms the object must all have.
+    pub terms: Vec<Term>,
+    /// Inclusive ranges that at least one of the object's dates with that field must fall in.
+    pub ranges: Vec<DateRange>,
+    /// Live objects are found.
+    pub live: bool,
+    /// Destroyed objects are found.
+    pub destroyed: bool,
+    /// How many of the found objects to pass over first.
+    pub offset: u64,
+    /// At most so many identifiers.
+    pub limit: u64,
+}
+
+/// An inclusive range of a date.
+#[derive(Clone, Copy, Debug)]
+pub struct DateRange {
+    /// Which date.
+    pub field: u32,
+    /// Seconds since 1970-01-01 UTC.
+    pub from: i64,
+    /// Seconds since 1970-01-01 UTC.
+    pub to: i64,
+}
+
+/// An adapter as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterRow {
+    /// Its identifier.
+    pub id: AdapterId,
+    /// 2 to 40 characters, unique.
+    pub name: String,
+    /// 2 to 240 characters.
+    pub description: Option<String>,
+    /// The root key under which its objects' KEKs are wrapped (`hal::RootKeyId`).
+    pub root_key: Uuid,
+    /// KMIP user name and Argon2id hash (PHC string) of its password, where credentials are configured.
+    pub credential: Option<AdapterCredential>,
+    /// Seconds since 1970-01-01 UTC.
+    pub created_at: i64,
+}
+
+/// The KMIP user name and password that an adapter's clients may have to give.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdapterCredential {
+    /// The user name, compared exactly.
+    pub username: String,
+    /// Argon2id hash of the password, a PHC string.
+    pub password_hash: String,
+}
+
+/// A client certificate registered with one adapter: whoever holds its private key acts as that adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// SHA-256 of `der`; unique in the whole store.
+    pub fingerprint: Fingerprint,
+    /// The adapter it belongs to.
+    pub adapter: AdapterId,
+    /// A name for people.
+    pub name: String,
+    /// The certificate.
+    pub der: Vec<u8>,
+    /// Seconds since 1970-01-01 UTC.
+    pub added_at: i64,
+}
+
+/// A rule that maps certificates issued by the own CA to an adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaRuleRow {
+    /// Its identifier.
+    pub id: Uuid,
+    /// The adapter it maps to.
+    pub adapter: AdapterId,
+    /// The common name that the certificate's subject must have, compared exactly; unique in the whole store.
+    pub common_name: String,
+    /// Seconds since 1970-01-01 UTC.
+    pub added_at: i64,
+}
+
+/// Everything that decides who may connect: small, read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustRows {
+    /// All adapters.
+    pub adapters: Vec<AdapterRow>,
+    /// All client certificates.
+    pub certificates: Vec<CertificateRow>,
+    /// All rules for certificates of the own CA.
+    pub ca_rules: Vec<CaRuleRow>,
+}
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The object changed since it was read: read again and start over.
+    #[error("the object was changed by another request")]
+    Conflict,
+    /// A unique term, adapter name, certificate or rule is taken.
+    #[error("already exists")]
+    Duplicate,
+    /// No such adapter, certificate or rule; an Update of an object that is not there.
+    #[error("not found")]
+    NotFound,
+    /// A configured limit (adapters, certificates of an adapter) is reached.
+    #[error("the limit of {limit} is reached")]
+    LimitReached {
+        /// The limit.
+        limit: u32,
+    },
+    /// The disk is full: nothing was written, reads go on, writes work again when there is room.
+    #[error("the disk is full")]
+    DiskFull,
+    /// Too many mutations wait, or the store is busy past its deadline: try later.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// The database was made by a newer version of the program.
+    #[error("the database has schema version {found}, this program knows up to {known}: install the newer version again")]
+    NewerSchema {
+        /// Version in the file.
+        found: u32,
+        /// Newest version this program knows.
+        known: u32,
+    },
+    /// Anything else the engine of the store reported.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A file or directory could not be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// Limits and sizes of a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Mutations that may wait for the writer; one more is refused with `Overloaded`.
+    pub waiting_mutations: usize,
+    /// Read connections.
+    pub readers: usize,
+    /// Adapters in all.
+    pub max_adapters: u32,
+    /// Certificates for each adapter.
+    pub max_certificates: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { waiting_mutations: 1024, readers: 4, max_adapters: 200, max_certificates: 200 }
+    }
+}
+
+/// The store. Cheap to share behind an `Arc`; every method blocks and may be called from any number of threads.
+pub struct Store {
+    engine: Sqlite,
+}
+
+impl Store {
+    /// Opens the database file at `path`, makes it where it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The file cannot be used, or is of a newer version.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Ok(Self { engine: Sqlite::open(path, options)? })
+    }
+
+    /// Applies `changes` as one transaction and returns when they are durable.
+    ///
+    /// # Errors
+    /// `Conflict` or `NotFound` for an Update, `Duplicate` for an identifier or unique term, `DiskFull`, `Overloaded`; then nothing was changed.
+    pub fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.engine.apply(changes)
+    }
+
+    /// The object `id` of `adapter`. An object of another adapter is not there.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn object(&self, adapter: AdapterId, id: ObjectId) -> Result<Option<ObjectRow>, StoreError> {
+        self.engine.object(adapter, id)
+    }
+
+    /// The identifiers that `search` finds in `adapter`, oldest first (a stable order: by creation).
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search(&self, adapter: AdapterId, search: &Search) -> Result<Vec<ObjectId>, StoreError> {
+        self.engine.search(adapter, search)
+    }
+
+    /// Objects of `adapter` whose `due_at` is at or before `now`, at most `limit`: their stored state is out of date.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn due(&self, adapter: AdapterId, now: i64, limit: u64) -> Result<Vec<ObjectRow>, StoreError> {
+        self.engine.due(adapter, now, limit)
+    }
+
+    /// Adapters, certificates and rules.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn trust(&self) -> Result<TrustRows, StoreError> {
+        self.engine.trust()
+    }
+
+    /// A number that changes whenever what [`Store::trust`] returns may have changed, also by another process.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn trust_generation(&self) -> Result<u64, StoreError> {
+        self.engine.trust_generation()
+    }
+
+    /// Adds an adapter.
+    ///
+    /// # Errors
+    /// `Duplicate` name, `LimitReached`.
+    pub fn insert_adapter(&self, row: AdapterRow) -> Result<(), StoreError> {
+        self.engine.insert_adapter(row)
+    }
+
+    /// Sets or clears the KMIP credential of an adapter.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn set_credential(&self, adapter: AdapterId, credential: Option<AdapterCredential>) -> Result<(), StoreError> {
+        self.engine.set_credential(adapter, credential)
+    }
+
+    /// Adds a client certificate.
+    ///
+    /// # Errors
+    /// `NotFound` adapter, `Duplicate` (it belongs to an adapter already), `LimitReached`.
+    pub fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
+        self.engine.insert_certificate(row)
+    }
+
+    /// Removes a client certificate.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
+        self.engine.delete_certificate(fingerprint)
+    }
+
+    /// Adds a rule for certificates of the own CA.
+    ///
+    /// # Errors
+    /// `NotFound` adapter, `Duplicate` common name.
+    pub fn insert_ca_rule(&self, row: CaRuleRow) -> Result<(), StoreError> {
+        self.engine.insert_ca_rule(row)
+    }
+
+    /// Removes a rule for certificates of the own CA.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn delete_ca_rule(&self, id: Uuid) -> Result<(), StoreError> {
+        self.engine.delete_ca_rule(id)
+    }
+
+    /// How many live and destroyed objects `adapter` has.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
+        self.engine.count(adapter)
+    }
+}
+
+/// Numbers of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectCount {
+    /// Not destroyed.
+    pub live: u64,
+    /// Destroyed; their rows remain.
+    pub destroyed: u64,
+}
+
+impl fmt::Debug for AdapterCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdapterCredential").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,1 +1,8 @@
 //! Module map.
+
+pub mod audit;
+pub mod net;
+pub mod process;
+pub mod store;
+pub mod telemetry;
+pub mod trust;

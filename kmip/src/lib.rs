@@ -5,7 +5,9 @@
 mod macros;
 
 pub mod enums;
+pub mod error;
 pub mod masks;
 pub mod tags;
 pub mod tree;
+pub mod ttlv;
 pub mod version;

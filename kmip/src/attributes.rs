@@ -5,7 +5,7 @@
 
 use crate::{
     enums::*,
-    error::{DecodeError, Problem},
+    error::{DecodeError, Fault},
     fields::{DateTime, Field, Fields, Interval, Slot, kmip_struct},
     macros::versions,
     masks::CryptographicUsageMask,
@@ -315,7 +315,7 @@ impl Field for AttributeInstance {
             AttributeName::Other(name) => Attribute::Custom(CustomAttribute { name, value }),
         };
         if index.is_some_and(|index| index < 0) {
-            return Err(DecodeError::new(Problem::InvalidValue).within(Tag::AttributeIndex));
+            return Err(DecodeError::new(Fault::InvalidValue).within(Tag::AttributeIndex));
         }
         Ok(Self { attribute, index })
     }
@@ -393,7 +393,7 @@ fn read_tagged(item: Item, version: Version) -> Result<AttributeInstance, Decode
     }
     match AttributeKind::from_tag(tag).filter(|kind| kind.versions().contains(version)) {
         Some(kind) => kind.read(item.value, version).map(Into::into).map_err(|error| error.within(tag)),
-        None => Err(DecodeError::new(Problem::UnexpectedField).within(tag)),
+        None => Err(DecodeError::new(Fault::UnexpectedField).within(tag)),
     }
 }
 

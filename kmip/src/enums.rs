@@ -1175,3 +1175,96 @@ kmip_enum! {
         Tr31 = 0x05 "TR_31" in V1_0..;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::{tree::Enumerated, version::Version};
+
+    /// What must hold of each table, whatever its values.
+    macro_rules! check_tables {
+        ($($type:ident)*) => {
+            $(
+                assert!($type::ALL.is_sorted_by(|a, b| a.code() < b.code()), stringify!($type));
+                for &value in $type::ALL {
+                    assert_eq!($type::from_code(value.code()), Some(value));
+                    assert_eq!($type::from_name(value.name()), Some(value));
+                    assert!(Version::ALL.into_iter().any(|version| value.in_version(version)), "{value:?}");
+                    assert!(value.code() < 0x8000_0000, "{value:?} is a vendor's");
+                }
+            )*
+        };
+    }
+
+    #[test]
+    fn every_code_and_name_leads_back_to_its_value() {
+        check_tables! {
+            AdjustmentType AlternativeNameType AsynchronousIndicator AttestationType BatchErrorContinuationOption
+            BlockCipherMode CancellationResult CertificateRequestType CertificateType ClientRegistrationMethod
+            CredentialType CryptographicAlgorithm DataEnumeration DerivationMethod DestroyAction
+            DigitalSignatureAlgorithm DrbgAlgorithm EncodingOption EndpointRole Fips186Variation HashingAlgorithm
+            InteropFunction ItemType KeyCompressionType KeyFormatType KeyRoleType KeyValueLocationType KeyWrapType
+            LinkType MaskGenerator NameType NistKeyType ObjectGroupMember ObjectType Operation PaddingMethod
+            ProcessingStage ProfileName ProtectionLevel PutFunction QueryFunction RecommendedCurve ResultReason
+            ResultStatus RevocationReasonCode RngAlgorithm RngMode RotateNameType SecretDataType ShreddingAlgorithm
+            SplitKeyMethod State TicketType UniqueIdentifierEnumeration UnwrapMode UsageLimitsUnit
+            ValidationAuthorityType ValidationType ValidityIndicator WrappingMethod
+        }
+    }
+
+    #[test]
+    fn refuses_codes_that_no_version_lists() {
+        assert_eq!(ObjectType::from_code(0x0A), Some(ObjectType::CertificateRequest));
+        for code in [0, 0x0B, 0x8000_0001, u32::MAX] {
+            assert_eq!(ObjectType::from_code(code), None, "{code:#x}");
+        }
+        assert_eq!(ResultReason::from_code(0x27), None, "reserved in 2.x");
+    }
+
+    #[test]
+    fn refuses_a_name_in_any_other_spelling() {
+        assert_eq!(CryptographicAlgorithm::from_name("DES3"), Some(CryptographicAlgorithm::Des3));
+        for name in ["3DES", "Des3", "des3", ""] {
+            assert_eq!(CryptographicAlgorithm::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_the_spelling_of_every_version_and_writes_the_newest() {
+        for name in ["SHA_3_256", "SHA3_256"] {
+            assert_eq!(HashingAlgorithm::from_name(name), Some(HashingAlgorithm::Sha3_256));
+        }
+        assert_eq!(HashingAlgorithm::Sha3_256.name(), "SHA3_256");
+        assert_eq!(MaskGenerator::from_name("MFG1"), Some(MaskGenerator::Mgf1), "misspelt in 2.0 and 2.1");
+    }
+
+    #[test]
+    fn a_value_belongs_to_the_versions_of_its_row_alone() {
+        assert!(ObjectType::Template.in_version(Version::V1_4));
+        assert!(!ObjectType::Template.in_version(Version::V2_0));
+        assert!(ResultReason::ObjectDestroyed.in_version(Version::V2_0));
+        assert!(!ResultReason::ObjectDestroyed.in_version(Version::V1_4));
+        assert!(Operation::Encrypt.in_version(Version::V1_2));
+        assert!(!Operation::Encrypt.in_version(Version::V1_1));
+        assert!(Operation::Ping.in_version(Version::V2_1));
+        assert!(!Operation::Ping.in_version(Version::V2_0));
+    }
+
+    #[test]
+    fn a_value_in_a_message_is_known_by_its_number_or_else_by_its_name() {
+        let named = |code, name: &'static str| Enumerated { code, name: Some(Cow::Borrowed(name)) };
+        assert_eq!(State::from_enumerated(&Enumerated::code(2)), Some(State::Active));
+        assert_eq!(State::from_enumerated(&named(None, "Active")), Some(State::Active));
+        assert_eq!(State::from_enumerated(&State::Active.to_enumerated()), Some(State::Active));
+        assert_eq!(State::from_enumerated(&Enumerated::code(7)), None);
+        assert_eq!(State::from_enumerated(&named(None, "Asleep")), None);
+        assert_eq!(
+            State::from_enumerated(&named(Some(7), "Active")),
+            None,
+            "an unknown number is not mended by a name"
+        );
+        assert_eq!(State::from_enumerated(&Enumerated { code: None, name: None }), None);
+    }
+}

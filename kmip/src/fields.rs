@@ -7,7 +7,7 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{DecodeError, Problem},
+    error::{DecodeError, Fault},
     tags::Tag,
     tree::{Enumerated, Item, Value},
     version::Version,
@@ -39,7 +39,7 @@ pub trait Slot: Sized {
 
 /// The fields of one structure while it is read.
 pub struct Fields {
-    items: Vec<Option<Item>>,
+    items: Vec<(Tag, Option<Value>)>,
     version: Version,
 }
 
@@ -50,7 +50,7 @@ impl Fields {
     /// It is no structure.
     pub fn of(value: Value, version: Version) -> Result<Self, DecodeError> {
         match value {
-            Value::Structure(items) => Ok(Self { items: items.into_iter().map(Some).collect(), version }),
+            Value::Structure(items) => Ok(Self { items: items.into_iter().map(|item| (item.tag, Some(item.value))).collect(), version }),
             other => Err(wrong_type("Structure", &other)),
         }
     }
@@ -62,12 +62,16 @@ impl Fields {
 
     /// Takes the first field that `wanted` accepts.
     pub fn take_first(&mut self, wanted: impl Fn(Tag) -> bool) -> Option<Item> {
-        self.items.iter_mut().find(|slot| slot.as_ref().is_some_and(|item| wanted(item.tag))).and_then(Option::take)
+        let (tag, value) = self.items.iter_mut().find(|(tag, value)| value.is_some() && wanted(*tag))?;
+        value.take().map(|value| Item::new(*tag, value))
     }
 
     /// Takes every field that `wanted` accepts, in order.
     pub fn take_all(&mut self, wanted: impl Fn(Tag) -> bool) -> impl Iterator<Item = Item> {
-        self.items.iter_mut().filter(move |slot| slot.as_ref().is_some_and(|item| wanted(item.tag))).filter_map(Option::take)
+        self.items
+            .iter_mut()
+            .filter(move |(tag, _)| wanted(*tag))
+            .filter_map(|(tag, value)| value.take().map(|value| Item::new(*tag, value)))
     }
 
     /// Takes the field `tag` as `T`.
@@ -83,16 +87,20 @@ impl Fields {
     /// # Errors
     /// A field is left over: unknown here, repeated, or not defined in this version.
     pub fn finish(self) -> Result<(), DecodeError> {
-        match self.items.into_iter().flatten().next() {
-            None => Ok(()),
-            Some(item) => Err(DecodeError::new(Problem::UnexpectedField).within(item.tag)),
-        }
+        let Some((tag, _)) = self.items.iter().find(|(_, value)| value.is_some()) else { return Ok(()) };
+        let read_already = self.items.iter().any(|(other, value)| other == tag && value.is_none());
+        let fault = match tag.versions() {
+            _ if read_already => Fault::DuplicateField,
+            Some(versions) if !versions.contains(self.version) => Fault::NotInVersion { version: self.version },
+            _ => Fault::UnexpectedField,
+        };
+        Err(DecodeError::at(*tag, fault))
     }
 }
 
 /// An item of another type than it should have.
 pub(crate) fn wrong_type(expected: &'static str, found: &Value) -> DecodeError {
-    DecodeError::new(Problem::WrongType { expected, found: found.type_name() })
+    DecodeError::new(Fault::WrongType { expected, found: found.type_name() })
 }
 
 impl<T: Field> Slot for T {
@@ -100,7 +108,7 @@ impl<T: Field> Slot for T {
         let version = fields.version;
         match fields.take_first(|found| found == tag) {
             Some(item) => T::from_value(item.value, version).map_err(|error| error.within(tag)),
-            None => Err(DecodeError::new(Problem::MissingField).within(tag)),
+            None => Err(DecodeError::new(Fault::MissingField).within(tag)),
         }
     }
 
@@ -259,9 +267,11 @@ macro_rules! enum_fields {
         impl Field for crate::enums::$type {
             fn from_value(value: Value, version: Version) -> Result<Self, DecodeError> {
                 let found = enumerated(value)?;
-                Self::from_enumerated(&found)
-                    .filter(|known| known.in_version(version))
-                    .ok_or_else(|| DecodeError::new(Problem::UnknownEnumeration { code: found.code }))
+                match Self::from_enumerated(&found) {
+                    Some(known) if known.in_version(version) => Ok(known),
+                    Some(_) => Err(DecodeError::new(Fault::NotInVersion { version })),
+                    None => Err(DecodeError::new(Fault::UnknownEnumeration { code: found.code })),
+                }
             }
 
             fn into_value(self, _: Version) -> Value {

@@ -15,7 +15,8 @@ kmip_mask! {
         MacGenerate = 0x0000_0080 "MACGenerate" in V1_0..;
         MacVerify = 0x0000_0100 "MACVerify" in V1_0..;
         DeriveKey = 0x0000_0200 "DeriveKey" in V1_0..;
-        ContentCommitment = 0x0000_0400 "ContentCommitment" | "ContentCommitmentNonRepudiation" in V1_0..V2_0;
+        // The tables of 2.x reserve this bit, yet the OASIS test cases of 2.0 (TC-CERTATTR-1-20) still register with it.
+        ContentCommitment = 0x0000_0400 "ContentCommitment" | "ContentCommitmentNonRepudiation" in V1_0..;
         KeyAgreement = 0x0000_0800 "KeyAgreement" in V1_0..;
         CertificateSign = 0x0000_1000 "CertificateSign" in V1_0..;
         CrlSign = 0x0000_2000 "CRLSign" in V1_0..;
@@ -58,5 +59,71 @@ kmip_mask! {
         OnLineStorage = 0x0000_0001 "OnLineStorage" in V1_0..;
         ArchivalStorage = 0x0000_0002 "ArchivalStorage" in V1_0..;
         DestroyedStorage = 0x0000_0004 "DestroyedStorage" in V2_0..;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::Version;
+
+    #[test]
+    fn each_bit_stands_once_and_its_name_leads_back_to_it() {
+        let mut seen = CryptographicUsageMask::empty();
+        for &bit in CryptographicUsageMask::ALL {
+            assert_eq!(bit.bits().count_ones(), 1, "{bit}");
+            assert!(!seen.intersects(bit), "{bit}");
+            assert_eq!(bit.names().filter_map(CryptographicUsageMask::from_name).collect::<Vec<_>>(), [bit]);
+            seen |= bit;
+        }
+    }
+
+    #[test]
+    fn contains_asks_for_every_bit_and_intersects_for_one() {
+        let mask = CryptographicUsageMask::Encrypt | CryptographicUsageMask::Decrypt;
+        assert!(mask.contains(CryptographicUsageMask::Encrypt));
+        assert!(!mask.contains(CryptographicUsageMask::Encrypt | CryptographicUsageMask::Sign));
+        assert!(mask.intersects(CryptographicUsageMask::Encrypt | CryptographicUsageMask::Sign));
+        assert!(!mask.intersects(CryptographicUsageMask::Sign));
+        assert!(mask.contains(CryptographicUsageMask::empty()));
+        assert!(!mask.intersects(CryptographicUsageMask::empty()));
+    }
+
+    #[test]
+    fn shows_names_and_then_the_bits_without_one() {
+        let mask = CryptographicUsageMask::Encrypt | CryptographicUsageMask::Decrypt;
+        assert_eq!(mask.to_string(), "Encrypt Decrypt");
+        assert_eq!(CryptographicUsageMask::from_bits(0x4000_0004).to_string(), "Encrypt 0x40000000");
+        assert_eq!(CryptographicUsageMask::from_bits(i32::MIN).to_string(), "0x80000000");
+        assert_eq!(CryptographicUsageMask::empty().to_string(), "");
+        assert_eq!(format!("{mask:?}"), "CryptographicUsageMask(Encrypt Decrypt)");
+    }
+
+    #[test]
+    fn a_mask_belongs_to_a_version_that_defines_all_its_bits() {
+        let both = CryptographicUsageMask::Encrypt | CryptographicUsageMask::Authenticate;
+        assert!(both.in_version(Version::V2_0));
+        assert!(!both.in_version(Version::V1_4));
+        assert!(CryptographicUsageMask::Export.in_version(Version::V1_4));
+        assert!(!CryptographicUsageMask::Export.in_version(Version::V2_0));
+        assert!(!CryptographicUsageMask::from_bits(0x4000_0000).in_version(Version::V2_1), "a vendor's bit");
+        assert!(!StorageStatusMask::DestroyedStorage.in_version(Version::V1_4));
+        assert!(!ProtectionStorageMask::Software.in_version(Version::V1_4));
+        assert!(ProtectionStorageMask::Software.in_version(Version::V2_0));
+    }
+
+    #[test]
+    fn keeps_bits_it_does_not_know() {
+        for bits in [0, 1, -1, i32::MIN, i32::MAX] {
+            assert_eq!(CryptographicUsageMask::from_bits(bits).bits(), bits);
+        }
+    }
+
+    #[test]
+    fn refuses_a_name_in_any_other_spelling() {
+        assert_eq!(CryptographicUsageMask::from_name("MACGenerate"), Some(CryptographicUsageMask::MacGenerate));
+        for name in ["MacGenerate", "MAC Generate", "Encrypt Decrypt", ""] {
+            assert_eq!(CryptographicUsageMask::from_name(name), None, "{name}");
+        }
     }
 }

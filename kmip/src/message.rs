@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     enums::*,
-    error::{DecodeError, Problem},
+    error::{DecodeError, Fault},
     fields::{DateTime, Field, Fields, Slot, kmip_struct, wrong_type},
     tags::Tag,
     tree::{Enumerated, Item, Value},
@@ -166,17 +166,17 @@ impl RequestMessage {
     /// It is no request message, its version is unknown, its header is wrong, or the batch has not as many items as the header says.
     pub fn from_item(message: Item) -> Result<Self, MessageError> {
         if message.tag != Tag::RequestMessage {
-            return Err(DecodeError::new(Problem::UnexpectedField).within(message.tag).into());
+            return Err(DecodeError::new(Fault::UnexpectedField).within(message.tag).into());
         }
         let numbers = Self::version_of(&message)
-            .ok_or_else(|| DecodeError::new(Problem::MissingField).within(Tag::ProtocolVersion).within(Tag::RequestHeader))?;
+            .ok_or_else(|| DecodeError::new(Fault::MissingField).within(Tag::ProtocolVersion).within(Tag::RequestHeader))?;
         let version = numbers.known().ok_or(MessageError::UnknownVersion(numbers))?;
         let mut fields = Fields::of(message.value, version)?;
         let header = fields.take::<RequestHeader>(Tag::RequestHeader)?;
         let items: Vec<Item> = fields.take_all(|tag| tag == Tag::BatchItem).collect();
         fields.finish()?;
         if i32::try_from(items.len()) != Ok(header.batch_count) || items.is_empty() {
-            return Err(DecodeError::new(Problem::InvalidValue).within(Tag::BatchCount).within(Tag::RequestHeader).into());
+            return Err(DecodeError::new(Fault::InvalidValue).within(Tag::BatchCount).within(Tag::RequestHeader).into());
         }
         Ok(Self { header, items, version })
     }
@@ -341,7 +341,7 @@ impl ResponseMessage {
     /// It is no response of this version.
     pub fn from_item(message: Item, version: Version) -> Result<Self, DecodeError> {
         if message.tag != Tag::ResponseMessage {
-            return Err(DecodeError::new(Problem::UnexpectedField).within(message.tag));
+            return Err(DecodeError::new(Fault::UnexpectedField).within(message.tag));
         }
         let mut fields = Fields::of(message.value, version)?;
         let header = fields.take::<ResponseHeader>(Tag::ResponseHeader)?;

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::{
     attributes::{Attributes, CryptographicParameters},
     enums::*,
-    error::{DecodeError, Problem},
+    error::{DecodeError, Fault},
     fields::{Field, Fields, Slot, kmip_struct},
     tags::Tag,
     tree::{Item, Value},
@@ -88,7 +88,7 @@ impl Object {
             Tag::SecretData => SecretData::from_value(value, version).map(Self::SecretData),
             Tag::OpaqueObject => OpaqueObject::from_value(value, version).map(Self::OpaqueObject),
             Tag::PgpKey => PgpKey::from_value(value, version).map(Self::PgpKey),
-            _ => Err(DecodeError::new(Problem::UnexpectedField)),
+            _ => Err(DecodeError::new(Fault::UnexpectedField)),
         };
         read.map_err(|error| error.within(tag))
     }
@@ -130,7 +130,7 @@ impl Slot for Object {
         let version = fields.version();
         match fields.take_first(Self::is_object_tag) {
             Some(item) => Self::from_item(item, version),
-            None => Err(DecodeError::new(Problem::MissingField)),
+            None => Err(DecodeError::new(Fault::MissingField)),
         }
     }
 
@@ -236,7 +236,7 @@ impl Field for KeyValue {
         let mut fields = Fields::of(value, version)?;
         let material = fields.take::<Value>(Tag::KeyMaterial)?;
         if !matches!(material, Value::ByteString(_) | Value::Structure(_)) {
-            return Err(DecodeError::new(Problem::InvalidValue).within(Tag::KeyMaterial));
+            return Err(DecodeError::new(Fault::InvalidValue).within(Tag::KeyMaterial));
         }
         let attributes = fields.take_all(|tag| tag == Tag::Attribute || tag == Tag::Attributes).collect();
         fields.finish()?;

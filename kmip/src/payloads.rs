@@ -3,7 +3,7 @@
 use crate::{
     attributes::{AttributeInstance, AttributeName, Attributes, RngParameters},
     enums::*,
-    error::{DecodeError, Problem},
+    error::{DecodeError, Fault},
     fields::{DateTime, Field, Fields, Slot, kmip_struct},
     masks::StorageStatusMask,
     message::ProtocolVersion,
@@ -195,7 +195,7 @@ impl Slot for Criteria {
     fn take_from(fields: &mut Fields, _: Tag) -> Result<Self, DecodeError> {
         let version = fields.version();
         if version >= Version::V2_0 {
-            return Err(DecodeError::new(Problem::NotInVersion).within(Tag::Attributes));
+            return Err(DecodeError::new(Fault::NotInVersion { version }).within(Tag::Attributes));
         }
         let mut criteria: Vec<Criterion> = fields.take(Tag::Attribute)?;
         for item in fields.take_all(|tag| tag == Tag::TemplateAttribute).collect::<Vec<_>>() {

@@ -1,1 +1,3 @@
 //! Module map.
+
+pub mod store;

@@ -1,6 +1,7 @@
 //! Module map.
 
 pub mod audit;
+pub mod config;
 pub mod net;
 pub mod process;
 pub mod store;

@@ -1,0 +1,398 @@
+//! The configuration file: read whole, checked whole, every mistake reported at once.
+//!
+//! It owns the names, defaults and limits of all settings; `config/keystead.toml` explains them to operators, and a test
+//! proves that it states every one of them at its default. It never holds a secret: PINs, passphrases and private keys
+//! stay in files of their own, which must be closed to other users.
+
+mod reader;
+mod secret_file;
+mod template;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use self::reader::Reader;
+pub use self::{
+    reader::{Problem, ProblemKind},
+    secret_file::{SecretFileError, check_secret_file, read_secret_file, write_secret_file},
+    template::{TEMPLATE, render},
+};
+
+const DEFAULT_KMIP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5696);
+const DEFAULT_TELEMETRY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+
+/// The checked configuration. Paths are absolute or relative to the working directory, ready to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub server: ServerConfig,
+    /// The server's certificate and the certificate authority.
+    pub tls: TlsConfig,
+    /// A limit on everything.
+    pub limits: Limits,
+    /// The database.
+    pub store: StoreConfig,
+    /// The token that holds the root keys.
+    pub hsm: HsmConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
+    /// Logs, health and metrics.
+    pub telemetry: TelemetryConfig,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Addresses that accept KMIP over mutual TLS; at least one.
+    pub kmip_listen: Vec<SocketAddr>,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The server's certificate chain, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM (PKCS#8).
+    pub key: PathBuf,
+    /// The own CA's certificate, PEM.
+    pub ca: PathBuf,
+    /// The own CA's private key, PEM (PKCS#8). Only commands that issue certificates read it; the server does not.
+    pub ca_key: PathBuf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request message in bytes.
+    pub frame_bytes: u32,
+    /// Open connections in all.
+    pub connections: u32,
+    /// Open connections of one adapter.
+    pub connections_per_adapter: u32,
+    /// From the accepted connection to the finished TLS handshake.
+    pub handshake: Duration,
+    /// How long an open connection may send nothing.
+    pub idle: Duration,
+    /// From the first byte of a request to its reply.
+    pub request: Duration,
+    /// How long a stopping server waits for the requests it is working on.
+    pub drain: Duration,
+    /// Batch items in one request.
+    pub batch_items: u32,
+    /// Nesting of structures in one request.
+    pub tree_depth: u32,
+    /// Unique Identifiers in one Locate reply.
+    pub locate_page: u32,
+    /// Changes that may wait for the store's writer.
+    pub waiting_mutations: u32,
+    /// Adapters.
+    pub adapters: u32,
+    /// Client certificates of one adapter.
+    pub certificates_per_adapter: u32,
+    /// Threads that work on requests.
+    pub worker_threads: u32,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The SQLite database file.
+    pub path: PathBuf,
+}
+
+/// `[hsm]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HsmConfig {
+    /// What holds the root keys.
+    pub backend: HsmBackend,
+    /// Threads that each own one session with the token.
+    pub workers: u32,
+    /// Requests that may wait for one of them.
+    pub queue: u32,
+    /// How long a request waits for the token before it is told to come back later.
+    pub deadline: Duration,
+    /// How KEKs are wrapped from now on.
+    pub scheme: SchemeChoice,
+}
+
+/// What holds the root keys. The settings of the backend that is not chosen are checked, then dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HsmBackend {
+    /// A token behind a PKCS#11 module.
+    Pkcs11(Pkcs11Config),
+    /// A sealed file, for evaluation, tests and benchmarks. Not an HSM.
+    Software(SoftwareConfig),
+}
+
+/// The settings of the PKCS#11 backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pkcs11Config {
+    /// The vendor's PKCS#11 module.
+    pub module: PathBuf,
+    /// The token is found by this label.
+    pub token_label: String,
+    /// And by its serial number, where one is stated.
+    pub token_serial: Option<String>,
+    /// Holds the user PIN.
+    pub pin_file: PathBuf,
+    /// SoftHSM2 only: its configuration file, handed over in `SOFTHSM2_CONF`.
+    pub softhsm_conf: Option<PathBuf>,
+}
+
+/// The settings of the software backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoftwareConfig {
+    /// The sealed root keys.
+    pub key_file: PathBuf,
+    /// Holds the passphrase that seals them.
+    pub passphrase_file: PathBuf,
+}
+
+/// Which wrap scheme new KEKs get. Blobs of every scheme open for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemeChoice {
+    /// The best one that the token's self-test proves.
+    Auto,
+    /// AES-256-GCM by `C_Encrypt`.
+    AesGcm,
+    /// AES key wrap (RFC 3394) by `C_WrapKey`.
+    AesKw,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The audit log, one JSON line for each event.
+    pub path: PathBuf,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// Answers `/healthz`, `/readyz` and `/metrics`; always a loopback address.
+    pub listen: SocketAddr,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// The least important lines that are written.
+    pub log_level: LogLevel,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For log collectors.
+    Json,
+}
+
+/// The least important log lines that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// An operator must act.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What the server does at large.
+    Info,
+    /// Each request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name in the configuration file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file, or a file that it names, is not as it must be. All problems are here.
+    #[error("{path} has {} problem{}{}", problems.len(), if problems.len() == 1 { "" } else { "s" }, list(path, problems))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in the order of the file.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Config {
+    /// Reads and checks the file at `path`. Files that it names are not looked at: see [`Config::file_problems`].
+    ///
+    /// # Errors
+    /// The file cannot be read; or it has problems, all of which are reported.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, folder).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+    }
+
+    /// Like [`Config::load`], and also demands that every file the server will read is there and, where it holds a
+    /// secret, is closed to other users.
+    ///
+    /// # Errors
+    /// Those of [`Config::load`], with the problems of the named files added to them.
+    pub fn load_checked(path: &Path) -> Result<Self, ConfigError> {
+        let config = Self::load(path)?;
+        let problems = config.file_problems();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { path: path.to_owned(), problems }) }
+    }
+
+    /// Checks `text`; relative paths in it start at `folder`.
+    ///
+    /// # Errors
+    /// All problems, in the order of the file.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(text, folder);
+        let config = read(&mut reader);
+        let problems = reader.finish();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    /// What is wrong with the files that the server will read.
+    #[must_use]
+    pub fn file_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut present = |key, path: &Path| {
+            if let Err(source) = std::fs::File::open(path) {
+                problems.push(Problem::of_file(key, path, ProblemKind::FileUnusable(source.into())));
+            }
+        };
+        present("tls.certificate", &self.tls.certificate);
+        present("tls.ca", &self.tls.ca);
+        let secrets = match &self.hsm.backend {
+            HsmBackend::Pkcs11(token) => {
+                present("hsm.module", &token.module);
+                token.softhsm_conf.iter().for_each(|path| present("hsm.softhsm_conf", path));
+                vec![("hsm.pin_file", &token.pin_file)]
+            }
+            HsmBackend::Software(file) => {
+                vec![("hsm.key_file", &file.key_file), ("hsm.passphrase_file", &file.passphrase_file)]
+            }
+        };
+        for (key, path) in [("tls.key", &self.tls.key)].into_iter().chain(secrets) {
+            if let Err(error) = check_secret_file(path) {
+                problems.push(Problem::of_file(key, path, ProblemKind::FileUnusable(error)));
+            }
+        }
+        problems
+    }
+}
+
+/// Every setting, its default and what is allowed. A default stands in for a value that is missing or refused, so that
+/// the rest of the file can still be checked.
+fn read(r: &mut Reader<'_>) -> Config {
+    Config {
+        server: ServerConfig { kmip_listen: r.addresses("server.kmip_listen", DEFAULT_KMIP_LISTEN) },
+        tls: TlsConfig {
+            certificate: r.path("tls.certificate", "tls/server.pem"),
+            key: r.path("tls.key", "tls/server.key"),
+            ca: r.path("tls.ca", "tls/ca.pem"),
+            ca_key: r.path("tls.ca_key", "tls/ca.key"),
+        },
+        limits: read_limits(r),
+        store: StoreConfig { path: r.path("store.path", "keystead.db") },
+        hsm: read_hsm(r),
+        audit: AuditConfig { path: r.path("audit.path", "audit/audit.jsonl") },
+        telemetry: TelemetryConfig {
+            listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),
+            log_format: r.choice("telemetry.log_format", ("text", LogFormat::Text), &[("json", LogFormat::Json)]),
+            log_level: r.choice(
+                "telemetry.log_level",
+                ("info", LogLevel::Info),
+                &[LogLevel::Error, LogLevel::Warn, LogLevel::Debug, LogLevel::Trace].map(|l| (l.as_str(), l)),
+            ),
+        },
+    }
+}
+
+fn read_limits(r: &mut Reader<'_>) -> Limits {
+    let limits = Limits {
+        frame_bytes: r.integer("limits.frame_bytes", 4096..=64 * 1024 * 1024, 1024 * 1024),
+        connections: r.integer("limits.connections", 1..=100_000, 2048),
+        connections_per_adapter: r.integer("limits.connections_per_adapter", 1..=100_000, 1024),
+        handshake: r.seconds("limits.handshake_seconds", 1..=300, 10),
+        idle: r.seconds("limits.idle_seconds", 1..=86_400, 300),
+        request: r.seconds("limits.request_seconds", 1..=600, 30),
+        drain: r.seconds("limits.drain_seconds", 0..=600, 20),
+        batch_items: r.integer("limits.batch_items", 1..=10_000, 256),
+        tree_depth: r.integer("limits.tree_depth", 8..=64, 32),
+        locate_page: r.integer("limits.locate_page", 1..=100_000, 10_000),
+        waiting_mutations: r.integer("limits.waiting_mutations", 1..=1_000_000, 1024),
+        adapters: r.integer("limits.adapters", 1..=100_000, 200),
+        certificates_per_adapter: r.integer("limits.certificates_per_adapter", 1..=100_000, 200),
+        worker_threads: r.integer("limits.worker_threads", 1..=1024, 16),
+    };
+    r.at_most(
+        ("limits.connections_per_adapter", limits.connections_per_adapter.into()),
+        ("limits.connections", limits.connections.into()),
+    );
+    limits
+}
+
+fn read_hsm(r: &mut Reader<'_>) -> HsmConfig {
+    let pkcs11 = Pkcs11Config {
+        module: r.path("hsm.module", "/usr/lib/softhsm/libsofthsm2.so"),
+        token_label: r.text("hsm.token_label", 1..=32, "keystead"),
+        token_serial: r.optional_text("hsm.token_serial", 1..=16),
+        pin_file: r.path("hsm.pin_file", "hsm/pin"),
+        softhsm_conf: r.optional_path("hsm.softhsm_conf"),
+    };
+    let software = SoftwareConfig {
+        key_file: r.path("hsm.key_file", "hsm/root-keys"),
+        passphrase_file: r.path("hsm.passphrase_file", "hsm/passphrase"),
+    };
+    HsmConfig {
+        backend: r.choice(
+            "hsm.backend",
+            ("pkcs11", HsmBackend::Pkcs11(pkcs11)),
+            &[("software", HsmBackend::Software(software))],
+        ),
+        workers: r.integer("hsm.workers", 1..=256, 4),
+        queue: r.integer("hsm.queue", 1..=65_536, 256),
+        deadline: Duration::from_millis(r.integer("hsm.deadline_ms", 10..=60_000, 2000).into()),
+        scheme: r.choice(
+            "hsm.scheme",
+            ("auto", SchemeChoice::Auto),
+            &[("aes-gcm", SchemeChoice::AesGcm), ("aes-kw", SchemeChoice::AesKw)],
+        ),
+    }
+}
+
+fn list(path: &Path, problems: &[Problem]) -> String {
+    let file = path.display();
+    problems
+        .iter()
+        .map(|problem| match problem.line {
+            Some(line) => format!("\n  {file}:{line}: {problem}"),
+            None => format!("\n  {problem}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! Module map.
 
 pub mod audit;
+pub mod ca;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod net;

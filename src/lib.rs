@@ -1,3 +1,4 @@
 //! Module map.
 
+pub mod ca;
 pub mod config;

@@ -1,1 +1,100 @@
+//! Hardware abstraction: wraps and unwraps 32-byte KEKs under root keys that stay in an HSM, and signs with keys kept there.
+//!
+//! Owns the two traits of this file, their types and two backends: [`pkcs11`] (a token) and [`software`] (a sealed file; not
+//! an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
+//! synchronous: a call returns within the backend's deadline, so callers run it off the async threads.
 
+mod error;
+mod info;
+pub mod pkcs11;
+mod secret;
+pub mod software;
+mod wrapped;
+
+pub use error::{HalError, Outage, Refusal};
+pub use info::{
+    Capabilities, Degradation, DestroyConsent, Health, InvalidLabel, Kcv, KcvMethod, Label, RootKeyAttributes,
+    RootKeyId, RootKeyInfo, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
+};
+pub use secret::{Kek, SecretBytes};
+pub use wrapped::{WrapScheme, WrappedKek};
+
+/// What request handling may do.
+pub trait KeyWrapper: Send + Sync {
+    /// Wraps `kek` under the newest version of `root`. Two calls with one KEK may give different blobs.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownRootKey`] where the backend holds no such root key, [`HalError::Unavailable`] and
+    /// [`HalError::Refused`] as described there.
+    fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError>;
+
+    /// Opens what [`wrap_kek`](Self::wrap_kek) made, under the root key, version and scheme that the blob names.
+    ///
+    /// # Errors
+    /// [`HalError::Tampered`] where the blob is not what this root key wrapped; otherwise as `wrap_kek`.
+    fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError>;
+
+    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 section 2.2.3) with minimal integers.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownSigner`] where the backend holds no such key, [`HalError::Refused`] where the key is of another
+    /// kind than `scheme` asks for.
+    fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError>;
+
+    /// Fills `out` from the backend's random number generator.
+    ///
+    /// # Errors
+    /// [`HalError::Unavailable`]; `out` is then not to be used.
+    fn random(&self, out: &mut [u8]) -> Result<(), HalError>;
+
+    /// Whether the backend serves now. Cheap enough for a probe every second.
+    fn health(&self) -> Health;
+
+    /// What the backend is and proved it can do. Data, read once at the first connection.
+    fn capabilities(&self) -> &Capabilities;
+}
+
+/// What only administration may do; everyone else is handed `&dyn KeyWrapper`.
+pub trait RootKeys: KeyWrapper {
+    /// Makes a new root key inside the backend.
+    ///
+    /// # Errors
+    /// [`HalError::Refused`] where the label is taken, or where the new key fails its self-test (it is destroyed again).
+    fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError>;
+
+    /// Takes in an AES-256 key made elsewhere. The key is consumed and wiped, whatever comes of it.
+    ///
+    /// # Errors
+    /// [`HalError::Refused`] where the key is not 32 bytes long; otherwise as [`generate_root`](Self::generate_root).
+    fn import_root(&self, label: &Label, key: SecretBytes) -> Result<RootKeyInfo, HalError>;
+
+    /// Reads a root key's attributes back, computes its key check value and says which token holds it.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownRootKey`], and [`HalError::Refused`] where the key fails its self-test.
+    fn describe_root(&self, root: RootKeyId) -> Result<RootKeyInfo, HalError>;
+
+    /// Every root key the backend holds, ordered by label. Keys of other applications on the token are left out.
+    ///
+    /// # Errors
+    /// [`HalError::Unavailable`] and [`HalError::Refused`]; an empty list is no error.
+    fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError>;
+
+    /// Destroys a root key, and with it every KEK it ever wrapped. There is no way back.
+    ///
+    /// # Errors
+    /// [`HalError::Refused`] where the consent names another root key.
+    fn destroy_root(&self, root: RootKeyId, consent: DestroyConsent) -> Result<(), HalError>;
+
+    /// Makes a signing key pair inside the backend.
+    ///
+    /// # Errors
+    /// [`HalError::Refused`] where the label is taken or the token cannot make such a key.
+    fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError>;
+
+    /// A signing key's kind, label and public key.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownSigner`].
+    fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError>;
+}

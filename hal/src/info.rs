@@ -1,0 +1,282 @@
+//! The plain data of the traits: ids, labels, what a root key or a signing key looks like from outside, health, capabilities.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::{HalError, WrapScheme};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id that a stored UUID stands for. Only a backend mints new ones.
+            #[must_use]
+            pub fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID to store.
+            #[must_use]
+            pub fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// Names a root key: it wraps KEKs and does nothing else.
+    RootKeyId
+}
+
+id! {
+    /// Names a signing key. The compiler refuses it where a [`RootKeyId`] belongs.
+    SignerId
+}
+
+/// A key's label on the token: 1 to 64 characters, none of them a control character, no blank at either end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Label(String);
+
+/// The text is no [`Label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a label has 1 to 64 characters, no control characters, and no blank at either end")]
+pub struct InvalidLabel;
+
+impl Label {
+    /// Checks a label.
+    ///
+    /// # Errors
+    /// [`InvalidLabel`].
+    pub fn new(text: &str) -> Result<Self, InvalidLabel> {
+        let fits = (1..=64).contains(&text.chars().count());
+        let clean = text.trim() == text && !text.chars().any(char::is_control);
+        if fits && clean { Ok(Self(text.to_owned())) } else { Err(InvalidLabel) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the token says of a root key; `None` where it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RootKeyAttributes {
+    /// CKA_SENSITIVE: its value cannot be read. A root key is refused unless this is true.
+    pub sensitive: Option<bool>,
+    /// CKA_EXTRACTABLE: it may be wrapped out. A root key is refused unless this is false.
+    pub extractable: Option<bool>,
+    /// CKA_LOCAL: made inside the token, not imported.
+    pub local: Option<bool>,
+    /// CKA_ALWAYS_SENSITIVE.
+    pub always_sensitive: Option<bool>,
+    /// CKA_NEVER_EXTRACTABLE.
+    pub never_extractable: Option<bool>,
+}
+
+/// How a key check value was computed. Values of different methods are not comparable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum KcvMethod {
+    /// AES-ECB (or, the same thing, AES-CBC with a zero IV) of a block of zeros.
+    #[serde(rename = "aes-ecb-zero-block")]
+    EcbZeroBlock,
+    /// AES-GCM of a block of zeros with a zero IV of 12 bytes and no additional data, for tokens that offer neither ECB nor
+    /// CBC. Real IVs are random, so the zero IV is as unlikely to recur as any other.
+    #[serde(rename = "aes-gcm-zero-block")]
+    GcmZeroBlock,
+}
+
+/// A key check value: the first three bytes. Tells two keys apart without telling the key; not a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kcv {
+    /// How it was computed.
+    pub method: KcvMethod,
+    /// Its three bytes.
+    pub value: [u8; 3],
+}
+
+impl fmt::Display for Kcv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c] = self.value;
+        write!(f, "{a:02x}{b:02x}{c:02x}")
+    }
+}
+
+impl Serialize for Kcv {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Which token it is, as it describes itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TokenInfo {
+    /// Its label.
+    pub label: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Its model.
+    pub model: String,
+    /// Its maker.
+    pub manufacturer: String,
+    /// Its firmware version.
+    pub firmware: String,
+}
+
+/// A root key as seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RootKeyInfo {
+    /// Its id.
+    pub id: RootKeyId,
+    /// Its label.
+    pub label: Label,
+    /// Its newest version, from 1.
+    pub version: u32,
+    /// Its attributes as read back.
+    pub attributes: RootKeyAttributes,
+    /// Its key check value.
+    pub kcv: Kcv,
+    /// The scheme that new KEKs are wrapped with.
+    pub scheme: WrapScheme,
+    /// The token that holds it; `None` for a software root key.
+    pub token: Option<TokenInfo>,
+}
+
+/// An approval to destroy one root key. Only the administration plane makes one, after its own checks.
+#[derive(Debug)]
+pub struct DestroyConsent(RootKeyId);
+
+impl DestroyConsent {
+    /// Records that the destruction of `root`, and of everything it wrapped, was approved.
+    #[must_use]
+    pub fn approved_for(root: RootKeyId) -> Self {
+        Self(root)
+    }
+
+    /// The root key it is for.
+    #[must_use]
+    pub fn root(&self) -> RootKeyId {
+        self.0
+    }
+}
+
+/// The kinds of signing keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SignerKind {
+    /// ECDSA on NIST P-256.
+    #[serde(rename = "ecdsa-p256")]
+    EcdsaP256,
+    /// ECDSA on NIST P-384.
+    #[serde(rename = "ecdsa-p384")]
+    EcdsaP384,
+}
+
+/// How to sign. Each needs a key of its [`SignerKind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignScheme {
+    /// ECDSA on P-256 over SHA-256.
+    EcdsaP256Sha256,
+    /// ECDSA on P-384 over SHA-384.
+    EcdsaP384Sha384,
+}
+
+impl SignScheme {
+    /// The kind of key it needs.
+    #[must_use]
+    pub fn kind(self) -> SignerKind {
+        match self {
+            Self::EcdsaP256Sha256 => SignerKind::EcdsaP256,
+            Self::EcdsaP384Sha384 => SignerKind::EcdsaP384,
+        }
+    }
+}
+
+impl SignerKind {
+    /// The scheme that keys of this kind sign with.
+    #[must_use]
+    pub fn scheme(self) -> SignScheme {
+        match self {
+            Self::EcdsaP256 => SignScheme::EcdsaP256Sha256,
+            Self::EcdsaP384 => SignScheme::EcdsaP384Sha384,
+        }
+    }
+}
+
+/// A signing key as seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SignerInfo {
+    /// Its id.
+    pub id: SignerId,
+    /// Its label.
+    pub label: Label,
+    /// Its kind.
+    pub kind: SignerKind,
+    /// Its public key: the uncompressed point (SEC 1 section 2.3.3), 65 bytes for P-256, 97 for P-384.
+    pub public_key: Vec<u8>,
+}
+
+/// Whether a backend serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Ready,
+    /// It does, with less than it should have.
+    Degraded(Degradation),
+    /// It does not; the error says why and what to do.
+    Down(HalError),
+}
+
+/// What a degraded backend lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Degradation {
+    /// Some workers are inside PKCS#11 calls that have not returned within the deadline.
+    #[error("{stuck} of {workers} HSM workers are stuck in calls that do not return")]
+    WorkersStuck {
+        /// How many.
+        stuck: usize,
+        /// Of how many.
+        workers: usize,
+    },
+}
+
+/// What a backend is and proved it can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// `pkcs11` or `software`.
+    pub backend: &'static str,
+    /// Whether keys are held by a token rather than by this process.
+    pub is_hsm: bool,
+    /// The token; `None` for the software backend, and until a token was first reached.
+    pub token: Option<TokenInfo>,
+    /// The schemes that passed the self-test, best first; blobs of each can be opened.
+    pub schemes: Vec<WrapScheme>,
+    /// The scheme that new KEKs are wrapped with; `None` until a token was first reached.
+    pub scheme: Option<WrapScheme>,
+    /// How many calls are served at the same time; 0 where there is no limit.
+    pub sessions: usize,
+}

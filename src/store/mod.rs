@@ -200,7 +200,8 @@ pub enum StoreError {
         /// The limit.
         limit: u32,
     },
-    /// The disk is full: nothing was written, reads go on, writes work again when there is room.
+    /// The disk, or a quota or limit on what may be written, is full: nothing was written, reads go on, writes work again
+    /// when there is room.
     #[error("the disk is full")]
     DiskFull,
     /// Too many mutations wait, or the store is busy past its deadline: try later.
@@ -218,7 +219,7 @@ pub enum StoreError {
     },
     /// Anything else the engine of the store reported.
     #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(#[source] rusqlite::Error),
     /// A file or directory could not be used.
     #[error("{path}: {source}")]
     File {
@@ -364,6 +365,21 @@ impl Store {
     /// The database failed.
     pub fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
         self.engine.count(adapter)
+    }
+
+    /// Returns when nothing is left of material erased before: an update that takes material away, or replaces it, zeroes it
+    /// in the database file, but the log keeps a copy until the store cuts it, about a second later. This cuts it now; as far
+    /// as the disk keeps no copies of its own, the material is gone. (What remains anywhere is still sealed.)
+    ///
+    /// # Errors
+    /// `Overloaded` when a reader, such as a backup, still needs the log; it is cut later.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        self.engine.scrub()
+    }
+
+    /// How many mutations wait for the writer at this moment; at `StoreOptions::waiting_mutations` the next is refused.
+    pub fn waiting_mutations(&self) -> usize {
+        self.engine.waiting()
     }
 }
 

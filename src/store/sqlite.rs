@@ -1,0 +1,181 @@
+//! The embedded engine: one SQLite file in WAL mode.
+//!
+//! One thread writes (`writer`), a few connections read (`readers`), and neither waits for the other. This module joins
+//! them and answers what takes one statement. It never hands a connection out, and keeps nothing of an object in memory.
+
+use std::{collections::HashMap, path::Path};
+
+use parking_lot::RwLock;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
+use uuid::Uuid;
+
+use self::{
+    readers::Readers,
+    trust::TrustChange,
+    writer::{Mutation, Writer},
+};
+use super::{
+    AdapterCredential, AdapterId, AdapterRow, CaRuleRow, CertificateRow, Change, Fingerprint, ObjectCount, ObjectId,
+    ObjectRow, Search, StoreError, StoreOptions, TrustRows,
+};
+
+mod changes;
+mod entries;
+mod locate;
+mod readers;
+mod schema;
+mod trust;
+mod writer;
+
+/// The engine behind [`super::Store`], which documents the methods.
+pub(super) struct Sqlite {
+    /// Dropped before the readers, so that the last connection to close can remove the log.
+    writer: Writer,
+    readers: Readers,
+    /// The small numbers of adapters, as committed. Adapters are never deleted and numbers never reused.
+    adapters: RwLock<HashMap<AdapterId, i64>>,
+}
+
+impl Sqlite {
+    pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = schema::open_writer(path)?;
+        let readers = Readers::open(path, options.readers)?;
+        let writer = Writer::start(path, connection, &options)?;
+        Ok(Self { writer, readers, adapters: RwLock::default() })
+    }
+
+    pub(super) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.writer.run(Mutation::Objects(changes))
+    }
+
+    pub(super) fn object(&self, adapter: AdapterId, id: ObjectId) -> Result<Option<ObjectRow>, StoreError> {
+        self.read_of(adapter, None, |connection, seq| {
+            let mut select = connection.prepare_cached(
+                "SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+                 FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+                 WHERE o.id = ?1 AND o.adapter = ?2",
+            )?;
+            Ok(select.query_row(params![id.0.as_bytes(), seq], |row| object(row, adapter)).optional()?)
+        })
+    }
+
+    pub(super) fn search(&self, adapter: AdapterId, search: &Search) -> Result<Vec<ObjectId>, StoreError> {
+        self.read_of(adapter, Vec::new(), |connection, seq| locate::search(connection, seq, search))
+    }
+
+    pub(super) fn due(&self, adapter: AdapterId, now: i64, limit: u64) -> Result<Vec<ObjectRow>, StoreError> {
+        self.read_of(adapter, Vec::new(), |connection, seq| {
+            let mut select = connection.prepare_cached(
+                "SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+                 FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+                 WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = select.query_map([seq, now, limit], |row| object(row, adapter))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    pub(super) fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
+        self.read_of(adapter, ObjectCount::default(), |connection, seq| {
+            let mut select = connection.prepare_cached(
+                "SELECT (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 0),
+                        (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 1)",
+            )?;
+            Ok(select.query_row([seq], |row| Ok(ObjectCount { live: row.get(0)?, destroyed: row.get(1)? }))?)
+        })
+    }
+
+    pub(super) fn trust(&self) -> Result<TrustRows, StoreError> {
+        self.readers.read(trust::read)
+    }
+
+    pub(super) fn trust_generation(&self) -> Result<u64, StoreError> {
+        self.readers.read(trust::generation)
+    }
+
+    pub(super) fn insert_adapter(&self, row: AdapterRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertAdapter(row))
+    }
+
+    pub(super) fn set_credential(
+        &self,
+        adapter: AdapterId,
+        credential: Option<AdapterCredential>,
+    ) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::SetCredential(adapter, credential))
+    }
+
+    pub(super) fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertCertificate(row))
+    }
+
+    pub(super) fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::DeleteCertificate(fingerprint))
+    }
+
+    pub(super) fn insert_ca_rule(&self, row: CaRuleRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertCaRule(row))
+    }
+
+    pub(super) fn delete_ca_rule(&self, id: Uuid) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::DeleteCaRule(id))
+    }
+
+    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+        self.writer.run(Mutation::Scrub)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
+    fn change_trust(&self, change: TrustChange) -> Result<(), StoreError> {
+        self.writer.run(Mutation::Trust(change))
+    }
+
+    /// Reads something of `adapter`; an adapter that is not there has `nothing`.
+    fn read_of<T>(
+        &self,
+        adapter: AdapterId,
+        nothing: T,
+        read: impl FnOnce(&Connection, i64) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let known = self.adapters.read().get(&adapter).copied();
+        self.readers.read(|connection| {
+            if let Some(seq) = known {
+                return read(connection, seq);
+            }
+            let Some(seq) = changes::adapter_seq(connection, adapter)? else { return Ok(nothing) };
+            self.adapters.write().insert(adapter, seq);
+            read(connection, seq)
+        })
+    }
+}
+
+fn object(row: &Row<'_>, adapter: AdapterId) -> rusqlite::Result<ObjectRow> {
+    Ok(ObjectRow {
+        id: ObjectId(Uuid::from_bytes(row.get(0)?)),
+        adapter,
+        object_type: row.get(1)?,
+        revision: row.get(2)?,
+        metadata: row.get(3)?,
+        sealed: row.get(4)?,
+        destroyed: row.get(5)?,
+        due_at: row.get(6)?,
+    })
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(failure) = error.sqlite_error() else { return Self::Database(error) };
+        match (failure.code, failure.extended_code) {
+            (ErrorCode::DiskFull, _) => Self::DiskFull,
+            // A write that the system refused for another reason than a full disk: a quota or a file size limit. A disk
+            // that fails shows when the data is synced. The log's index in shared memory grows like a file.
+            (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE) => Self::DiskFull,
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Overloaded,
+            _ => Self::Database(error),
+        }
+    }
+}

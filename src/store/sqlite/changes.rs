@@ -1,0 +1,156 @@
+//! Changes of objects, made inside the writer's transaction.
+//!
+//! Everything that can refuse a change is asked before or by the statement that writes; what a refused change has written
+//! already is undone by the writer.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::entries::{Entries, Place};
+use crate::store::{AdapterId, Change, IndexEntries, ObjectRow, StoreError};
+
+/// The small numbers of adapters, as the writer's transaction sees them.
+#[derive(Default)]
+pub(super) struct Adapters(HashMap<AdapterId, i64>);
+
+impl Adapters {
+    /// The number of `adapter`.
+    pub(super) fn seq(&mut self, connection: &Connection, adapter: AdapterId) -> Result<i64, StoreError> {
+        if let Some(seq) = self.0.get(&adapter) {
+            return Ok(*seq);
+        }
+        let seq = adapter_seq(connection, adapter)?.ok_or(StoreError::NotFound)?;
+        self.0.insert(adapter, seq);
+        Ok(seq)
+    }
+
+    /// To be called when anything was rolled back: an adapter that was seen may never have been.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The number of `adapter` in the snapshot that `connection` sees.
+pub(super) fn adapter_seq(connection: &Connection, adapter: AdapterId) -> Result<Option<i64>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT seq FROM adapter WHERE id = ?1")?;
+    Ok(select.query_row([adapter.0.as_bytes()], |row| row.get(0)).optional()?)
+}
+
+/// Makes one change. Returns whether sealed material was overwritten, of which the log still has the old copy.
+pub(super) fn apply(connection: &Connection, adapters: &mut Adapters, change: Change) -> Result<bool, StoreError> {
+    match change {
+        Change::Insert { row, index } => insert(connection, adapters, &row, index).map(|()| false),
+        Change::Update { row, index } => update(connection, adapters, &row, index),
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    adapters: &mut Adapters,
+    row: &ObjectRow,
+    index: IndexEntries,
+) -> Result<(), StoreError> {
+    if row.revision != 1 {
+        return Err(StoreError::Conflict);
+    }
+    let adapter = adapters.seq(connection, row.adapter)?;
+    let material = row.sealed.as_deref().map(|sealed| append_material(connection, sealed)).transpose()?;
+    let entries = Entries::from(index);
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO object (id, adapter, object_type, revision, destroyed, due_at, material, entries, metadata)
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let inserted = insert.execute(params![
+        row.id.0.as_bytes(),
+        adapter,
+        row.object_type,
+        row.destroyed,
+        row.due_at,
+        material,
+        entries,
+        row.metadata,
+    ])?;
+    if inserted == 0 {
+        return Err(StoreError::Duplicate);
+    }
+    let place = Place { adapter, object: connection.last_insert_rowid(), destroyed: row.destroyed };
+    entries.insert(connection, place)
+}
+
+/// What an update must know of the stored object.
+struct Stored {
+    place: Place,
+    material: Option<i64>,
+    same_material: bool,
+    entries: Entries,
+}
+
+fn update(
+    connection: &Connection,
+    adapters: &mut Adapters,
+    row: &ObjectRow,
+    index: Option<IndexEntries>,
+) -> Result<bool, StoreError> {
+    let adapter = adapters.seq(connection, row.adapter)?;
+    let stored = stored(connection, adapter, row)?;
+    let place = Place { destroyed: row.destroyed, ..stored.place };
+
+    let entries = index.map(Entries::from);
+    let entries = entries.as_ref().unwrap_or(&stored.entries);
+    entries.replace(connection, &stored.entries, stored.place, place)?;
+
+    let material = if stored.same_material {
+        stored.material
+    } else {
+        row.sealed.as_deref().map(|sealed| append_material(connection, sealed)).transpose()?
+    };
+    let mut update = connection.prepare_cached(
+        "UPDATE object SET revision = ?2, destroyed = ?3, due_at = ?4, material = ?5, entries = ?6, metadata = ?7
+         WHERE seq = ?1",
+    )?;
+    let revision = i64::try_from(row.revision).map_err(|_| StoreError::Conflict)?;
+    update.execute(params![place.object, revision, row.destroyed, row.due_at, material, entries, row.metadata])?;
+    match stored.material {
+        Some(old) if !stored.same_material => erase_material(connection, old).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+/// Finds the object that `row` replaces and checks that `row` was made from it.
+fn stored(connection: &Connection, adapter: i64, row: &ObjectRow) -> Result<Stored, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT o.seq, o.object_type, o.revision, o.destroyed, o.material, o.entries, m.sealed
+         FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+         WHERE o.id = ?1 AND o.adapter = ?2",
+    )?;
+    let mut rows = select.query(params![row.id.0.as_bytes(), adapter])?;
+    let found = rows.next()?.ok_or(StoreError::NotFound)?;
+    if found.get::<_, u32>(1)? != row.object_type {
+        return Err(StoreError::NotFound);
+    }
+    let revision: u64 = found.get(2)?;
+    if revision.checked_add(1) != Some(row.revision) {
+        return Err(StoreError::Conflict);
+    }
+    let sealed = found.get_ref(6)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    Ok(Stored {
+        place: Place { adapter, object: found.get(0)?, destroyed: found.get(3)? },
+        material: found.get(4)?,
+        same_material: sealed == row.sealed.as_deref(),
+        entries: found.get(5)?,
+    })
+}
+
+fn append_material(connection: &Connection, sealed: &[u8]) -> Result<i64, StoreError> {
+    let mut insert = connection.prepare_cached("INSERT INTO material (sealed) VALUES (?1)")?;
+    Ok(insert.insert([sealed])?)
+}
+
+/// Writes zeros over the material. The row keeps its size, so SQLite writes them where the material was.
+fn erase_material(connection: &Connection, material: i64) -> Result<(), StoreError> {
+    let mut erase =
+        connection.prepare_cached("UPDATE material SET sealed = zeroblob(length(sealed)) WHERE seq = ?1")?;
+    erase.execute([material])?;
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! Searches. Their cost follows from how many objects meet the rarest condition, not from how many are stored.
+//!
+//! One condition drives: its index rows are walked in the order of creation (a range of dates: sorted into it). The other
+//! terms are looked up in their index for each candidate, the other ranges in the entries that stand beside the object.
+//! Live and destroyed objects are walked apart and merged. All SQL is put together from the fragments below; values are
+//! only ever bound.
+
+use std::iter;
+
+use rusqlite::{CachedStatement, Connection, Rows};
+use uuid::Uuid;
+
+use super::entries::Entries;
+use crate::store::{DateRange, ObjectId, Search, StoreError, Term};
+
+/// Candidates are counted only so far: first cheaply, then, if every condition has at least so many, once more.
+const PROBES: [u64; 2] = [256, 8192];
+
+/// So many terms besides the driving one are looked up in the index; further ones (SQLite joins 64 tables at most) are
+/// checked beside the object.
+const MAX_JOINED: usize = 32;
+
+const DRIVE_ALL: &str = "SELECT d.seq FROM object AS d";
+const DRIVE_TERM: &str = "SELECT d.object FROM term AS d";
+const DRIVE_RANGE: &str = "SELECT d.object FROM dated AS d";
+
+const WHERE_ALL: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 ORDER BY d.seq";
+const WHERE_TERM: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 ORDER BY d.object";
+const WHERE_RANGE: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.field = ?3 AND d.seconds BETWEEN ?4 AND ?5 \
+                           ORDER BY d.object";
+
+const PROBE_TERM: &str = "SELECT count(*) FROM (SELECT 1 FROM term AS d \
+                          WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 LIMIT ?6)";
+const PROBE_RANGE: &str = "SELECT count(*) FROM (SELECT 1 FROM dated AS d \
+                           WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.field = ?3 \
+                           AND d.seconds BETWEEN ?4 AND ?5 LIMIT ?6)";
+
+/// Parameters 1 to 5 are the adapter, the status and the driving condition; joined terms follow.
+const FIRST_JOINED: usize = 6;
+
+/// The identifiers that `search` finds, in the order of creation.
+pub(super) fn search(connection: &Connection, adapter: i64, search: &Search) -> Result<Vec<ObjectId>, StoreError> {
+    let statuses: &[bool] = match (search.live, search.destroyed) {
+        (true, true) => &[false, true],
+        (true, false) => &[false],
+        (false, true) => &[true],
+        (false, false) => return Ok(Vec::new()),
+    };
+    let plan = Plan::choose(connection, adapter, statuses, search)?;
+    let sql = plan.sql();
+    let mut statements =
+        statuses.iter().map(|_| connection.prepare_cached(&sql)).collect::<Result<Vec<_>, rusqlite::Error>>()?;
+    let mut streams = Vec::with_capacity(statuses.len());
+    for (statement, destroyed) in iter::zip(&mut statements, statuses) {
+        plan.bind(statement, adapter, *destroyed)?;
+        streams.push(Stream::start(statement)?);
+    }
+    collect(connection, &plan, &mut streams, search)
+}
+
+/// Merges the streams, drops what does not meet the remaining conditions, and takes the wanted part.
+fn collect(
+    connection: &Connection,
+    plan: &Plan<'_>,
+    streams: &mut [Stream<'_>],
+    search: &Search,
+) -> Result<Vec<ObjectId>, StoreError> {
+    let mut identify = connection.prepare_cached("SELECT id FROM object WHERE seq = ?1")?;
+    let mut describe = connection.prepare_cached("SELECT entries FROM object WHERE seq = ?1")?;
+    let mut found = Vec::new();
+    let mut passed_over = 0;
+    while u64::try_from(found.len()).unwrap_or(u64::MAX) < search.limit {
+        let Some(object) = next(streams)? else { break };
+        if plan.has_rest() && !plan.rest_met_by(&describe.query_row([object], |row| row.get(0))?) {
+            continue;
+        }
+        if passed_over < search.offset {
+            passed_over += 1;
+            continue;
+        }
+        found.push(ObjectId(Uuid::from_bytes(identify.query_row([object], |row| row.get(0))?)));
+    }
+    Ok(found)
+}
+
+/// The condition whose index rows are walked.
+#[derive(Clone, Copy)]
+enum Driver {
+    All,
+    Term(Term),
+    Range(DateRange),
+}
+
+/// How a search is done.
+struct Plan<'s> {
+    driver: Driver,
+    /// Looked up in the index for each candidate.
+    joined: Vec<Term>,
+    /// Checked beside the object for each candidate.
+    terms: Vec<Term>,
+    ranges: Vec<&'s DateRange>,
+}
+
+impl<'s> Plan<'s> {
+    fn choose(
+        connection: &Connection,
+        adapter: i64,
+        statuses: &[bool],
+        search: &'s Search,
+    ) -> Result<Self, StoreError> {
+        let mut terms = search.terms.clone();
+        terms.sort_unstable();
+        terms.dedup();
+        // Terms first: of two conditions equally frequent the term is better, for its rows are in order already.
+        let conditions: Vec<Driver> = iter::chain(
+            terms.iter().map(|term| Driver::Term(*term)),
+            search.ranges.iter().map(|range| Driver::Range(*range)),
+        )
+        .collect();
+        let rarest = rarest(connection, adapter, statuses, &conditions)?;
+        let driver = conditions.get(rarest).copied().unwrap_or(Driver::All);
+
+        let without_driver = |position: usize| position != rarest;
+        let ranges = search.ranges.iter().enumerate();
+        let ranges = ranges.filter(|(n, _)| without_driver(n + terms.len())).map(|(_, range)| range).collect();
+        let mut joined: Vec<Term> =
+            terms.into_iter().enumerate().filter(|(n, _)| without_driver(*n)).map(|(_, term)| term).collect();
+        let terms = joined.split_off(joined.len().min(MAX_JOINED));
+        Ok(Self { driver, joined, terms, ranges })
+    }
+
+    fn sql(&self) -> String {
+        let (from, condition) = match self.driver {
+            Driver::All => (DRIVE_ALL, WHERE_ALL),
+            Driver::Term(_) => (DRIVE_TERM, WHERE_TERM),
+            Driver::Range(_) => (DRIVE_RANGE, WHERE_RANGE),
+        };
+        let mut sql = String::from(from);
+        for parameter in (FIRST_JOINED..).take(self.joined.len()) {
+            // CROSS JOIN keeps SQLite from walking this term instead. The key is complete, so at most one row joins.
+            sql += &format!(
+                " CROSS JOIN term AS t{parameter} ON t{parameter}.adapter = ?1 AND t{parameter}.destroyed = ?2 \
+                 AND t{parameter}.term = ?{parameter} AND t{parameter}.object = d.object"
+            );
+        }
+        sql + condition
+    }
+
+    fn bind(&self, statement: &mut CachedStatement<'_>, adapter: i64, destroyed: bool) -> Result<(), StoreError> {
+        bind_driver(statement, adapter, destroyed, &self.driver)?;
+        for (parameter, term) in (FIRST_JOINED..).zip(&self.joined) {
+            statement.raw_bind_parameter(parameter, term.0)?;
+        }
+        Ok(())
+    }
+
+    fn has_rest(&self) -> bool {
+        !self.terms.is_empty() || !self.ranges.is_empty()
+    }
+
+    fn rest_met_by(&self, entries: &Entries) -> bool {
+        self.terms.iter().all(|term| entries.has(term)) && self.ranges.iter().all(|range| entries.date_in(range))
+    }
+}
+
+/// The position of the condition that the fewest objects meet, as far as counting so far tells.
+fn rarest(
+    connection: &Connection,
+    adapter: i64,
+    statuses: &[bool],
+    conditions: &[Driver],
+) -> Result<usize, StoreError> {
+    let mut rarest = 0;
+    if conditions.len() < 2 {
+        return Ok(rarest);
+    }
+    for bound in PROBES {
+        let mut fewest = bound;
+        for (position, condition) in conditions.iter().enumerate() {
+            let count = frequency(connection, adapter, statuses, condition, fewest)?;
+            if count < fewest {
+                (rarest, fewest) = (position, count);
+            }
+        }
+        if fewest < bound {
+            break;
+        }
+    }
+    Ok(rarest)
+}
+
+/// How many objects meet `condition`, counted up to `bound`.
+fn frequency(
+    connection: &Connection,
+    adapter: i64,
+    statuses: &[bool],
+    condition: &Driver,
+    bound: u64,
+) -> Result<u64, StoreError> {
+    let sql = if matches!(condition, Driver::Range(_)) { PROBE_RANGE } else { PROBE_TERM };
+    let mut probe = connection.prepare_cached(sql)?;
+    let mut count = 0;
+    for destroyed in statuses {
+        bind_driver(&mut probe, adapter, *destroyed, condition)?;
+        probe.raw_bind_parameter(FIRST_JOINED, i64::try_from(bound - count).unwrap_or(i64::MAX))?;
+        let mut rows = probe.raw_query();
+        count += rows.next()?.map_or(Ok(0), |row| row.get::<_, u64>(0))?;
+    }
+    Ok(count)
+}
+
+fn bind_driver(
+    statement: &mut CachedStatement<'_>,
+    adapter: i64,
+    destroyed: bool,
+    driver: &Driver,
+) -> Result<(), StoreError> {
+    statement.raw_bind_parameter(1, adapter)?;
+    statement.raw_bind_parameter(2, destroyed)?;
+    match driver {
+        Driver::All => {}
+        Driver::Term(term) => statement.raw_bind_parameter(3, term.0)?,
+        Driver::Range(range) => {
+            statement.raw_bind_parameter(3, range.field)?;
+            statement.raw_bind_parameter(4, range.from)?;
+            statement.raw_bind_parameter(5, range.to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The candidates of one status, in the order of creation, each once.
+struct Stream<'s> {
+    rows: Rows<'s>,
+    head: Option<i64>,
+}
+
+impl<'s> Stream<'s> {
+    fn start(statement: &'s mut CachedStatement<'_>) -> Result<Self, StoreError> {
+        let mut stream = Self { rows: statement.raw_query(), head: None };
+        stream.advance()?;
+        Ok(stream)
+    }
+
+    /// Moves on to the next other candidate: an object with two dates of one field stands twice in a range.
+    fn advance(&mut self) -> Result<(), StoreError> {
+        let last = self.head;
+        while self.head == last {
+            self.head = self.rows.next()?.map(|row| row.get(0)).transpose()?;
+            if self.head.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the oldest candidate of all streams.
+fn next(streams: &mut [Stream<'_>]) -> Result<Option<i64>, StoreError> {
+    let oldest = streams.iter_mut().filter(|stream| stream.head.is_some()).min_by_key(|stream| stream.head);
+    let Some(stream) = oldest else { return Ok(None) };
+    let head = stream.head;
+    stream.advance()?;
+    Ok(head)
+}

@@ -1,1 +1,210 @@
-//! Logs and metrics.
+//! Logs and metrics for operators: their set-up, and the names of spans, fields and metrics.
+//!
+//! It owns what logs and metrics are called and where they go. No payload, attribute value, PIN or hex dump is ever a field, at
+//! any level. The audit log ([`crate::audit`]) is for auditors; neither replaces the other.
+
+use std::{io, panic, thread, time::Duration};
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{
+    EnvFilter, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError,
+};
+
+/// Names of fields in log lines and spans.
+pub mod field {
+    /// The adapter that a peer acts as.
+    pub const PRINCIPAL: &str = "principal";
+    /// The SHA-256 fingerprint of a client certificate.
+    pub const CERTIFICATE: &str = "certificate";
+    /// Address and port of a peer.
+    pub const PEER: &str = "peer";
+    /// KMIP operation.
+    pub const OPERATION: &str = "operation";
+    /// Unique Identifier of a managed object.
+    pub const OBJECT_ID: &str = "object_id";
+    /// KMIP version of a request.
+    pub const VERSION: &str = "version";
+    /// `success` or a KMIP Result Reason.
+    pub const OUTCOME: &str = "outcome";
+    /// Duration of a batch item in microseconds.
+    pub const LATENCY_US: &str = "latency_us";
+    /// Joins log lines, audit events and the message that a client saw.
+    pub const CORRELATION: &str = "correlation";
+}
+
+/// Names of metrics. [`METRICS`] says what they mean.
+#[expect(missing_docs, reason = "each is described in METRICS, which is also what Prometheus shows")]
+pub mod metric {
+    pub const REQUESTS: &str = "keystead_requests_total";
+    pub const REQUEST_SECONDS: &str = "keystead_request_duration_seconds";
+    pub const HANDLER_PANICS: &str = "keystead_request_panics_total";
+    pub const CONNECTIONS_OPEN: &str = "keystead_connections_open";
+    pub const CONNECTIONS_REFUSED: &str = "keystead_connections_refused_total";
+    pub const CONNECTIONS_ENDED: &str = "keystead_connections_ended_total";
+    pub const CONNECTIONS_CUT: &str = "keystead_connections_cut_total";
+    pub const HANDSHAKES: &str = "keystead_tls_handshakes_total";
+    pub const HANDSHAKES_FAILED: &str = "keystead_tls_handshakes_failed_total";
+    pub const HSM_STATE: &str = "keystead_hsm_state";
+    pub const HSM_SECONDS: &str = "keystead_hsm_operation_duration_seconds";
+    pub const STORE_WAITING: &str = "keystead_store_waiting_mutations";
+    pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
+    pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
+}
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Spread of durations.
+    Histogram,
+}
+
+/// A metric, as documentation and as `/metrics` describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricInfo {
+    /// One of the names in [`metric`].
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// What it counts or measures, and by which labels.
+    pub help: &'static str,
+}
+
+/// Every metric of the server.
+pub const METRICS: &[MetricInfo] = &[
+    counter(metric::REQUESTS, "Batch items by operation and outcome (success or Result Reason)"),
+    histogram(metric::REQUEST_SECONDS, "Time to answer a batch item, by operation"),
+    counter(metric::HANDLER_PANICS, "Requests that ended in a defect of the server"),
+    gauge(metric::CONNECTIONS_OPEN, "Open connections, those in their handshake included"),
+    counter(metric::CONNECTIONS_REFUSED, "Connections refused by reason: full, adapter_full"),
+    counter(metric::CONNECTIONS_ENDED, "Connections ended after their handshake, by reason"),
+    counter(metric::CONNECTIONS_CUT, "Connections cut because their certificate or rule was removed"),
+    counter(metric::HANDSHAKES, "Finished TLS handshakes by version and whether they resumed a session"),
+    counter(metric::HANDSHAKES_FAILED, "Failed TLS handshakes by reason"),
+    gauge(metric::HSM_STATE, "State of the HSM: 2 ready, 1 degraded, 0 down"),
+    histogram(metric::HSM_SECONDS, "Time of an HSM operation, by operation"),
+    gauge(metric::STORE_WAITING, "Mutations that wait for the store's writer"),
+    counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
+    counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
+];
+
+/// Upper bounds of the histograms' buckets, in seconds: from a Get with a cached KEK to an HSM at its deadline.
+const BUCKETS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// How often histogram samples are folded into their buckets; between, each sample takes eight bytes.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter of the configuration is not one.
+    #[error("the log filter is not valid: {0}")]
+    Filter(#[from] ParseError),
+    /// Something else set up logging first.
+    #[error("logging is set up already: {0}")]
+    Logging(#[from] TryInitError),
+    /// Something else set up metrics first.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+    /// The thread that looks after the metrics could not be started.
+    #[error("the metrics thread could not be started: {0}")]
+    Thread(io::Error),
+}
+
+/// Sends log lines to standard error. `filter` is a level (`info`) or directives (`keystead=debug,info`). From now on a panic
+/// is a log line too: where it was, never what it said, since a message can quote data.
+///
+/// # Errors
+/// The filter is not valid, or logging is set up already.
+pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    match format {
+        LogFormat::Text => registry.with(lines).try_init()?,
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
+    }
+    panic::set_hook(Box::new(|panic| {
+        let location = panic.location();
+        let (file, line) = location.map_or(("", 0), |location| (location.file(), location.line()));
+        tracing::error!(file, line, thread = thread::current().name(), "the program has a defect: panic");
+    }));
+    Ok(())
+}
+
+/// Collects metrics from now on. What was counted before is lost.
+///
+/// # Errors
+/// Metrics are set up already.
+pub fn init_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    let handle = PrometheusBuilder::new().set_buckets(BUCKETS)?.install_recorder()?;
+    METRICS.iter().for_each(describe);
+    let upkeep = handle.clone();
+    thread::Builder::new()
+        .name("metrics".to_owned())
+        .spawn(move || {
+            loop {
+                thread::sleep(UPKEEP);
+                upkeep.run_upkeep();
+            }
+        })
+        .map_err(TelemetryError::Thread)?;
+    Ok(handle)
+}
+
+fn describe(metric: &MetricInfo) {
+    match metric.kind {
+        MetricKind::Counter => metrics::describe_counter!(metric.name, metric.help),
+        MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+        MetricKind::Histogram => metrics::describe_histogram!(metric.name, Unit::Seconds, metric.help),
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> MetricInfo {
+    MetricInfo { name, kind: MetricKind::Counter, help }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> MetricInfo {
+    MetricInfo { name, kind: MetricKind::Gauge, help }
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> MetricInfo {
+    MetricInfo { name, kind: MetricKind::Histogram, help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_described_once_and_named_as_prometheus_wants() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in METRICS {
+            assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert_eq!(metric.kind == MetricKind::Histogram, metric.name.ends_with("_seconds"), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused() {
+        assert!(matches!(init_logs(LogFormat::Text, "keystead=loud"), Err(TelemetryError::Filter(_))));
+    }
+}

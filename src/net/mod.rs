@@ -9,7 +9,19 @@ use std::{net::SocketAddr, time::Duration};
 
 use zeroize::Zeroizing;
 
+pub use self::{
+    server::{Server, ServerError},
+    tls::{ServerCertificate, TlsConfig, TlsError},
+};
 use crate::store::{AdapterId, Fingerprint};
+
+mod connection;
+pub mod http;
+mod registry;
+mod server;
+mod throttle;
+mod tls;
+mod workers;
 
 /// Who is at the other end, settled by TLS before the first request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,421 @@
+//! Accepting connections: permit, TLS, identity, caps; and ending them: loss of trust, shutdown.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::Instrument;
+
+use super::{
+    Handler, Limits, PeerIdentity,
+    connection::{Connection, Ended, linger},
+    registry::{Registered, Registry},
+    throttle::Throttle,
+    tls::{TlsConfig, refusal_in},
+    workers::{self, Workers},
+};
+use crate::{
+    telemetry::{field, metric},
+    trust::{self, Identity, LiveTrust, Refusal},
+};
+
+/// How often one stranger, or one limit, may cause a log line.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+/// How long accepting pauses when the operating system has no more files or memory to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// After the drain, for requests whose connections were cut to be finished and audited.
+const THREADS_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the server could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A thread for requests could not be started.
+    #[error("request threads could not be started: {0}")]
+    Threads(io::Error),
+}
+
+/// A KMIP server that listens but does not accept yet.
+pub struct Server {
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    shared: Arc<Shared>,
+    workers_ended: workers::Ended,
+}
+
+struct Shared {
+    acceptor: TlsAcceptor,
+    trust: Arc<LiveTrust>,
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    workers: Workers,
+    permits: Arc<Semaphore>,
+    registry: Arc<Registry>,
+    draining: Arc<AtomicBool>,
+    log: Throttle<LogCause>,
+}
+
+/// What log lines are kept apart by.
+#[derive(PartialEq, Eq, Hash)]
+enum LogCause {
+    Full,
+    AdapterFull(crate::store::AdapterId),
+    AcceptFailed,
+    Refused(crate::store::Fingerprint),
+    Peer(&'static str, IpAddr),
+}
+
+impl Server {
+    /// Listens on `addresses` and starts `threads` threads for requests. Must be called within a Tokio runtime with time and I/O.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread could not be started.
+    pub async fn bind(
+        addresses: &[SocketAddr],
+        tls: TlsConfig,
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+        threads: usize,
+    ) -> Result<Self, ServerError> {
+        let mut listeners = Vec::with_capacity(addresses.len());
+        for &address in addresses {
+            let bind = |source| ServerError::Bind { address, source };
+            let listener = TcpListener::bind(address).await.map_err(bind)?;
+            let local = listener.local_addr().map_err(bind)?;
+            listeners.push((listener, local));
+        }
+        let connections = limits.max_connections as usize;
+        let (workers, workers_ended) = Workers::start(&handler, threads, connections).map_err(ServerError::Threads)?;
+        let shared = Arc::new(Shared {
+            acceptor: TlsAcceptor::from(tls.rustls),
+            trust: tls.trust,
+            permits: Arc::new(Semaphore::new(connections)),
+            registry: Arc::new(Registry::new(limits.max_connections_per_adapter)),
+            draining: Arc::new(AtomicBool::new(false)),
+            log: Throttle::new(LOG_PERIOD),
+            limits,
+            handler,
+            workers,
+        });
+        Ok(Self { listeners, shared, workers_ended })
+    }
+
+    /// The addresses listened on, with the ports that the operating system chose for port 0.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(_, address)| *address).collect()
+    }
+
+    /// Serves until `shutdown` resolves, then drains: accepts nothing more, closes idle connections, lets requests in flight
+    /// finish and be answered for up to the drain time-out, and cuts what is left.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listeners, shared, workers_ended } = self;
+        // Whatever way this future ends, no connection outlives it.
+        let _cut = CutOnDrop(Arc::clone(&shared.registry));
+        let mut following = JoinSet::new();
+        following.spawn(cut_untrusted(Arc::clone(&shared), shared.trust.subscribe()));
+        let mut accepting = JoinSet::new();
+        for (listener, _) in listeners {
+            accepting.spawn(accept(Arc::clone(&shared), listener));
+        }
+        shutdown.await;
+        accepting.shutdown().await;
+        shared.drain().await;
+        // What holds an entrance to the pool goes first, then its threads end by themselves. A request whose connection was
+        // cut is still under way; it must not be torn from its audit event.
+        following.shutdown().await;
+        drop(shared);
+        if timeout(THREADS_GRACE, workers_ended.wait()).await.is_err() {
+            tracing::error!("requests are still under way after the drain time; stopping nevertheless");
+        }
+    }
+}
+
+struct CutOnDrop(Arc<Registry>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut_all();
+    }
+}
+
+/// Cuts the connections of certificates that a new trust snapshot no longer recognises.
+async fn cut_untrusted(shared: Arc<Shared>, mut changes: watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let trust = shared.trust.current();
+        let cut = shared.registry.cut(|identity| !trust.still_holds(identity));
+        if cut > 0 {
+            metrics::counter!(metric::CONNECTIONS_CUT).increment(cut);
+            tracing::info!(connections = cut, "connections cut: their certificates or rules were removed");
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, address)) => shared.take_up(socket, address),
+            Err(error) => {
+                if let Some(suppressed) = shared.log.pass(LogCause::AcceptFailed, Instant::now()) {
+                    tracing::warn!(%error, suppressed, "connections cannot be accepted");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Gives an accepted connection its permit and task, or closes it.
+    fn take_up(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "full").increment(1);
+            if let Some(suppressed) = self.log.pass(LogCause::Full, Instant::now()) {
+                let limit = self.limits.max_connections;
+                tracing::warn!(limit, suppressed, %address, "connection refused: the limit of open connections is reached");
+            }
+            return;
+        };
+        let registered = self.registry.register(Arc::clone(&self.draining));
+        let setter = registered.abort_setter();
+        let task = tokio::spawn(Arc::clone(self).serve(socket, address, permit, registered));
+        setter.set(task.abort_handle());
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        registered: Registered,
+    ) {
+        if let Some((stream, peer)) = self.identify(socket, address, &registered).await {
+            let span = tracing::info_span!(
+                "connection",
+                { field::PEER } = %address,
+                { field::PRINCIPAL } = %peer.adapter.0,
+                { field::CERTIFICATE } = %peer.certificate,
+            );
+            let connection = Connection {
+                peer: Arc::new(peer),
+                limits: &self.limits,
+                handler: &*self.handler,
+                workers: &self.workers,
+                link: registered.link(),
+            };
+            let ended = async { report_end(&connection.serve(stream).await) };
+            ended.instrument(span).await;
+        }
+        // Last: the permits are how the drain knows that a connection is gone.
+        drop(registered);
+        drop(permit);
+    }
+
+    /// The TLS handshake, and who the peer is under the trust of this moment.
+    async fn identify(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        registered: &Registered,
+    ) -> Option<(TlsStream<TcpStream>, PeerIdentity)> {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%address, %error, "connection gone before its handshake");
+            return None;
+        }
+        let handshake = self.acceptor.accept(socket).into_fallible();
+        let stream = match timeout(self.limits.handshake_timeout, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, socket))) => {
+                self.report_failed_handshake(address, &error);
+                linger(socket).await;
+                return None;
+            }
+            Err(_) => {
+                metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "timeout").increment(1);
+                tracing::debug!(%address, "handshake not finished in time");
+                return None;
+            }
+        };
+        match self.admit(&stream, registered) {
+            Ok(identity) => {
+                count_handshake(&stream);
+                let peer = PeerIdentity { adapter: identity.adapter, certificate: identity.certificate, address };
+                Some((stream, peer))
+            }
+            Err(NotAdmitted::Refused(refusal)) => {
+                self.report_refusal(address, &refusal);
+                linger(stream.into_inner().0).await;
+                None
+            }
+            Err(NotAdmitted::AdapterFull(identity)) => {
+                self.report_full_adapter(address, &identity);
+                None
+            }
+            Err(NotAdmitted::NoCertificate | NotAdmitted::JustRemoved) => None,
+        }
+    }
+
+    /// Recognises the peer's certificate, now that the peer has proved to hold its key. The verifier has done so too, but not
+    /// in a resumed session, and the certificate may have been removed since.
+    fn admit(&self, stream: &TlsStream<TcpStream>, registered: &Registered) -> Result<Identity, NotAdmitted> {
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let (end_entity, intermediates) = chain.split_first().ok_or(NotAdmitted::NoCertificate)?;
+        let identity = self
+            .trust
+            .current()
+            .identify(end_entity, intermediates, trust::now())
+            .map_err(|refusal| NotAdmitted::Refused(Box::new(refusal)))?;
+        if !registered.admit(identity.clone()) {
+            return Err(NotAdmitted::AdapterFull(identity));
+        }
+        // A removal between recognising and registering found nothing to cut.
+        if self.trust.current().still_holds(&identity) { Ok(identity) } else { Err(NotAdmitted::JustRemoved) }
+    }
+
+    fn report_failed_handshake(&self, address: SocketAddr, error: &io::Error) {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        if let Some(refusal) = cause.and_then(refusal_in) {
+            return self.report_refusal(address, refusal);
+        }
+        // (metric label, line for the operator; none where scanners and probes do the same)
+        let (reason, line) = match cause {
+            Some(rustls::Error::NoCertificatesPresented) => {
+                ("no_certificate", Some("the client offered no certificate: give it one and register it"))
+            }
+            Some(rustls::Error::AlertReceived(alert)) if refuses_server(*alert) => {
+                ("alert", Some("the client does not accept this server's certificate: give it the CA certificate"))
+            }
+            Some(rustls::Error::PeerIncompatible(_)) => {
+                ("incompatible", Some("the client offers no TLS version or cipher suite that this server accepts"))
+            }
+            Some(rustls::Error::AlertReceived(_)) => ("alert", None),
+            Some(_) => ("protocol", None),
+            None => ("closed", None),
+        };
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => reason).increment(1);
+        let passed = line.and_then(|line| {
+            let suppressed = self.log.pass(LogCause::Peer(reason, address.ip()), Instant::now())?;
+            Some((line, suppressed))
+        });
+        match passed {
+            Some((line, suppressed)) => tracing::info!(%address, %error, suppressed, "handshake failed: {line}"),
+            None => tracing::debug!(%address, %error, "handshake failed"),
+        }
+    }
+
+    fn report_refusal(&self, address: SocketAddr, refusal: &Refusal) {
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => refusal.reason.name()).increment(1);
+        let Some(suppressed) = self.log.pass(LogCause::Refused(refusal.certificate), Instant::now()) else { return };
+        tracing::warn!(
+            { field::PEER } = %address,
+            { field::CERTIFICATE } = %refusal.certificate,
+            subject = refusal.subject,
+            reason = %refusal.reason,
+            suppressed,
+            "client certificate refused: {}",
+            refusal.reason.remedy(),
+        );
+    }
+
+    fn report_full_adapter(&self, address: SocketAddr, identity: &Identity) {
+        metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "adapter_full").increment(1);
+        let cause = LogCause::AdapterFull(identity.adapter);
+        let Some(suppressed) = self.log.pass(cause, Instant::now()) else { return };
+        let limit = self.limits.max_connections_per_adapter;
+        tracing::warn!(
+            { field::PEER } = %address,
+            { field::PRINCIPAL } = %identity.adapter.0,
+            limit,
+            suppressed,
+            "connection refused: the adapter's limit of open connections is reached",
+        );
+    }
+
+    /// Ends all connections, within the drain time-out.
+    async fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.registry.stop_idle();
+        tracing::info!("stopping: requests in flight are finished first");
+        let all_gone = self.permits.acquire_many(self.limits.max_connections);
+        if timeout(self.limits.drain_timeout, all_gone).await.is_err() {
+            let cut = self.registry.cut_all();
+            tracing::warn!(connections = cut, "connections cut: their requests were not finished in the drain time");
+        }
+    }
+}
+
+enum NotAdmitted {
+    Refused(Box<Refusal>),
+    AdapterFull(Identity),
+    JustRemoved,
+    /// Cannot happen while the verifier makes certificates mandatory.
+    NoCertificate,
+}
+
+/// Whether the alert says that the client does not trust us, rather than anything else.
+fn refuses_server(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate
+    )
+}
+
+fn count_handshake(stream: &TlsStream<TcpStream>) {
+    let session = stream.get_ref().1;
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "1.3",
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "other",
+    };
+    let resumed = if session.handshake_kind() == Some(HandshakeKind::Resumed) { "yes" } else { "no" };
+    metrics::counter!(metric::HANDSHAKES, "version" => version, "resumed" => resumed).increment(1);
+}
+
+/// Ends of connections are a peer's affair and go to the debug level; limits that were hit are counted.
+fn report_end(ended: &Ended) {
+    let reason = match ended {
+        Ended::TooLarge(announced) => {
+            tracing::warn!(announced, "request refused: larger than the limit of a frame");
+            "too_large"
+        }
+        Ended::NotKmip => "not_kmip",
+        Ended::Slow => "slow",
+        Ended::Truncated => "truncated",
+        Ended::Idle => "idle",
+        Ended::ByPeer => "by_peer",
+        Ended::Stopped => "stopped",
+        Ended::ByHandler => "by_handler",
+        Ended::Panicked => "panicked",
+        Ended::Broken(error) => {
+            tracing::debug!(%error, "connection broken");
+            "broken"
+        }
+    };
+    metrics::counter!(metric::CONNECTIONS_ENDED, "reason" => reason).increment(1);
+    tracing::debug!(reason, "connection ended");
+}

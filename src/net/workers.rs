@@ -1,0 +1,149 @@
+//! The bounded pool of threads that requests are answered on.
+//!
+//! It owns the hop from a connection's task to a thread that may block and back. A request that a thread has taken up is always
+//! carried to its end, whether or not anybody still waits for the answer.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Handler, PeerIdentity, Reply};
+use crate::telemetry::metric;
+
+/// The pool's entrance. The threads end once every clone is dropped and the queue is empty.
+#[derive(Clone, Debug)]
+pub(super) struct Workers {
+    queue: Sender<Job>,
+}
+
+/// Resolves when every thread of the pool has ended.
+#[derive(Debug)]
+pub(super) struct Ended(mpsc::Receiver<()>);
+
+/// The request got no answer: its handler panicked, or the pool has ended.
+#[derive(Debug)]
+pub(super) struct Unanswered;
+
+struct Job {
+    peer: Arc<PeerIdentity>,
+    request: Zeroizing<Vec<u8>>,
+    answer: oneshot::Sender<Reply>,
+    span: Span,
+}
+
+impl Workers {
+    /// Starts `threads` threads (at least one) over a queue of `waiting` requests. A connection has one request under way at
+    /// most, so with as many places as connections the queue is never full.
+    ///
+    /// # Errors
+    /// A thread could not be started.
+    pub(super) fn start(
+        handler: &Arc<dyn Handler>,
+        threads: usize,
+        waiting: usize,
+    ) -> Result<(Self, Ended), std::io::Error> {
+        let (queue, jobs) = crossbeam_channel::bounded(waiting);
+        let (alive, ended) = mpsc::channel(1);
+        for index in 0..threads.max(1) {
+            let (handler, jobs, alive) = (Arc::clone(handler), jobs.clone(), alive.clone());
+            thread::Builder::new().name(format!("request-{index}")).spawn(move || {
+                work(&*handler, &jobs);
+                drop(alive);
+            })?;
+        }
+        Ok((Self { queue }, Ended(ended)))
+    }
+
+    /// Has `request` answered. Dropping the future does not cancel the request.
+    pub(super) async fn answer(
+        &self,
+        peer: &Arc<PeerIdentity>,
+        request: Zeroizing<Vec<u8>>,
+    ) -> Result<Reply, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { peer: Arc::clone(peer), request, answer, span: Span::current() };
+        self.queue.try_send(job).map_err(|_| Unanswered)?;
+        answered.await.map_err(|_| Unanswered)
+    }
+}
+
+impl Ended {
+    pub(super) async fn wait(mut self) {
+        // Nothing is ever sent: the channel closes with the last thread.
+        let _: Option<()> = self.0.recv().await;
+    }
+}
+
+fn work(handler: &dyn Handler, jobs: &Receiver<Job>) {
+    for Job { peer, request, answer, span } in jobs {
+        let _in_connection = span.enter();
+        // A handler keeps nothing half-done across a panic that a later request could see: its locks do not poison, its
+        // transactions roll back.
+        match catch_unwind(AssertUnwindSafe(|| handler.handle(&peer, request))) {
+            // The peer may have gone meanwhile; what was done stays done.
+            Ok(reply) => drop(answer.send(reply)),
+            Err(_payload) => {
+                metrics::counter!(metric::HANDLER_PANICS).increment(1);
+                let correlation = Uuid::new_v4();
+                tracing::error!(%correlation, "a request ended in a panic; its connection is closed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::store::{AdapterId, Fingerprint};
+
+    struct Echo;
+
+    impl Handler for Echo {
+        fn handle(&self, _peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply {
+            assert_ne!(*request, b"panic", "the test asks for a panic");
+            Reply { bytes: request, close: false }
+        }
+
+        fn too_large(&self, _limit: u32) -> Option<Reply> {
+            None
+        }
+    }
+
+    fn peer() -> Arc<PeerIdentity> {
+        Arc::new(PeerIdentity {
+            adapter: AdapterId(Uuid::nil()),
+            certificate: Fingerprint([0; 32]),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        })
+    }
+
+    fn request(text: &str) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(text.as_bytes().to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_panic_leaves_its_thread_able_to_answer() {
+        let handler: Arc<dyn Handler> = Arc::new(Echo);
+        let (workers, _ended) = Workers::start(&handler, 1, 4).unwrap();
+        assert!(workers.answer(&peer(), request("panic")).await.is_err());
+        assert_eq!(*workers.answer(&peer(), request("still here")).await.unwrap().bytes, b"still here");
+    }
+
+    #[tokio::test]
+    async fn threads_end_with_the_last_entrance() {
+        let handler: Arc<dyn Handler> = Arc::new(Echo);
+        let (workers, ended) = Workers::start(&handler, 3, 4).unwrap();
+        drop(workers);
+        ended.wait().await;
+    }
+}

@@ -2,7 +2,6 @@
 
 pub mod audit;
 pub mod ca;
-pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod net;

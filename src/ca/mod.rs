@@ -1,0 +1,341 @@
+//! The own certificate authority: it issues the server's certificate and client certificates, and signs requests that
+//! clients such as a storage cluster or vCenter bring.
+//!
+//! What a certificate may be used for is decided here, never by the requester. An authority's key signs in one place,
+//! `CertificateAuthority::sign`, so that a key in the HSM can take the place of the file. It knows neither adapters nor the store.
+
+mod der;
+mod key;
+mod pem;
+mod request;
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use jiff::{SignedDuration, Timestamp};
+use ring::digest;
+use rustls_pki_types::DnsName;
+use x509_parser::certificate::X509Certificate;
+use zeroize::Zeroizing;
+
+pub use self::{
+    der::SubjectAltName,
+    key::{KeyKind, PrivateKey},
+    pem::read_certificates,
+    request::MIN_RSA_BITS,
+};
+use self::{
+    der::{Certificate, Purpose},
+    request::{CheckedRequest, check_public_key},
+};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Certificates are valid from a day ago, for clients whose clock is slow.
+const BACKDATED_DAYS: i32 = 1;
+/// The authority outlives what it issues by far: every client must be told of a new one.
+const AUTHORITY_DAYS: i32 = 20 * 365;
+/// Five years: clients stop working on the day a certificate ends, and replacing it means work on every one of them.
+const ISSUED_DAYS: i32 = 5 * 365;
+/// Longest common name in characters (RFC 5280, ub-common-name).
+const MAX_COMMON_NAME: usize = 64;
+
+/// Why a certificate was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// Not PEM.
+    #[error("not in PEM form: {0}")]
+    Pem(rustls_pki_types::pem::Error),
+    /// Not a certificate.
+    #[error("there is no X.509 certificate in it")]
+    NotACertificate,
+    /// Not a PKCS#10 request.
+    #[error("there is no certificate signing request (PKCS#10) in it")]
+    NotARequest,
+    /// The request's signature does not verify with the key in it.
+    #[error(
+        "the request's signature is wrong: whoever made it does not hold the private key, or it was changed on its way"
+    )]
+    BadRequestSignature,
+    /// The request names nobody.
+    #[error("the request has no subject")]
+    NoSubject,
+    /// The RSA key is too short.
+    #[error("the RSA key has {bits} bits: at least {MIN_RSA_BITS} are needed")]
+    WeakKey {
+        /// Its length.
+        bits: usize,
+    },
+    /// A kind of key that is not used here.
+    #[error("this kind of key is not supported: use RSA (2048 bits or more) or ECDSA on P-256 or P-384")]
+    UnsupportedKey,
+    /// The common name is empty, too long, or has control characters.
+    #[error("a common name has 1 to {MAX_COMMON_NAME} characters and no control characters")]
+    BadCommonName,
+    /// Neither a host name nor an address.
+    #[error("neither a host name nor an IP address")]
+    BadSubjectAltName,
+    /// The key is not the one in the authority's certificate.
+    #[error("the private key does not belong to the authority's certificate")]
+    KeyMismatch,
+    /// The authority's certificate has ended.
+    #[error("the authority's certificate ended on {0}: make a new authority")]
+    AuthorityEnded(Timestamp),
+    /// The cryptographic library failed: no random numbers, in practice.
+    #[error("the cryptographic library failed")]
+    Crypto,
+}
+
+/// A certificate authority, able to sign.
+pub struct CertificateAuthority {
+    certificate: Vec<u8>,
+    key: PrivateKey,
+    subject: Vec<u8>,
+    key_id: [u8; 20],
+    not_after: Timestamp,
+}
+
+/// A certificate in both of its forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// DER.
+    pub der: Vec<u8>,
+    /// PEM.
+    pub pem: String,
+}
+
+impl CertificateAuthority {
+    /// Makes a new authority whose certificate says `key` and is valid from `now`.
+    ///
+    /// # Errors
+    /// Signing failed.
+    pub fn create(key: PrivateKey, now: Timestamp) -> Result<Self, CaError> {
+        let key_id = key_id(key.public())?;
+        // The name differs for each authority, so that two of them are never taken for one.
+        let short = key_id.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let subject = der::name(&format!("Keystead CA {short}"));
+        let not_after = later(now, AUTHORITY_DAYS);
+        let mut authority = Self { certificate: Vec::new(), key, subject, key_id, not_after };
+        let public_key = authority.key.public();
+        authority.certificate = authority.sign(&Subject {
+            name: &authority.subject,
+            public_key,
+            rsa: is_rsa(public_key)?,
+            purpose: Purpose::Authority,
+            not_before: later(now, -BACKDATED_DAYS),
+            not_after,
+        })?;
+        Ok(authority)
+    }
+
+    /// The authority with this certificate and private key, both PEM.
+    ///
+    /// # Errors
+    /// Either cannot be read, or they do not belong together.
+    pub fn load(certificate: &[u8], key: &[u8]) -> Result<Self, CaError> {
+        let certificate = read_certificates(certificate)?.into_iter().next().ok_or(CaError::NotACertificate)?;
+        let key = PrivateKey::from_pem(key)?;
+        let (subject, not_after) = {
+            let parsed = parse(&certificate)?;
+            if !key.belongs_to(parsed.public_key().raw) {
+                return Err(CaError::KeyMismatch);
+            }
+            (parsed.subject().as_raw().to_vec(), timestamp(parsed.validity().not_after.timestamp()))
+        };
+        let key_id = key_id(key.public())?;
+        Ok(Self { certificate: certificate.to_vec(), key, subject, key_id, not_after })
+    }
+
+    /// The authority's own certificate.
+    #[must_use]
+    pub fn certificate(&self) -> IssuedCertificate {
+        IssuedCertificate::new(self.certificate.clone())
+    }
+
+    /// The authority's private key, PEM.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
+    pub fn key_pem(&self) -> Result<Zeroizing<String>, CaError> {
+        self.key.to_pem()
+    }
+
+    /// A certificate for a TLS server that clients reach under `names`; the first of them is its common name.
+    ///
+    /// # Errors
+    /// There are no names; signing failed.
+    pub fn issue_server(
+        &self,
+        key: &PrivateKey,
+        names: &[SubjectAltName],
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, CaError> {
+        let common_name = names.first().ok_or(CaError::BadSubjectAltName)?.to_string();
+        // A longer host name stands in the alternative names only, which is where clients look.
+        let short: String = common_name.chars().take(MAX_COMMON_NAME).collect();
+        self.issue(&der::name(&short), key.public(), Purpose::Server(names.to_vec()), now)
+    }
+
+    /// A certificate for a TLS client.
+    ///
+    /// # Errors
+    /// The common name is not allowed; signing failed.
+    pub fn issue_client(
+        &self,
+        key: &PrivateKey,
+        common_name: &str,
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, CaError> {
+        let length = common_name.chars().count();
+        if length == 0 || length > MAX_COMMON_NAME || common_name.contains(char::is_control) {
+            return Err(CaError::BadCommonName);
+        }
+        self.issue(&der::name(common_name), key.public(), Purpose::Client, now)
+    }
+
+    /// A client certificate for the request in `file` (PEM or DER), with the subject and key exactly as they are there.
+    ///
+    /// # Errors
+    /// It is no request, its signature is wrong, its key is weak or unknown; signing failed.
+    pub fn sign_request(&self, file: &[u8], now: Timestamp) -> Result<IssuedCertificate, CaError> {
+        let CheckedRequest { subject, public_key, .. } = CheckedRequest::read(file)?;
+        self.issue(&subject, &public_key, Purpose::Client, now)
+    }
+
+    fn issue(
+        &self,
+        name: &[u8],
+        public_key: &[u8],
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<IssuedCertificate, CaError> {
+        if self.not_after <= now {
+            return Err(CaError::AuthorityEnded(self.not_after));
+        }
+        let (not_before, not_after) = (later(now, -BACKDATED_DAYS), later(now, ISSUED_DAYS).min(self.not_after));
+        let rsa = is_rsa(public_key)?;
+        Ok(IssuedCertificate::new(self.sign(&Subject { name, public_key, rsa, purpose, not_before, not_after })?))
+    }
+
+    /// The one place where the authority's key is used.
+    fn sign(&self, subject: &Subject<'_>) -> Result<Vec<u8>, CaError> {
+        let algorithm = self.key.algorithm();
+        let to_be_signed = Certificate {
+            serial: random_serial()?,
+            algorithm,
+            issuer: &self.subject,
+            not_before: subject.not_before,
+            not_after: subject.not_after,
+            subject: subject.name,
+            public_key: subject.public_key,
+            rsa: subject.rsa,
+            purpose: subject.purpose.clone(),
+            key_id: key_id(subject.public_key)?,
+            issuer_key_id: self.key_id,
+        }
+        .to_be_signed();
+        let signature = self.key.sign(&to_be_signed)?;
+        Ok(algorithm.join(&to_be_signed, &signature))
+    }
+}
+
+struct Subject<'a> {
+    name: &'a [u8],
+    public_key: &'a [u8],
+    rsa: bool,
+    purpose: Purpose,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl IssuedCertificate {
+    fn new(der: Vec<u8>) -> Self {
+        let pem = pem::encode("CERTIFICATE", &der).to_string();
+        Self { der, pem }
+    }
+}
+
+impl FromStr for SubjectAltName {
+    type Err = CaError;
+
+    fn from_str(text: &str) -> Result<Self, CaError> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(SubjectAltName::Ip(ip));
+        }
+        // A name made of digits and dots is a mistyped address, not a host.
+        let looks_like_an_address = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        match DnsName::try_from(text) {
+            Ok(name) if !looks_like_an_address => Ok(SubjectAltName::Dns(name.as_ref().to_ascii_lowercase())),
+            _ => Err(CaError::BadSubjectAltName),
+        }
+    }
+}
+
+impl fmt::Display for SubjectAltName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubjectAltName::Dns(name) => f.write_str(name),
+            SubjectAltName::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// What people compare a certificate by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbprints {
+    /// SHA-1, the form that vCenter up to 7.0 shows: `AA:BB:...`.
+    pub sha1: String,
+    /// SHA-256, the form that browsers and later vCenters show: `AA:BB:...`.
+    pub sha256: String,
+}
+
+impl Thumbprints {
+    /// The thumbprints of a certificate.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        let show = |algorithm| {
+            let digest = digest::digest(algorithm, der);
+            digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+        };
+        Self { sha1: show(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: show(&digest::SHA256) }
+    }
+}
+
+/// The key identifier of RFC 7093 section 2, method 1: the first 160 bits of the public key's SHA-256.
+fn key_id(public_key: &[u8]) -> Result<[u8; 20], CaError> {
+    let key = subject_public_key(public_key)?;
+    let hash = digest::digest(&digest::SHA256, &key.subject_public_key.data);
+    hash.as_ref().first_chunk().copied().ok_or(CaError::Crypto)
+}
+
+fn is_rsa(public_key: &[u8]) -> Result<bool, CaError> {
+    check_public_key(&subject_public_key(public_key)?)
+}
+
+fn subject_public_key(der: &[u8]) -> Result<x509_parser::x509::SubjectPublicKeyInfo<'_>, CaError> {
+    use x509_parser::prelude::FromDer as _;
+    x509_parser::x509::SubjectPublicKeyInfo::from_der(der).map(|(_, key)| key).map_err(|_| CaError::UnsupportedKey)
+}
+
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CaError> {
+    x509_parser::parse_x509_certificate(der).map(|(_, certificate)| certificate).map_err(|_| CaError::NotACertificate)
+}
+
+/// 126 random bits in 16 bytes, of which the first is neither 0 nor negative.
+fn random_serial() -> Result<[u8; 16], CaError> {
+    let mut serial = [0; 16];
+    let random = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&random, &mut serial).map_err(|_| CaError::Crypto)?;
+    let [first, ..] = &mut serial;
+    *first = *first & 0x3f | 0x40;
+    Ok(serial)
+}
+
+fn later(from: Timestamp, days: i32) -> Timestamp {
+    DAY.checked_mul(days).and_then(|span| from.checked_add(span).ok()).unwrap_or(from)
+}
+
+fn timestamp(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

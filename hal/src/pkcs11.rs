@@ -1,1 +1,211 @@
-//! PKCS#11 backend (in the making).
+//! PKCS#11 backend: root keys and signing keys stay in a token (an HSM, or SoftHSM2 for development).
+//!
+//! Words of PKCS#11 (slot, session, mechanism, CKR_) stay inside this module. Calls go through a bounded queue to worker threads
+//! and come back within a deadline, whatever the token does; while it is away every call fails at once.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use ring::digest::Digest;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use self::{
+    link::{Link, Target},
+    workers::{Kind, Pool},
+};
+use crate::{
+    Capabilities, Degradation, DestroyConsent, HalError, Health, Kek, KeyWrapper, Label, Refusal, RootKeyId,
+    RootKeyInfo, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind, WrapScheme, WrappedKek,
+};
+
+mod link;
+pub mod probe;
+mod recovery;
+mod roots;
+mod schemes;
+mod self_test;
+mod signers;
+mod workers;
+
+/// Making a key may take a real HSM many seconds; administration waits this long.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which token, and how hard it may be worked.
+pub struct Pkcs11Config {
+    /// The vendor's PKCS#11 module (a shared library).
+    pub module: PathBuf,
+    /// The token's label. Slot numbers change; labels do not.
+    pub token_label: String,
+    /// The token's serial number, where the label alone does not tell or should not be trusted to.
+    pub token_serial: Option<String>,
+    /// The user PIN. Kept for logging in again, wiped on drop.
+    pub pin: SecretBytes,
+    /// Worker threads, each with one session; at least 1.
+    pub workers: usize,
+    /// Calls that may wait for a worker; at least 1. One more is refused at once.
+    pub queue: usize,
+    /// How long a call of request handling may take, the wait for a worker included.
+    pub deadline: Duration,
+    /// The only scheme to wrap with; `None` takes the best that the token proves. Blobs of every scheme are opened.
+    pub scheme: Option<WrapScheme>,
+}
+
+impl fmt::Debug for Pkcs11Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pkcs11Config")
+            .field("module", &self.module)
+            .field("token_label", &self.token_label)
+            .field("token_serial", &self.token_serial)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys on a token.
+pub struct Pkcs11Hal {
+    // The pool goes first: its workers close their sessions before the link closes the anchor session.
+    pool: Pool,
+    link: Arc<Link>,
+    deadline: Duration,
+}
+
+impl fmt::Debug for Pkcs11Hal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pkcs11Hal").field("capabilities", self.link.capabilities()).finish_non_exhaustive()
+    }
+}
+
+impl Pkcs11Hal {
+    /// Starts the workers and tries to log in. A token that is away (or refuses) is no error here: it is logged, every call
+    /// says so, and the connection is tried again when calls come, with a back-off. Blocks for at most `deadline`.
+    ///
+    /// # Errors
+    /// [`Refusal::Configuration`] where `workers` or `queue` is 0; [`Refusal::NoWorkingScheme`] where the pinned scheme is
+    /// none that this backend wraps with.
+    pub fn new(config: Pkcs11Config) -> Result<Self, HalError> {
+        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme } = config;
+        if workers == 0 || queue == 0 {
+            return Err(HalError::Refused(Refusal::Configuration));
+        }
+        if scheme.is_some_and(|scheme| !schemes::PREFERENCE.contains(&scheme)) {
+            return Err(HalError::Refused(Refusal::NoWorkingScheme));
+        }
+        let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
+        let link = Arc::new(Link::new(target));
+        let pool = Pool::start(&link, workers, queue)?;
+        let hal = Self { pool, link, deadline };
+        // The outcome is in the log and in `health`; the server starts either way.
+        let _ = hal.call(deadline, Kind::Other, |_| Ok(()));
+        Ok(hal)
+    }
+
+    fn call<T, F>(&self, patience: Duration, kind: Kind, op: F) -> Result<T, HalError>
+    where
+        T: Send + 'static,
+        F: Fn(&workers::Conn) -> Result<T, recovery::Fault> + Send + 'static,
+    {
+        self.link.fail_fast()?;
+        self.pool.call(patience, kind, op)
+    }
+
+    fn admin<T, F>(&self, op: F) -> Result<T, HalError>
+    where
+        T: Send + 'static,
+        F: Fn(&workers::Conn) -> Result<T, recovery::Fault> + Send + 'static,
+    {
+        self.call(self.deadline.max(ADMIN_PATIENCE), Kind::Other, op)
+    }
+}
+
+impl KeyWrapper for Pkcs11Hal {
+    fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError> {
+        // A copy, because the worker may outlive this call; wiped when the job is dropped.
+        let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
+        self.call(self.deadline, Kind::Other, move |conn| {
+            let bound = roots::bound(conn, root, roots::FIRST_VERSION)?;
+            schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
+        })
+    }
+
+    fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
+        if !wrapped.is_well_formed() {
+            return Err(HalError::Tampered);
+        }
+        let wrapped = wrapped.clone();
+        self.call(self.deadline, Kind::Open(wrapped.root, wrapped.version), move |conn| {
+            let bound = roots::bound(conn, wrapped.root, wrapped.version)?;
+            schemes::unwrap(&conn.session, bound.root, &wrapped)
+        })
+    }
+
+    fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
+        let digest: Digest = signers::hash(message, scheme);
+        self.call(self.deadline, Kind::Other, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
+        let len = out.len();
+        let bytes = self.call(self.deadline, Kind::Other, move |conn| {
+            let mut bytes = Zeroizing::new(vec![0; len]);
+            conn.session.generate_random_slice(&mut bytes)?;
+            Ok(bytes)
+        })?;
+        out.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Asks the token: opens a known blob where a root key is in use, reads the token's own description otherwise.
+    fn health(&self) -> Health {
+        let asked = self.call(self.deadline, Kind::Other, |conn| {
+            if conn.login.is_well(&conn.session) { Ok(()) } else { Err(recovery::Fault::Stale) }
+        });
+        let stuck = self.pool.stuck(self.deadline);
+        match asked {
+            Err(error) => Health::Down(error),
+            Ok(()) if stuck > 0 => Health::Degraded(Degradation::WorkersStuck { stuck, workers: self.pool.workers() }),
+            Ok(()) => Health::Ready,
+        }
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.link.capabilities()
+    }
+}
+
+impl RootKeys for Pkcs11Hal {
+    fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError> {
+        let (id, label) = (RootKeyId::from_uuid(Uuid::new_v4()), label.clone());
+        self.admin(move |conn| roots::generate(conn, id, &label))
+    }
+
+    fn import_root(&self, label: &Label, key: SecretBytes) -> Result<RootKeyInfo, HalError> {
+        if key.len() != Kek::LEN {
+            return Err(HalError::Refused(Refusal::KeyLength));
+        }
+        let (id, label) = (RootKeyId::from_uuid(Uuid::new_v4()), label.clone());
+        self.admin(move |conn| roots::import(conn, id, &label, &key))
+    }
+
+    fn describe_root(&self, root: RootKeyId) -> Result<RootKeyInfo, HalError> {
+        self.admin(move |conn| roots::describe(conn, root))
+    }
+
+    fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError> {
+        self.admin(roots::list)
+    }
+
+    fn destroy_root(&self, root: RootKeyId, consent: DestroyConsent) -> Result<(), HalError> {
+        if consent.root() != root {
+            return Err(HalError::Refused(Refusal::ConsentMismatch));
+        }
+        self.admin(move |conn| roots::destroy(conn, root))
+    }
+
+    fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
+        let (id, label) = (SignerId::from_uuid(Uuid::new_v4()), label.clone());
+        self.admin(move |conn| signers::generate(conn, id, &label, kind))
+    }
+
+    fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
+        self.admin(move |conn| signers::describe(conn, signer))
+    }
+}

@@ -1,0 +1,140 @@
+//! Sorts PKCS#11 errors by what is to be done. The one place that reads CKR_ codes; they go to the log and no further.
+
+use cryptoki::{
+    context::Function,
+    error::{Error, RvError},
+};
+
+use crate::{HalError, Outage, Refusal};
+
+/// CKR_AEAD_DECRYPT_FAILED of PKCS#11 3.0, which cryptoki has no name for.
+const AEAD_DECRYPT_FAILED: u64 = 0x35;
+
+/// What a failed call asks for.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The session, the login or a handle is no longer valid: log in again, find the key again, try once more.
+    Stale,
+    /// Either the data is bad or the token is: SoftHSM2 and kryoptic answer a tampered blob with GENERAL_ERROR and
+    /// DEVICE_ERROR. A probe with a known blob decides.
+    Suspect,
+    /// The token says that the data is bad.
+    BadData,
+    /// The token or the module went away: connect anew, later.
+    Gone(Outage),
+    /// The token does not offer this mechanism, or not for this key.
+    Unsupported,
+    /// Nothing here mends it.
+    Stop(HalError),
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Stop(HalError::Refused(refusal))
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let fault = match &error {
+            Error::Pkcs11(code, function) => of_code(code, *function),
+            Error::LibraryLoading(_) | Error::MissingSymbol(_) => Self::Gone(Outage::ModuleMissing),
+            Error::NullFunctionPointer | Error::NotSupported => Self::Unsupported,
+            Error::TryFromInt(_)
+            | Error::TryFromSlice(_)
+            | Error::ParseInt(_)
+            | Error::Utf8(_)
+            | Error::NulError(_)
+            | Error::InvalidValue
+            | Error::PinNotSet => Self::Suspect,
+        };
+        match &error {
+            // cryptoki's text for a code is a paragraph; its name is what operators look up.
+            Error::Pkcs11(code, function) => tracing::warn!(?code, %function, ?fault, "a PKCS#11 call failed"),
+            other => tracing::warn!(error = %other, ?fault, "a PKCS#11 call failed"),
+        }
+        fault
+    }
+}
+
+fn of_code(code: &RvError, function: Function) -> Fault {
+    match code {
+        RvError::SessionHandleInvalid
+        | RvError::SessionClosed
+        | RvError::UserNotLoggedIn
+        | RvError::ObjectHandleInvalid
+        | RvError::KeyHandleInvalid
+        | RvError::WrappingKeyHandleInvalid
+        | RvError::UnwrappingKeyHandleInvalid
+        | RvError::OperationActive
+        | RvError::OperationNotInitialized => Fault::Stale,
+
+        RvError::EncryptedDataInvalid
+        | RvError::EncryptedDataLenRange
+        | RvError::WrappedKeyInvalid
+        | RvError::WrappedKeyLenRange => Fault::BadData,
+        RvError::UnknownErrorCode(code) if u64::from(*code) == AEAD_DECRYPT_FAILED => Fault::BadData,
+
+        RvError::CryptokiNotInitialized
+        | RvError::TokenNotPresent
+        | RvError::TokenNotRecognized
+        | RvError::DeviceRemoved
+        | RvError::SlotIdInvalid => Fault::Gone(Outage::TokenAbsent),
+
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => Refusal::PinIncorrect.into(),
+        // SoftHSM2 answers an empty PIN so.
+        RvError::ArgumentsBad if matches!(function, Function::Login) => Refusal::PinIncorrect.into(),
+        RvError::PinLocked => Refusal::PinLocked.into(),
+        RvError::PinExpired | RvError::UserPinNotInitialized => Refusal::PinNotSet.into(),
+
+        RvError::SessionCount | RvError::HostMemory => Fault::Stop(HalError::Unavailable(Outage::Overloaded)),
+
+        RvError::MechanismInvalid
+        | RvError::MechanismParamInvalid
+        | RvError::FunctionNotSupported
+        | RvError::KeyTypeInconsistent
+        | RvError::KeySizeRange
+        | RvError::CurveNotSupported
+        | RvError::DomainParamsInvalid => Fault::Unsupported,
+
+        RvError::ActionProhibited
+        | RvError::KeyFunctionNotPermitted
+        | RvError::KeyNotWrappable
+        | RvError::KeyUnextractable
+        | RvError::TokenWriteProtected
+        | RvError::SessionReadOnly
+        | RvError::UserAnotherAlreadyLoggedIn
+        | RvError::AttributeReadOnly
+        | RvError::AttributeTypeInvalid
+        | RvError::AttributeValueInvalid
+        | RvError::TemplateIncomplete
+        | RvError::TemplateInconsistent => Refusal::NotPermitted.into(),
+
+        _ => Fault::Suspect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(code: RvError) -> Fault {
+        Fault::from(Error::Pkcs11(code, Function::Decrypt))
+    }
+
+    #[test]
+    fn a_lost_login_is_mended_and_a_wrong_pin_is_not() {
+        assert!(matches!(fault(RvError::UserNotLoggedIn), Fault::Stale));
+        assert!(matches!(fault(RvError::PinIncorrect), Fault::Stop(HalError::Refused(Refusal::PinIncorrect))));
+        assert!(matches!(fault(RvError::PinLocked), Fault::Stop(HalError::Refused(Refusal::PinLocked))));
+    }
+
+    #[test]
+    fn a_general_error_blames_nobody_yet_and_a_bad_ciphertext_blames_the_data() {
+        assert!(matches!(fault(RvError::GeneralError), Fault::Suspect));
+        assert!(matches!(fault(RvError::DeviceError), Fault::Suspect));
+        assert!(matches!(fault(RvError::EncryptedDataInvalid), Fault::BadData));
+        assert!(matches!(fault(RvError::UnknownErrorCode(0x35)), Fault::BadData));
+        assert!(matches!(fault(RvError::UnknownErrorCode(0x36)), Fault::Suspect));
+    }
+}

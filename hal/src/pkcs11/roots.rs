@@ -1,0 +1,221 @@
+//! Root keys on the token: made, imported, found, described, destroyed.
+//!
+//! A root key is found by its CKA_ID (a mark of this software, the root key's UUID, its version) and exactly one match is
+//! demanded. "Not found" is only believed from a token that is there and logged in, and never leads to a new key.
+
+use std::sync::Arc;
+
+use cryptoki::{
+    mechanism::{Mechanism, aead::GcmParams},
+    object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
+    session::Session,
+};
+use uuid::Uuid;
+
+use super::{
+    recovery::Fault,
+    schemes::{self, RootRef},
+    self_test::{self, BoundRoot},
+    workers::Conn,
+};
+use crate::{HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, SecretBytes, WrapScheme};
+
+/// The only version a root key has so far; blobs and CKA_ID carry it.
+pub(super) const FIRST_VERSION: u32 = 1;
+
+/// Opens every CKA_ID of a root key, to tell it from other applications' keys.
+const MARK: &[u8; 4] = b"KSR1";
+const KEY_LEN: usize = 32;
+
+/// The root key with its handle, self-tested once per login.
+pub(super) fn bound(conn: &Conn, id: RootKeyId, version: u32) -> Result<Arc<BoundRoot>, Fault> {
+    if let Some(bound) = conn.login.roots.read().get(&(id, version)) {
+        return Ok(Arc::clone(bound));
+    }
+    let handle = find(conn, id, version)?.ok_or(Fault::Stop(HalError::UnknownRootKey(id)))?;
+    let root = RootRef { id, version, handle };
+    let bound = Arc::new(self_test::bind(&conn.session, root, &conn.login.candidates)?);
+    conn.login.roots.write().insert((id, version), Arc::clone(&bound));
+    Ok(bound)
+}
+
+pub(super) fn generate(conn: &Conn, id: RootKeyId, label: &Label) -> Result<RootKeyInfo, Fault> {
+    demand_free(conn, label)?;
+    let mut template = template(id, label);
+    template.push(Attribute::ValueLen(KEY_LEN.try_into()?));
+    let handle = conn.session.generate_key(&Mechanism::AesKeyGen, &template)?;
+    admit(conn, id, handle)
+}
+
+pub(super) fn import(conn: &Conn, id: RootKeyId, label: &Label, key: &SecretBytes) -> Result<RootKeyInfo, Fault> {
+    demand_free(conn, label)?;
+    let mut template = template(id, label);
+    template.push(Attribute::Class(ObjectClass::SECRET_KEY));
+    template.push(Attribute::KeyType(KeyType::AES));
+    template.push(Attribute::Value(key.expose_secret().to_vec()));
+    let created = conn.session.create_object(&template);
+    schemes::wipe_values(&mut template);
+    admit(conn, id, created?)
+}
+
+pub(super) fn describe(conn: &Conn, id: RootKeyId) -> Result<RootKeyInfo, Fault> {
+    let bound = bound(conn, id, FIRST_VERSION)?;
+    let label = label(&conn.session, bound.root.handle)?;
+    info(conn, bound.root, label, bound.scheme)
+}
+
+/// Every root key of this software, self-tested or not: a listing must show the bad ones too.
+pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
+    let Some(&first) = conn.login.candidates.first() else { return Err(Refusal::NoWorkingScheme.into()) };
+    let template =
+        [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::KeyType(KeyType::AES), Attribute::Token(true)];
+    let mut infos = Vec::new();
+    for handle in conn.session.find_objects(&template)? {
+        if let Some((id, version)) = parse_id(&conn.session, handle)? {
+            let scheme = conn.login.roots.read().get(&(id, version)).map_or(first, |bound| bound.scheme);
+            let label = label(&conn.session, handle)?;
+            infos.push(info(conn, RootRef { id, version, handle }, label, scheme)?);
+        }
+    }
+    if infos.is_empty() {
+        demand_answers(conn)?;
+    }
+    infos.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
+    Ok(infos)
+}
+
+pub(super) fn destroy(conn: &Conn, id: RootKeyId) -> Result<(), Fault> {
+    let handle = find(conn, id, FIRST_VERSION)?.ok_or(Fault::Stop(HalError::UnknownRootKey(id)))?;
+    conn.login.roots.write().remove(&(id, FIRST_VERSION));
+    conn.session.destroy_object(handle)?;
+    // Another worker may have bound the key between the two lines above.
+    conn.login.roots.write().remove(&(id, FIRST_VERSION));
+    Ok(())
+}
+
+/// At most one object matches, or the token is refused.
+pub(super) fn find_one(session: &Session, template: &[Attribute]) -> Result<Option<ObjectHandle>, Fault> {
+    match session.find_objects(template)?.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        _ => Err(Refusal::KeyAmbiguous.into()),
+    }
+}
+
+/// "Found nothing" is also what a logged-out session and a vanished token answer.
+pub(super) fn demand_answers(conn: &Conn) -> Result<(), Fault> {
+    if !conn.login.is_logged_in(&conn.session)? {
+        return Err(Fault::Stale);
+    }
+    if conn.login.answers(&conn.session) { Ok(()) } else { Err(Fault::Suspect) }
+}
+
+fn find(conn: &Conn, id: RootKeyId, version: u32) -> Result<Option<ObjectHandle>, Fault> {
+    let template = [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::AES),
+        Attribute::Token(true),
+        Attribute::Id(key_id(id, version)),
+    ];
+    let found = find_one(&conn.session, &template)?;
+    if found.is_none() {
+        demand_answers(conn)?;
+    }
+    Ok(found)
+}
+
+fn demand_free(conn: &Conn, label: &Label) -> Result<(), Fault> {
+    let template = [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::Token(true),
+        Attribute::Label(label.as_str().as_bytes().to_vec()),
+    ];
+    if conn.session.find_objects(&template)?.is_empty() {
+        return demand_answers(conn);
+    }
+    Err(Refusal::LabelTaken.into())
+}
+
+fn template(id: RootKeyId, label: &Label) -> Vec<Attribute> {
+    vec![
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(true),
+        Attribute::Wrap(true),
+        Attribute::Unwrap(true),
+        Attribute::Label(label.as_str().as_bytes().to_vec()),
+        Attribute::Id(key_id(id, FIRST_VERSION)),
+    ]
+}
+
+/// Self-tests a key just made and destroys it again where it fails.
+fn admit(conn: &Conn, id: RootKeyId, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
+    let described = describe(conn, id);
+    if let Err(fault) = &described {
+        tracing::error!(root = %id, ?fault, "the new root key failed its self-test and is destroyed");
+        conn.login.roots.write().remove(&(id, FIRST_VERSION));
+        conn.session.destroy_object(handle)?;
+    }
+    described
+}
+
+fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<RootKeyInfo, Fault> {
+    Ok(RootKeyInfo {
+        id: root.id,
+        label,
+        version: root.version,
+        attributes: self_test::attributes(&conn.session, root.handle)?,
+        kcv: key_check_value(&conn.session, root.handle)?,
+        scheme,
+        token: Some(conn.login.token.clone()),
+    })
+}
+
+/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
+fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
+    let block = [0; 16];
+    let first_three = |bytes: Vec<u8>, method| match bytes.as_slice() {
+        [a, b, c, ..] => Ok(Kcv { method, value: [*a, *b, *c] }),
+        _ => Err(Fault::Suspect),
+    };
+    for mechanism in [Mechanism::AesEcb, Mechanism::AesCbc([0; 16])] {
+        match session.encrypt(&mechanism, key, &block).map_err(Fault::from) {
+            Ok(bytes) => return first_three(bytes, KcvMethod::EcbZeroBlock),
+            Err(Fault::Unsupported | Fault::Stop(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    let mut iv = [0; 12];
+    let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &[], 128.into())?);
+    let bytes = session.encrypt(&mechanism, key, &block)?;
+    // A token that replaces the IV gives a different value every time, which would be no check value.
+    if iv == [0; 12] { first_three(bytes, KcvMethod::GcmZeroBlock) } else { Err(Fault::Unsupported) }
+}
+
+fn label(session: &Session, key: ObjectHandle) -> Result<Label, Fault> {
+    for attribute in session.get_attributes(key, &[AttributeType::Label])? {
+        if let Attribute::Label(bytes) = attribute {
+            let text = String::from_utf8_lossy(&bytes);
+            return Label::new(&text).map_err(|_| Fault::Suspect);
+        }
+    }
+    Err(Fault::Suspect)
+}
+
+fn key_id(id: RootKeyId, version: u32) -> Vec<u8> {
+    [MARK.as_slice(), id.as_uuid().as_bytes(), &version.to_be_bytes()].concat()
+}
+
+fn parse_id(session: &Session, key: ObjectHandle) -> Result<Option<(RootKeyId, u32)>, Fault> {
+    let attributes = session.get_attributes(key, &[AttributeType::Id])?;
+    let parsed = attributes.iter().find_map(|attribute| {
+        let Attribute::Id(bytes) = attribute else { return None };
+        let (uuid, version) = bytes.strip_prefix(MARK.as_slice())?.split_first_chunk::<16>()?;
+        let version = u32::from_be_bytes(<[u8; 4]>::try_from(version).ok()?);
+        Some((RootKeyId::from_uuid(Uuid::from_bytes(*uuid)), version))
+    });
+    Ok(parsed)
+}

@@ -1,0 +1,153 @@
+//! What a token and a root key must prove before a KEK is trusted to them.
+//!
+//! A token's word (its mechanism list, a CKA_ attribute) is never enough: NSS marks keys unextractable and lets them out.
+
+use cryptoki::{
+    mechanism::Mechanism,
+    object::{Attribute, AttributeType, ObjectHandle},
+    session::Session,
+};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    recovery::Fault,
+    schemes::{self, PREFERENCE, RootRef},
+};
+use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, WrapScheme, WrappedKek};
+
+/// A root key that passed, with a blob whose content is known: opening it tells a dead token from a damaged row.
+pub(super) struct BoundRoot {
+    pub(super) root: RootRef,
+    /// What new KEKs are wrapped with.
+    pub(super) scheme: WrapScheme,
+    known: Kek,
+    known_wrapped: WrappedKek,
+}
+
+impl BoundRoot {
+    /// Whether the token still opens the known blob.
+    pub(super) fn is_alive(&self, session: &Session) -> bool {
+        matches!(schemes::unwrap(session, self.root, &self.known_wrapped), Ok(kek) if same(&kek, &self.known))
+    }
+}
+
+/// Tests a root key; `candidates` are the schemes to try, best first.
+pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) -> Result<BoundRoot, Fault> {
+    let attributes = attributes(session, root.handle)?;
+    if attributes.sensitive != Some(true) || attributes.extractable != Some(false) {
+        tracing::error!(root = %root.id, ?attributes, "root key refused: it must be SENSITIVE and not EXTRACTABLE");
+        return Err(Refusal::KeyNotProtected.into());
+    }
+    stays_inside(session, root)?;
+    for &scheme in candidates {
+        match round_trip(session, root, scheme) {
+            Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, known, known_wrapped }),
+            Err(fault @ (Fault::Stale | Fault::Gone(_))) => return Err(fault),
+            Err(fault) => tracing::warn!(root = %root.id, %scheme, ?fault, "a wrap scheme failed its self-test"),
+        }
+    }
+    Err(Refusal::NoWorkingScheme.into())
+}
+
+/// The schemes that work on this token with a throw-away session key; leaves no object behind.
+pub(super) fn proven_schemes(session: &Session) -> Result<Vec<WrapScheme>, Fault> {
+    let root = throw_away_root(session)?;
+    let works = |scheme: &WrapScheme| round_trip(session, root, *scheme).is_ok();
+    let proven = PREFERENCE.into_iter().filter(works).collect();
+    session.destroy_object(root.handle)?;
+    Ok(proven)
+}
+
+/// Whether a throw-away key that is marked unextractable stays inside.
+pub(super) fn throw_away_key_stays_inside(session: &Session) -> Result<bool, Fault> {
+    let root = throw_away_root(session)?;
+    let stays = stays_inside(session, root);
+    session.destroy_object(root.handle)?;
+    Ok(stays.is_ok())
+}
+
+fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
+    let template = [
+        Attribute::Token(false),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(true),
+        Attribute::Wrap(true),
+        Attribute::Unwrap(true),
+        Attribute::ValueLen(32.into()),
+    ];
+    let handle = session.generate_key(&Mechanism::AesKeyGen, &template)?;
+    Ok(RootRef { id: RootKeyId::from_uuid(Uuid::nil()), version: 1, handle })
+}
+
+/// A root key's attributes as the token reports them; what it does not report stays `None`.
+pub(super) fn attributes(session: &Session, key: ObjectHandle) -> Result<RootKeyAttributes, Fault> {
+    let wanted = [
+        AttributeType::Sensitive,
+        AttributeType::Extractable,
+        AttributeType::Local,
+        AttributeType::AlwaysSensitive,
+        AttributeType::NeverExtractable,
+    ];
+    let mut read = RootKeyAttributes::default();
+    for attribute in session.get_attributes(key, &wanted)? {
+        match attribute {
+            Attribute::Sensitive(value) => read.sensitive = Some(value),
+            Attribute::Extractable(value) => read.extractable = Some(value),
+            Attribute::Local(value) => read.local = Some(value),
+            Attribute::AlwaysSensitive(value) => read.always_sensitive = Some(value),
+            Attribute::NeverExtractable(value) => read.never_extractable = Some(value),
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
+/// Tries to get the key out in each way that PKCS#11 has; every one must fail. Which code it fails with is the token's own
+/// affair, and that the token is alive at all is shown by the round trip that follows.
+fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
+    let value = session.get_attributes(root.handle, &[AttributeType::Value]).ok().and_then(schemes::value_of);
+    if value.is_some_and(|value| !value.is_empty()) {
+        tracing::error!(root = %root.id, "root key refused: the token hands out its value");
+        return Err(Refusal::TokenNotEnforcing.into());
+    }
+    if session.wrap_key(&Mechanism::AesKeyWrap, root.handle, root.handle).is_ok() {
+        tracing::error!(root = %root.id, "root key refused: the token wraps it out though it is not EXTRACTABLE");
+        return Err(Refusal::TokenNotEnforcing.into());
+    }
+    let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
+    if let Ok(copy) = session.copy_object(root.handle, &loosened) {
+        tracing::error!(root = %root.id, "root key refused: the token copies it to an EXTRACTABLE key");
+        session.destroy_object(copy)?;
+        return Err(Refusal::TokenNotEnforcing.into());
+    }
+    Ok(())
+}
+
+/// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
+fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+    let mut bytes = Zeroizing::new([0; Kek::LEN]);
+    let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
+    SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
+    let kek = Kek::new(bytes);
+    let wrapped = schemes::wrap(session, root, scheme, &kek)?;
+    let mut tampered = wrapped.clone();
+    if let Some(byte) = tampered.ciphertext.first_mut() {
+        *byte ^= 1;
+    }
+    if schemes::opens(session, root, &tampered) {
+        tracing::error!(root = %root.id, %scheme, "the token opens a tampered blob");
+        return Err(Refusal::NoWorkingScheme.into());
+    }
+    let opened = schemes::unwrap(session, root, &wrapped)?;
+    if same(&opened, &kek) { Ok((kek, wrapped)) } else { Err(Fault::Suspect) }
+}
+
+/// The self-test's KEKs protect nothing, so an early exit tells nobody anything.
+fn same(a: &Kek, b: &Kek) -> bool {
+    a.expose_secret() == b.expose_secret()
+}

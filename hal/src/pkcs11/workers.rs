@@ -1,0 +1,235 @@
+//! A fixed set of OS threads, each with a session of its own, fed by a bounded queue.
+//!
+//! PKCS#11 calls have no time-out, so callers never make one: they wait here for a worker's answer, until a deadline. A caller
+//! that gave up is answered into the void, and whatever secret the answer holds is wiped with it.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use cryptoki::session::Session;
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    link::{Link, Login},
+    recovery::Fault,
+    roots,
+};
+use crate::{HalError, Outage, Refusal, RootKeyId};
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// How a call is judged when the token's answer could mean two things.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// Opens a blob under this root key and version: a failure may be the blob's fault.
+    Open(RootKeyId, u32),
+    /// Anything else: a failure is the token's.
+    Other,
+}
+
+/// The workers of one backend.
+pub(super) struct Pool {
+    jobs: Option<Sender<Job>>,
+    clocks: Arc<[Clock]>,
+    /// Disconnects when the last worker has gone.
+    gone: Receiver<Infallible>,
+    started: Instant,
+}
+
+/// Since when a worker is inside a job: microseconds after the pool's start, 0 while idle.
+#[derive(Default)]
+struct Clock(AtomicU64);
+
+impl Pool {
+    pub(super) fn start(link: &Arc<Link>, workers: usize, queue: usize) -> Result<Self, HalError> {
+        let (jobs, inbox) = bounded::<Job>(queue);
+        let (alive, gone) = bounded::<Infallible>(0);
+        let clocks: Arc<[Clock]> = (0..workers).map(|_| Clock::default()).collect();
+        let started = Instant::now();
+        for index in 0..workers {
+            let (inbox, alive, clocks) = (inbox.clone(), alive.clone(), Arc::clone(&clocks));
+            let mut worker = Worker { link: Arc::clone(link), conn: None };
+            thread::Builder::new()
+                .name(format!("hsm-{index}"))
+                .spawn(move || {
+                    let _alive = alive;
+                    for job in &inbox {
+                        let clock = clocks.get(index);
+                        if let Some(Clock(since)) = clock {
+                            since.store(micros(started).max(1), Ordering::Relaxed);
+                        }
+                        job(&mut worker);
+                        if let Some(Clock(since)) = clock {
+                            since.store(0, Ordering::Relaxed);
+                        }
+                    }
+                })
+                .map_err(|error| {
+                    tracing::error!(%error, "cannot start an HSM worker thread");
+                    HalError::Unavailable(Outage::Overloaded)
+                })?;
+        }
+        Ok(Self { jobs: Some(jobs), clocks, gone, started })
+    }
+
+    /// Runs `op` on a worker's session and waits for its answer, at most `patience`. `op` may run twice.
+    pub(super) fn call<T, F>(&self, patience: Duration, kind: Kind, op: F) -> Result<T, HalError>
+    where
+        T: Send + 'static,
+        F: Fn(&Conn) -> Result<T, Fault> + Send + 'static,
+    {
+        let late = HalError::Unavailable(Outage::DeadlinePassed);
+        let Some(jobs) = &self.jobs else { return Err(late) };
+        if !jobs.is_empty() && self.stuck(patience) == self.clocks.len() {
+            return Err(late);
+        }
+        let deadline = Instant::now() + patience;
+        let reply = Arc::new(Reply { answer: Mutex::new(None), ready: Condvar::new() });
+        let answer_to = Arc::clone(&reply);
+        let job: Job = Box::new(move |worker| {
+            // Nobody waits any more, so the token is spared the work.
+            if Instant::now() < deadline {
+                let answer = worker.run(kind, &op);
+                *answer_to.answer.lock() = Some(answer);
+                answer_to.ready.notify_one();
+            }
+        });
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => HalError::Unavailable(Outage::Overloaded),
+            TrySendError::Disconnected(_) => HalError::Unavailable(Outage::DeviceFailed),
+        })?;
+        let mut answer = reply.answer.lock();
+        while answer.is_none() {
+            if reply.ready.wait_until(&mut answer, deadline).timed_out() {
+                break;
+            }
+        }
+        answer.take().unwrap_or(Err(late))
+    }
+
+    /// How many workers have been inside one job for longer than `patience`.
+    pub(super) fn stuck(&self, patience: Duration) -> usize {
+        let now = micros(self.started);
+        let limit = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        let is_stuck = |Clock(since): &&Clock| {
+            let since = since.load(Ordering::Relaxed);
+            since != 0 && now.saturating_sub(since) > limit
+        };
+        self.clocks.iter().filter(is_stuck).count()
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.clocks.len()
+    }
+}
+
+impl Drop for Pool {
+    /// Lets the workers finish and close their sessions, but does not wait for one that hangs in the token.
+    fn drop(&mut self) {
+        self.jobs = None;
+        let _ = self.gone.recv_timeout(Duration::from_secs(2));
+    }
+}
+
+struct Reply<T> {
+    answer: Mutex<Option<Result<T, HalError>>>,
+    ready: Condvar,
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// One thread's session and the login it belongs to. The session closes before the login's anchor does.
+pub(super) struct Conn {
+    pub(super) session: Session,
+    pub(super) login: Arc<Login>,
+}
+
+pub(super) struct Worker {
+    link: Arc<Link>,
+    conn: Option<Conn>,
+}
+
+impl Worker {
+    /// Runs `op`; where session, login or handle went stale, logs in again and runs it once more.
+    fn run<T>(&mut self, kind: Kind, op: &dyn Fn(&Conn) -> Result<T, Fault>) -> Result<T, HalError> {
+        let mut renewed = false;
+        loop {
+            let conn = self.connected()?;
+            let generation = conn.login.generation;
+            let fault = match op(conn) {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Stale if !renewed => {
+                    renewed = true;
+                    self.conn = None;
+                    self.link.renew(generation)?;
+                }
+                Fault::Stale | Fault::Suspect => return Err(self.judge(kind)),
+                Fault::BadData => return Err(HalError::Tampered),
+                Fault::Gone(outage) => {
+                    self.conn = None;
+                    self.link.lost(generation, outage);
+                    return Err(HalError::Unavailable(outage));
+                }
+                Fault::Unsupported => {
+                    return Err(HalError::Refused(match kind {
+                        Kind::Open(..) => Refusal::SchemeNotSupported,
+                        Kind::Other => Refusal::NotPermitted,
+                    }));
+                }
+                Fault::Stop(error) => return Err(error),
+            }
+        }
+    }
+
+    /// This thread's session under the newest login.
+    fn connected(&mut self) -> Result<&Conn, HalError> {
+        // An old session is closed before a new one is opened: tokens count them.
+        drop(self.conn.take_if(|conn| !self.link.is_current(conn.login.generation)));
+        if self.conn.is_none() {
+            let login = self.link.login()?;
+            let session = login.module.open_rw_session(login.slot).map_err(|error| {
+                let fault = Fault::from(error);
+                if let Fault::Stop(error) = fault {
+                    return error;
+                }
+                self.link.lost(login.generation, Outage::DeviceFailed);
+                HalError::Unavailable(Outage::DeviceFailed)
+            })?;
+            self.conn = Some(Conn { session, login });
+        }
+        self.conn.as_ref().ok_or(HalError::Unavailable(Outage::DeviceFailed))
+    }
+
+    /// Tells a damaged blob from a failing token: where the root key still opens a known blob, the token is well.
+    fn judge(&mut self, kind: Kind) -> HalError {
+        let failed = HalError::Unavailable(Outage::DeviceFailed);
+        let Ok(conn) = self.connected() else { return failed };
+        let generation = conn.login.generation;
+        let (alive, verdict) = match kind {
+            Kind::Open(root, version) => {
+                let opens = roots::bound(conn, root, version).is_ok_and(|bound| bound.is_alive(&conn.session));
+                (opens, HalError::Tampered)
+            }
+            Kind::Other => (conn.login.answers(&conn.session), failed.clone()),
+        };
+        if alive {
+            return verdict;
+        }
+        self.conn = None;
+        self.link.lost(generation, Outage::DeviceFailed);
+        failed
+    }
+}

@@ -163,6 +163,54 @@ attributes! {
     CertificateSubject "Certificate Subject": CertificateSubject, One, ReadOnly, in V1_0..V2_0;
     /// §3.15, deprecated from 1.1.
     CertificateIssuer "Certificate Issuer": CertificateIssuer, One, ReadOnly, in V1_0..V2_0;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectCn "Certificate Subject CN": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectO "Certificate Subject O": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectOu "Certificate Subject OU": String, Many, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectEmail "Certificate Subject Email": String, Many, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectC "Certificate Subject C": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectSt "Certificate Subject ST": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectL "Certificate Subject L": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectUid "Certificate Subject UID": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectSerialNumber "Certificate Subject Serial Number": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectTitle "Certificate Subject Title": String, One, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectDc "Certificate Subject DC": String, Many, ReadOnly, in V1_4..;
+    /// A part of the subject's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateSubjectDnQualifier "Certificate Subject DN Qualifier": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerCn "Certificate Issuer CN": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerO "Certificate Issuer O": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerOu "Certificate Issuer OU": String, Many, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerEmail "Certificate Issuer Email": String, Many, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerC "Certificate Issuer C": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerSt "Certificate Issuer ST": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerL "Certificate Issuer L": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerUid "Certificate Issuer UID": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerSerialNumber "Certificate Issuer Serial Number": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerTitle "Certificate Issuer Title": String, One, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerDc "Certificate Issuer DC": String, Many, ReadOnly, in V1_4..;
+    /// A part of the issuer's name; its tag is of 1.4 (§9.1.3.1), its rules of 2.0 (§4.10).
+    CertificateIssuerDnQualifier "Certificate Issuer DN Qualifier": String, One, ReadOnly, in V1_4..;
     /// §3.16.
     DigitalSignatureAlgorithm "Digital Signature Algorithm": DigitalSignatureAlgorithm, Many, ReadOnly, in V1_1..;
     /// §3.17.

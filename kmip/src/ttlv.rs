@@ -363,3 +363,271 @@ fn write_length(length: usize, out: &mut Vec<u8>) {
 fn saturating_length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tag of the examples in KMIP 1.4 §9.1.2.
+    const TAG: Tag = Tag::CompromiseDate;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+    }
+
+    fn read(text: &str) -> Result<Item, DecodeError> {
+        decode(&hex(text), &Limits::default())
+    }
+
+    fn fault(text: &str) -> Fault {
+        read(text).unwrap_err().fault
+    }
+
+    /// Both ways, and the length foretold.
+    fn assert_encodes(value: Value, bytes: &str) {
+        let item = Item::new(TAG, value);
+        assert_eq!(read(bytes).unwrap(), item);
+        assert_eq!(*encode(&item), hex(bytes), "{item:?}");
+        assert_eq!(encoded_len(&item), hex(bytes).len(), "{item:?}");
+    }
+
+    #[test]
+    fn reads_and_writes_the_examples_of_the_specification() {
+        assert_encodes(Value::Integer(8), "42002002 00000004 0000000800000000");
+        assert_encodes(Value::LongInteger(123_456_789_000_000_000), "42002003 00000008 01B69B4BA5749200");
+        assert_encodes(
+            Value::BigInteger(Zeroizing::new(hex("0000000003FD35EB6BC2DF4618080000"))),
+            "42002004 00000010 0000000003FD35EB 6BC2DF4618080000",
+        );
+        assert_encodes(Value::Enumeration(Enumerated::code(255)), "42002005 00000004 000000FF00000000");
+        assert_encodes(Value::Boolean(true), "42002006 00000008 0000000000000001");
+        assert_encodes(Value::text("Hello World"), "42002007 0000000B 48656C6C6F20576F 726C640000000000");
+        assert_encodes(Value::bytes([1, 2, 3]), "42002008 00000003 0102030000000000");
+        assert_encodes(Value::DateTime(1_205_495_800), "42002009 00000008 0000000047DA67F8");
+        assert_encodes(Value::Interval(864_000), "4200200A 00000004 000D2F0000000000");
+        assert_encodes(
+            Value::Structure(vec![
+                Item::new(Tag::ApplicationSpecificInformation, Value::Enumeration(Enumerated::code(254))),
+                Item::new(Tag::ArchiveDate, Value::Integer(255)),
+            ]),
+            "42002001 00000020 42000405 00000004 000000FE00000000 42000502 00000004 000000FF00000000",
+        );
+    }
+
+    #[test]
+    fn reads_and_writes_the_ends_of_each_type() {
+        assert_encodes(Value::Integer(i32::MIN), "42002002 00000004 8000000000000000");
+        assert_encodes(Value::LongInteger(-1), "42002003 00000008 FFFFFFFFFFFFFFFF");
+        assert_encodes(Value::Enumeration(Enumerated::code(0x8000_0001)), "42002005 00000004 8000000100000000");
+        assert_encodes(Value::Boolean(false), "42002006 00000008 0000000000000000");
+        assert_encodes(Value::text(""), "42002007 00000000");
+        assert_encodes(Value::text("12345678"), "42002007 00000008 3132333435363738");
+        assert_encodes(Value::bytes([]), "42002008 00000000");
+        assert_encodes(Value::bytes([0; 9]), "42002008 00000009 0000000000000000 0000000000000000");
+        assert_encodes(Value::DateTime(-1), "42002009 00000008 FFFFFFFFFFFFFFFF");
+        assert_encodes(Value::Interval(u32::MAX), "4200200A 00000004 FFFFFFFF00000000");
+        assert_encodes(Value::DateTimeExtended(1_205_495_800_000_001), "4200200B 00000008 000448645CEFEE01");
+        assert_encodes(Value::Structure(vec![]), "42002001 00000000");
+    }
+
+    #[test]
+    fn a_vendors_tag_is_a_tag_but_no_other_range_is() {
+        assert_eq!(read("540001 02 00000004 0000000100000000").unwrap().tag, Tag(0x54_0001));
+        for (first, tag) in [("41", 0x41_0020), ("43", 0x43_0020), ("53", 0x53_0020), ("55", 0x55_0020), ("00", 0x20)] {
+            let message = format!("{first}0020 02 00000004 0000000100000000");
+            assert_eq!(fault(&message), Fault::BadTag(tag));
+        }
+    }
+
+    #[test]
+    fn refuses_an_item_type_that_does_not_exist() {
+        for code in [0x00, 0x0C, 0x42, 0xFF] {
+            let error = read(&format!("420020 {code:02X} 00000008 0000000000000000")).unwrap_err();
+            assert_eq!(error, DecodeError::at(TAG, Fault::BadType(code)));
+        }
+    }
+
+    #[test]
+    fn refuses_a_length_that_the_type_does_not_allow() {
+        for (code, right, wrong) in [
+            (0x02, 4, [0, 3, 5, 8]),
+            (0x03, 8, [0, 4, 7, 16]),
+            (0x04, 16, [0, 4, 7, 9]),
+            (0x05, 4, [0, 3, 5, 8]),
+            (0x06, 8, [0, 1, 4, 16]),
+            (0x09, 8, [0, 4, 7, 16]),
+            (0x0A, 4, [0, 3, 5, 8]),
+            (0x0B, 8, [0, 4, 7, 16]),
+            (0x01, 0, [1, 4, 7, 9]),
+        ] {
+            let message = |length: u32| {
+                let zeros = "00".repeat(padded(length as usize));
+                format!("420020 {code:02X} {length:08X} {zeros}")
+            };
+            assert!(read(&message(right)).is_ok(), "type {code:#x}, length {right}");
+            for length in wrong {
+                let found = fault(&message(length));
+                assert!(matches!(found, Fault::BadLength { length: l, .. } if l == length), "{code:#x}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_padding_that_is_not_zero() {
+        for message in [
+            "42002002 00000004 0000000800000001",
+            "42002005 00000004 0000000801000000",
+            "4200200A 00000004 0000000800010000",
+            "42002007 00000001 4100000000000001",
+            "42002008 00000007 01020304050607FF",
+        ] {
+            assert_eq!(fault(message), Fault::BadPadding, "{message}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_boolean_that_is_neither_zero_nor_one() {
+        for value in ["0000000000000002", "0100000000000000", "FFFFFFFFFFFFFFFF"] {
+            assert_eq!(fault(&format!("42002006 00000008 {value}")), Fault::BadBoolean);
+        }
+    }
+
+    #[test]
+    fn refuses_text_that_is_not_utf8_but_takes_the_same_as_bytes() {
+        assert_eq!(fault("42002007 00000002 C328000000000000"), Fault::NotUtf8);
+        assert_eq!(read("42002008 00000002 C328000000000000").unwrap().value, Value::bytes([0xC3, 0x28]));
+        assert_eq!(read("42002007 00000002 C3A9000000000000").unwrap().value, Value::text("é"));
+    }
+
+    #[test]
+    fn refuses_every_message_that_is_cut_short() {
+        let whole = hex("42002001 00000020 42000405 00000004 000000FE00000000 42000507 00000003 4142430000000000");
+        assert!(decode(&whole, &Limits::default()).is_ok());
+        for end in 0..whole.len() {
+            let error = decode(&whole[..end], &Limits::default()).unwrap_err();
+            assert_eq!(error.fault, Fault::Truncated, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn refuses_bytes_after_the_item() {
+        assert_eq!(fault("42002002 00000004 0000000800000000 00"), Fault::TrailingBytes);
+        assert_eq!(
+            fault("42002002 00000004 0000000800000000 42002002 00000004 0000000800000000"),
+            Fault::TrailingBytes
+        );
+    }
+
+    #[test]
+    fn refuses_a_field_that_is_longer_than_its_structure() {
+        // The structure has room for the header of its field and four bytes of the value; more bytes follow it.
+        assert_eq!(fault("42002001 00000008 42000502 00000004 000000FF00000000"), Fault::Truncated);
+        assert_eq!(fault("42002001 00000010 42000508 00000009 0000000000000000 0000000000000000"), Fault::Truncated);
+    }
+
+    #[test]
+    fn believes_no_length_beyond_the_bytes_that_are_there() {
+        for code in ["01", "04", "07", "08"] {
+            let length = if code == "07" || code == "08" { "FFFFFFFF" } else { "FFFFFFF8" };
+            assert_eq!(fault(&format!("420020{code} {length} 0000000000000000")), Fault::Truncated);
+        }
+    }
+
+    #[test]
+    fn says_in_which_field_the_fault_is() {
+        let error = read("42007801 00000018 42000F01 00000010 42005C05 00000004 0000000100000001").unwrap_err();
+        assert_eq!(error.to_string(), "RequestMessage/BatchItem/Operation: padding is not zero");
+    }
+
+    /// A structure in a structure, and so on; `depth` structures in all.
+    fn nested(depth: usize) -> Item {
+        (1..depth).fold(Item::structure(TAG, vec![]), |inner, _| Item::structure(TAG, vec![inner]))
+    }
+
+    #[test]
+    fn refuses_structures_nested_deeper_than_the_limit() {
+        let limits = Limits { depth: 3, ..Limits::default() };
+        assert!(decode(&encode(&nested(3)), &limits).is_ok());
+        assert_eq!(decode(&encode(&nested(4)), &limits).unwrap_err().fault, Fault::TooDeep { limit: 3 });
+        assert!(decode(&encode(&Item::new(TAG, Value::Integer(1))), &Limits { depth: 0, ..limits }).is_ok());
+    }
+
+    #[test]
+    fn refuses_more_items_than_the_limit_wherever_they_stand() {
+        let leaf = || Item::new(TAG, Value::Integer(1));
+        let tree = Item::structure(TAG, vec![leaf(), Item::structure(TAG, vec![leaf()]), leaf()]);
+        let bytes = encode(&tree);
+        assert!(decode(&bytes, &Limits { items: 5, ..Limits::default() }).is_ok());
+        for items in 0..5 {
+            let error = decode(&bytes, &Limits { items, ..Limits::default() }).unwrap_err();
+            assert_eq!(error.fault, Fault::TooManyItems { limit: items });
+        }
+    }
+
+    #[test]
+    fn refuses_a_message_longer_than_the_limit() {
+        let bytes = encode(&Item::new(TAG, Value::Integer(1)));
+        assert!(decode(&bytes, &Limits { bytes: 16, ..Limits::default() }).is_ok());
+        let error = decode(&bytes, &Limits { bytes: 15, ..Limits::default() }).unwrap_err();
+        assert_eq!(error.fault, Fault::TooLarge { limit: 15 });
+    }
+
+    #[test]
+    fn the_header_of_a_message_tells_its_whole_length() {
+        let header = |text: &str| <[u8; 8]>::try_from(hex(text)).unwrap();
+        assert_eq!(frame_len(&header("42007801 00000000"), Tag::RequestMessage), Ok(8));
+        assert_eq!(frame_len(&header("42007B01 00000088"), Tag::ResponseMessage), Ok(0x90));
+        assert_eq!(frame_len(&header("42007801 FFFFFFF0"), Tag::RequestMessage), Ok(0xFFFF_FFF8));
+    }
+
+    #[test]
+    fn refuses_the_header_of_anything_but_the_message_awaited() {
+        let refused = |text: &str| {
+            let header = <[u8; 8]>::try_from(hex(text)).unwrap();
+            frame_len(&header, Tag::RequestMessage).unwrap_err().fault
+        };
+        assert_eq!(refused("42007B01 00000088"), Fault::UnexpectedField);
+        assert!(matches!(refused("42007802 00000004"), Fault::WrongType { .. }));
+        assert!(matches!(refused("42007801 00000007"), Fault::BadLength { .. }));
+        assert!(matches!(refused("42007801 FFFFFFF8"), Fault::TooLarge { .. }));
+        assert_eq!(refused("16030100 A5010000"), Fault::BadTag(0x16_0301), "a TLS handshake on the plain port");
+        assert_eq!(refused("47455420 2F204854"), Fault::BadTag(0x47_4554), "an HTTP request");
+    }
+
+    #[test]
+    fn a_big_integer_is_sign_extended_to_a_multiple_of_eight_bytes() {
+        for (number, written) in [
+            ("", "0000000000000000"),
+            ("01", "0000000000000001"),
+            ("80", "FFFFFFFFFFFFFF80"),
+            ("0080", "0000000000000080"),
+            ("0102030405060708", "0102030405060708"),
+            ("FF02030405060708 09", "FFFFFFFFFFFFFFFF 0203040506070809"),
+        ] {
+            let item = Item::new(TAG, Value::BigInteger(Zeroizing::new(hex(number))));
+            assert_eq!(encode(&item)[8..], hex(written), "{number}");
+            assert_eq!(encoded_len(&item), 8 + hex(written).len(), "{number}");
+        }
+    }
+
+    #[test]
+    fn an_enumeration_without_a_number_becomes_one_that_nobody_knows() {
+        let item = Item::new(TAG, Value::Enumeration(Enumerated { code: None, name: Some("Active".into()) }));
+        assert_eq!(*encode(&item), hex("42002005 00000004 FFFFFFFF00000000"));
+    }
+
+    #[test]
+    fn writes_into_a_buffer_that_never_grows() {
+        let item = Item::structure(TAG, vec![Item::new(TAG, Value::bytes([7; 33])), nested(4)]);
+        let bytes = encode(&item);
+        assert_eq!(bytes.capacity(), bytes.len());
+
+        let mut out = Vec::with_capacity(1 + encoded_len(&item));
+        out.push(0xAA);
+        let place = out.as_ptr();
+        encode_into(&item, &mut out);
+        assert_eq!(out.as_ptr(), place);
+        assert_eq!((out[0], &out[1..]), (0xAA, &bytes[..]));
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     RootKeyInfo, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind, WrapScheme, WrappedKek,
 };
 
+pub mod initialise;
 mod link;
 pub mod probe;
 mod recovery;

@@ -14,7 +14,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use rustls_pki_types::DnsName;
-use x509_parser::certificate::X509Certificate;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 use zeroize::Zeroizing;
 
 pub use self::{
@@ -196,7 +196,7 @@ impl CertificateAuthority {
     /// # Errors
     /// It is no request, its signature is wrong, its key is weak or unknown; signing failed.
     pub fn sign_request(&self, file: &[u8], now: Timestamp) -> Result<IssuedCertificate, CaError> {
-        let CheckedRequest { subject, public_key, .. } = CheckedRequest::read(file)?;
+        let CheckedRequest { subject, public_key } = CheckedRequest::read(file)?;
         self.issue(&subject, &public_key, Purpose::Client, now)
     }
 
@@ -269,6 +269,21 @@ impl FromStr for SubjectAltName {
     }
 }
 
+impl SubjectAltName {
+    /// The same name in a certificate that was read; `None` for kinds that are not used here.
+    fn of(name: &GeneralName<'_>) -> Option<Self> {
+        match name {
+            GeneralName::DNSName(name) => Some(SubjectAltName::Dns((*name).to_owned())),
+            GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+                .map(SubjectAltName::Ip)
+                .ok(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for SubjectAltName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -297,6 +312,40 @@ impl Thumbprints {
         };
         Self { sha1: show(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: show(&digest::SHA256) }
     }
+}
+
+/// What a listing shows of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The first common name of its subject, without control characters; the whole subject where there is none.
+    pub common_name: String,
+    /// Its subject.
+    pub subject: String,
+    /// The last moment of its validity.
+    pub not_after: Timestamp,
+    /// Names and addresses of the server that it is for.
+    pub alternative_names: Vec<SubjectAltName>,
+}
+
+/// Describes the certificate `der`.
+///
+/// # Errors
+/// It is none.
+pub fn describe(der: &[u8]) -> Result<Description, CaError> {
+    let certificate = parse(der)?;
+    let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+    let subject = clean(&certificate.subject().to_string());
+    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(clean);
+    let alternative_names = match certificate.subject_alternative_name() {
+        Ok(Some(names)) => names.value.general_names.iter().filter_map(SubjectAltName::of).collect(),
+        _ => Vec::new(),
+    };
+    Ok(Description {
+        common_name: common_name.unwrap_or_else(|| subject.clone()),
+        subject,
+        not_after: timestamp(certificate.validity().not_after.timestamp()),
+        alternative_names,
+    })
 }
 
 /// The key identifier of RFC 7093 section 2, method 1: the first 160 bits of the public key's SHA-256.

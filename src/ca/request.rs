@@ -20,8 +20,6 @@ pub(super) struct CheckedRequest {
     pub(super) subject: Vec<u8>,
     /// SubjectPublicKeyInfo, DER, exactly as it was sent.
     pub(super) public_key: Vec<u8>,
-    /// Whether that is an RSA key.
-    pub(super) rsa: bool,
 }
 
 impl CheckedRequest {
@@ -37,9 +35,9 @@ impl CheckedRequest {
         if info.subject.iter().next().is_none() {
             return Err(CaError::NoSubject);
         }
-        let rsa = check_public_key(&info.subject_pki)?;
+        check_public_key(&info.subject_pki)?;
         request.verify_signature().map_err(|_| CaError::BadRequestSignature)?;
-        Ok(Self { subject: info.subject.as_raw().to_vec(), public_key: info.subject_pki.raw.to_vec(), rsa })
+        Ok(Self { subject: info.subject.as_raw().to_vec(), public_key: info.subject_pki.raw.to_vec() })
     }
 }
 

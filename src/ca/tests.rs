@@ -100,6 +100,9 @@ fn openssl_verifies_every_certificate_of_both_kinds_of_authority() {
         run("verify -CAfile ca.pem -purpose sslserver client.pem").unwrap_err();
         run("verify -CAfile ca.pem -verify_hostname other.example.com server.pem").unwrap_err();
 
+        let shown = describe(&server.der).unwrap();
+        assert_eq!(shown.common_name, "kms.example.com");
+        assert_eq!(shown.alternative_names, names(&["kms.example.com", "10.0.0.5", "fd00::5"]));
         let shown = run("x509 -in server.pem -noout -fingerprint -sha256").unwrap();
         assert!(shown.trim_end().ends_with(&Thumbprints::of(&server.der).sha256), "{shown}");
         let shown = run("x509 -in server.pem -noout -fingerprint -sha1").unwrap();

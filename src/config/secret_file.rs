@@ -58,14 +58,24 @@ pub fn read_secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileErr
     if secret.is_empty() { Err(SecretFileError::Empty) } else { Ok(secret) }
 }
 
-/// Makes the file `path` with `secret` in it, open to its owner only. An existing file is never replaced.
+/// Makes the file `path` with `secret` in it, open to its owner only. It is there whole or not at all, and an existing file
+/// is never replaced.
 ///
 /// # Errors
 /// The file exists, or cannot be written.
 pub fn write_secret_file(path: &Path, secret: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(secret)?;
-    file.sync_all()
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(secret)?;
+        file.sync_all()?;
+        // A hard link, unlike a renaming, fails where there is a file.
+        std::fs::hard_link(&beside, path)
+    })();
+    // What is left over is a secret too.
+    let removed = std::fs::remove_file(&beside);
+    written.and(removed)
 }
 
 fn open(path: &Path) -> Result<(File, usize), SecretFileError> {

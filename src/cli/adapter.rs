@@ -1,0 +1,292 @@
+//! `keystead adapter`: tenants and their KMIP credentials.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use argon2::{Argon2, password_hash::PasswordHasher as _};
+use clap::{Args, Subcommand};
+use hal::{RootKeyId, RootKeyInfo, RootKeys};
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    CliError, ConfigArgs,
+    admin::{Admin, Subject, shown_time},
+    backend,
+    error::UsageError,
+    output::{json, say, table},
+};
+use crate::{
+    config::read_secret_file,
+    store::{AdapterCredential, AdapterId, AdapterRow, StoreError},
+};
+
+/// Longest password in bytes.
+const MAX_PASSWORD: usize = 1024;
+
+/// Make and list adapters (tenants), and set their KMIP credential.
+#[derive(Debug, Subcommand)]
+pub(super) enum AdapterCommand {
+    /// Make an adapter
+    Create(CreateArgs),
+    /// List the adapters
+    List(ListArgs),
+    /// Set or remove the KMIP user name and password that an adapter's clients may have to give
+    Credential(CredentialArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The adapter's name, 2 to 40 characters
+    #[arg(value_parser = parse_name)]
+    name: String,
+    /// What it is for, 2 to 240 characters
+    #[arg(long, value_parser = parse_description)]
+    description: Option<String>,
+    /// The label of the root key that wraps its keys; may be left out where there is only one root key
+    #[arg(long, value_name = "LABEL")]
+    root_key: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CredentialArgs {
+    /// The adapter's name
+    name: String,
+    /// The KMIP user name
+    #[arg(long, required_unless_present = "remove", value_parser = parse_user)]
+    user: Option<String>,
+    /// A file that holds the password; without it the password is read from standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+    password_file: Option<PathBuf>,
+    /// Remove the credential: clients need none from then on
+    #[arg(long, conflicts_with = "user")]
+    remove: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(command: &AdapterCommand) -> Result<(), CliError> {
+    match command {
+        AdapterCommand::Create(args) => create(args),
+        AdapterCommand::List(args) => list(args),
+        AdapterCommand::Credential(args) => credential(args),
+    }
+}
+
+fn create(args: &CreateArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let hal = backend::open(&admin.config.hsm)?;
+    let root_key = choose_root_key(&*hal, args.root_key.as_deref())?;
+    let row = insert(&admin, &args.name, args.description.clone(), root_key.id)?;
+    say(format_args!("adapter {:?} made: {}, root key {:?}", row.name, row.id.0, root_key.label.as_str()));
+    Ok(())
+}
+
+/// Adds an adapter under `root_key`.
+pub(super) fn insert(
+    admin: &Admin,
+    name: &str,
+    description: Option<String>,
+    root_key: RootKeyId,
+) -> Result<AdapterRow, CliError> {
+    let row = AdapterRow {
+        id: AdapterId(Uuid::new_v4()),
+        name: name.to_owned(),
+        description,
+        root_key: *root_key.as_uuid(),
+        credential: None,
+        created_at: Timestamp::now().as_second(),
+    };
+    let about = Subject { adapter: Some(row.id), root_key: Some(row.root_key), ..Subject::default() };
+    admin.act("adapter.create", about, || match admin.store.insert_adapter(row.clone()) {
+        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "an adapter", name: row.name.clone() }),
+        result => Ok(result?),
+    })?;
+    Ok(row)
+}
+
+fn choose_root_key(hal: &dyn RootKeys, label: Option<&str>) -> Result<RootKeyInfo, CliError> {
+    let mut roots = hal.list_roots()?;
+    let labels = |roots: &[RootKeyInfo]| roots.iter().map(|root| root.label.to_string()).collect();
+    match label {
+        Some(label) => match roots.iter().position(|root| root.label.as_str() == label) {
+            Some(place) => Ok(roots.swap_remove(place)),
+            None => Err(CliError::NoSuch { what: "root key", name: label.to_owned(), others: labels(&roots) }),
+        },
+        None if roots.len() > 1 => Err(UsageError::RootKeyNotChosen { labels: labels(&roots) }.into()),
+        None => roots.pop().ok_or(CliError::NoRootKey),
+    }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    id: Uuid,
+    name: String,
+    description: Option<String>,
+    root_key: Uuid,
+    credential_user: Option<String>,
+    certificates: usize,
+    live_objects: u64,
+    destroyed_objects: u64,
+    created_at: String,
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let trust = admin.store.trust()?;
+    let mut listing = Vec::with_capacity(trust.adapters.len());
+    for row in trust.adapters {
+        let count = admin.store.count(row.id)?;
+        listing.push(Listed {
+            id: row.id.0,
+            certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
+            name: row.name,
+            description: row.description,
+            root_key: row.root_key,
+            credential_user: row.credential.map(|credential| credential.username),
+            live_objects: count.live,
+            destroyed_objects: count.destroyed,
+            created_at: shown_time(row.created_at),
+        });
+    }
+    listing.sort_by(|a, b| a.name.cmp(&b.name));
+    if args.json {
+        return json(&listing);
+    }
+    let rows: Vec<_> = listing
+        .into_iter()
+        .map(|row| {
+            let user = row.credential_user.unwrap_or_else(|| "-".to_owned());
+            [row.name, row.live_objects.to_string(), row.certificates.to_string(), user, row.root_key.to_string()]
+        })
+        .collect();
+    table(["NAME", "KEYS", "CERTIFICATES", "USER", "ROOT KEY"], &rows, "no adapters: make one with `keystead adapter create`");
+    Ok(())
+}
+
+fn credential(args: &CredentialArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.name)?;
+    match &args.user {
+        Some(user) => {
+            let password = read_password(args.password_file.as_deref())?;
+            set_credential(&admin, &adapter, Some((user, &password)))?;
+            say(format_args!("adapter {:?}: clients that give a credential must now give user {user:?}", adapter.name));
+        }
+        None => {
+            set_credential(&admin, &adapter, None)?;
+            say(format_args!("adapter {:?}: credential removed", adapter.name));
+        }
+    }
+    Ok(())
+}
+
+/// Sets or removes an adapter's user name and password.
+pub(super) fn set_credential(
+    admin: &Admin,
+    adapter: &AdapterRow,
+    credential: Option<(&str, &str)>,
+) -> Result<(), CliError> {
+    let credential = match credential {
+        Some((user, password)) => {
+            let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| CliError::PasswordHash)?;
+            Some(AdapterCredential { username: user.to_owned(), password_hash: hash.to_string() })
+        }
+        None => None,
+    };
+    let about = Subject { adapter: Some(adapter.id), ..Subject::default() };
+    let action = if credential.is_some() { "adapter.credential.set" } else { "adapter.credential.remove" };
+    admin.act(action, about, || Ok(admin.store.set_credential(adapter.id, credential)?))
+}
+
+fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
+    let bytes = match file {
+        Some(path) => read_secret_file(path).map_err(CliError::secret(path))?,
+        None => {
+            // One byte more than allowed, so that a longer password is noticed.
+            let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 3));
+            let limit = u64::try_from(MAX_PASSWORD + 2).unwrap_or(u64::MAX);
+            std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(CliError::file("standard input"))?;
+            while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+                bytes.pop();
+            }
+            bytes
+        }
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| UsageError::BadPassword)?;
+    if text.is_empty() || text.len() > MAX_PASSWORD {
+        return Err(UsageError::BadPassword.into());
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Text of a length that is not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("has {min} to {max} characters, no control characters, and no blank at either end")]
+pub(super) struct BadText {
+    min: usize,
+    max: usize,
+}
+
+/// Checks an adapter's name.
+pub(super) fn parse_name(text: &str) -> Result<String, BadText> {
+    parse_text(text, 2, 40)
+}
+
+fn parse_description(text: &str) -> Result<String, BadText> {
+    parse_text(text, 2, 240)
+}
+
+fn parse_user(text: &str) -> Result<String, BadText> {
+    parse_text(text, 1, 255)
+}
+
+/// Checks a text that people read.
+pub(super) fn parse_text(text: &str, min: usize, max: usize) -> Result<String, BadText> {
+    let good = (min..=max).contains(&text.chars().count()) && text.trim() == text && !text.contains(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err(BadText { min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_2_to_40_characters() {
+        for (text, good) in [("ab", true), ("a", false), (&"é".repeat(40), true), (&"é".repeat(41), false)] {
+            assert_eq!(parse_name(text).is_ok(), good, "{text}");
+        }
+        for text in [" ab", "ab ", "a\tb", "a\nb"] {
+            assert!(parse_name(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_comes_from_a_closed_file_without_its_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        crate::config::write_secret_file(&path, b"a b c\n").unwrap();
+        assert_eq!(read_password(Some(&path)).unwrap().as_str(), "a b c");
+        let long = folder.path().join("long");
+        crate::config::write_secret_file(&long, &[b'x'; 1025]).unwrap();
+        assert!(matches!(read_password(Some(&long)), Err(CliError::Usage(UsageError::BadPassword))));
+        let binary = folder.path().join("binary");
+        crate::config::write_secret_file(&binary, b"\xff\xfe").unwrap();
+        assert!(matches!(read_password(Some(&binary)), Err(CliError::Usage(UsageError::BadPassword))));
+    }
+}

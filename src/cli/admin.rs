@@ -1,0 +1,112 @@
+//! What administrative commands share: the store and the audit log of one data directory, and one way to act on them.
+//!
+//! Commands work on the files directly, beside a running server, which notices a change within a second.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rustix::process::getuid;
+use uuid::Uuid;
+
+use super::CliError;
+use crate::{
+    audit::{Actor, AdminEvent, Audit, Event, Outcome},
+    config::{Config, Limits},
+    store::{AdapterId, AdapterRow, Fingerprint, Store, StoreError, StoreOptions, TrustRows},
+};
+
+/// The store and audit log of a data directory.
+pub(super) struct Admin {
+    /// The configuration that names them.
+    pub(super) config: Config,
+    /// The store.
+    pub(super) store: Store,
+    audit: Audit,
+}
+
+/// What an action is about, for the audit log.
+#[derive(Default)]
+pub(super) struct Subject {
+    pub(super) adapter: Option<AdapterId>,
+    pub(super) certificate: Option<Fingerprint>,
+    pub(super) ca_rule: Option<Uuid>,
+    pub(super) root_key: Option<Uuid>,
+}
+
+impl Admin {
+    /// Opens what `config` names.
+    pub(super) fn open(config: Config) -> Result<Self, CliError> {
+        let audit = Audit::open(&config.audit.path)?;
+        let store = Store::open(&config.store.path, store_options(&config.limits))?;
+        Ok(Self { config, store, audit })
+    }
+
+    /// Does `work` and records it, done or failed.
+    pub(super) fn act<T>(
+        &self,
+        action: &'static str,
+        about: Subject,
+        work: impl FnOnce() -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let result = work();
+        let outcome = match &result {
+            Ok(_) => Outcome::Success,
+            Err(error) => Outcome::Failed(code(error)),
+        };
+        let Subject { adapter, certificate, ca_rule, root_key } = about;
+        self.audit.append(&[Event::Admin(AdminEvent {
+            actor: Actor::LocalUser { uid: getuid().as_raw() },
+            action,
+            adapter,
+            certificate,
+            ca_rule,
+            root_key,
+            outcome,
+            correlation: Uuid::new_v4(),
+        })])?;
+        result
+    }
+
+    /// The adapter called `name`.
+    pub(super) fn adapter(&self, name: &str) -> Result<AdapterRow, CliError> {
+        let mut adapters = self.store.trust()?.adapters;
+        match adapters.iter().position(|adapter| adapter.name == name) {
+            Some(place) => Ok(adapters.swap_remove(place)),
+            None => {
+                let others = adapters.into_iter().map(|adapter| adapter.name).collect();
+                Err(CliError::NoSuch { what: "adapter", name: name.to_owned(), others })
+            }
+        }
+    }
+}
+
+/// The names of adapters by their identifiers, for listings.
+pub(super) fn adapter_names(rows: &TrustRows) -> HashMap<AdapterId, &str> {
+    rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect()
+}
+
+/// The store's share of the limits.
+pub(super) fn store_options(limits: &Limits) -> StoreOptions {
+    StoreOptions {
+        waiting_mutations: limits.waiting_mutations as usize,
+        max_adapters: limits.adapters,
+        max_certificates: limits.certificates_per_adapter,
+        ..StoreOptions::default()
+    }
+}
+
+/// Seconds since 1970-01-01 UTC as a listing shows them.
+pub(super) fn shown_time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+fn code(error: &CliError) -> &'static str {
+    match error {
+        CliError::Store(StoreError::LimitReached { .. }) => "limit_reached",
+        CliError::Store(_) => "store_failed",
+        CliError::Hal(_) => "hsm_failed",
+        CliError::NoSuch { .. } => "not_found",
+        CliError::Exists { .. } | CliError::CertificateTaken { .. } => "exists",
+        _ => "failed",
+    }
+}

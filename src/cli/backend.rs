@@ -1,0 +1,57 @@
+//! Opens the HSM backend that a configuration names.
+
+use std::{
+    ffi::OsStr,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
+
+use hal::{RootKeys, SecretBytes, software::SoftwareHal};
+
+use super::CliError;
+use crate::config::{HsmBackend, HsmConfig, read_secret_file};
+
+/// The variable in which SoftHSM2 looks for its configuration when its module is loaded.
+const SOFTHSM2_CONF: &str = "SOFTHSM2_CONF";
+
+/// Gives the process the environment that the backend's module reads when it is loaded. A process cannot safely change its
+/// own, so where it differs the program starts itself again in its place, with the same arguments. Call this before
+/// anything is read or printed.
+pub(super) fn prepare_environment(backend: &HsmBackend) -> Result<(), CliError> {
+    match backend {
+        HsmBackend::Pkcs11(token) => match &token.softhsm_conf {
+            Some(path) => use_softhsm_conf(path),
+            None => Ok(()),
+        },
+        HsmBackend::Software(_) => Ok(()),
+    }
+}
+
+/// Sees to it that SoftHSM2 will read `path`; see [`prepare_environment`].
+pub(super) fn use_softhsm_conf(path: &Path) -> Result<(), CliError> {
+    let path = std::path::absolute(path).map_err(CliError::file(path))?;
+    if std::env::var_os(SOFTHSM2_CONF).as_deref() == Some(OsStr::new(&path)) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().map_err(|source| CliError::System { what: "its own name", source })?;
+    let source = Command::new(program).args(std::env::args_os().skip(1)).env(SOFTHSM2_CONF, path).exec();
+    Err(CliError::System { what: "to start the program again", source })
+}
+
+/// Opens the backend. A token that is away is no error here: its calls will say so.
+pub(super) fn open(config: &HsmConfig) -> Result<Arc<dyn RootKeys>, CliError> {
+    match &config.backend {
+        HsmBackend::Software(files) => {
+            let passphrase = secret(&files.passphrase_file)?;
+            Ok(Arc::new(SoftwareHal::open(&files.key_file, &passphrase)?))
+        }
+        HsmBackend::Pkcs11(_) => todo!(),
+    }
+}
+
+/// The secret in the file `path`.
+pub(super) fn secret(path: &Path) -> Result<SecretBytes, CliError> {
+    read_secret_file(path).map(SecretBytes::new).map_err(CliError::secret(path))
+}

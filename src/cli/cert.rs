@@ -1,0 +1,410 @@
+//! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    CliError, ConfigArgs, KeyArg,
+    adapter::{BadText, parse_text},
+    admin::{Admin, Subject, adapter_names, shown_time},
+    data_dir::{create_folder, exists, write_file},
+    output::{json, progress, say, table},
+};
+use crate::{
+    ca::{CertificateAuthority, IssuedCertificate, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
+    config::{TlsConfig, read_secret_file, write_secret_file},
+    store::{AdapterRow, CaRuleRow, CertificateRow, Fingerprint, StoreError},
+    trust::fingerprint,
+};
+
+/// Shortest beginning of a fingerprint that names a certificate.
+const MIN_PREFIX: usize = 8;
+
+/// Register, issue, sign, list and remove client certificates, and rules for issued ones.
+#[derive(Debug, Subcommand)]
+pub(super) enum CertCommand {
+    /// Register a client's certificate (PEM or DER) with an adapter: whoever holds its private key acts as that adapter
+    Register(RegisterArgs),
+    /// List the registered certificates
+    List(ListArgs),
+    /// Remove a registered certificate; its open connections are cut within a second
+    Remove(RemoveArgs),
+    /// Issue a client certificate with a new private key from the own authority, and register it
+    Issue(IssueArgs),
+    /// Sign a certificate signing request (PKCS#10, PEM or DER) of a client, and register the certificate
+    SignCsr(SignArgs),
+    /// Rules that map certificates of the own authority to an adapter by their common name
+    #[command(subcommand)]
+    Rule(RuleCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    /// The certificate
+    file: PathBuf,
+    #[command(flatten)]
+    owner: Owner,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Whom a certificate is for.
+#[derive(Debug, Args)]
+struct Owner {
+    /// The adapter's name
+    #[arg(long)]
+    adapter: String,
+    /// A name for people, 1 to 100 characters; without it the certificate's common name
+    #[arg(long, value_parser = parse_certificate_name)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only those of this adapter
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
+    fingerprint: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IssueArgs {
+    #[command(flatten)]
+    owner: Owner,
+    /// The common name of its subject, 1 to 64 characters
+    #[arg(long)]
+    common_name: String,
+    /// The kind of its private key
+    #[arg(long, value_enum, default_value = "rsa-3072")]
+    key: KeyArg,
+    /// A folder for ca.pem, cert.pem and key.pem; files that are there are never replaced
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SignArgs {
+    /// The request
+    file: PathBuf,
+    #[command(flatten)]
+    owner: Owner,
+    /// Where the certificate (PEM) goes; without it, to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Rules for certificates of the own authority.
+#[derive(Debug, Subcommand)]
+pub(super) enum RuleCommand {
+    /// Let certificates of the own authority with this common name act as an adapter
+    Add(RuleAddArgs),
+    /// List the rules
+    List(RuleListArgs),
+    /// Remove a rule
+    Remove(RuleRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RuleAddArgs {
+    /// The adapter's name
+    #[arg(long)]
+    adapter: String,
+    /// The common name, compared exactly
+    #[arg(long, value_parser = parse_common_name)]
+    common_name: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RuleListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RuleRemoveArgs {
+    /// The rule's identifier
+    id: Uuid,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
+    match command {
+        CertCommand::Register(args) => register(args),
+        CertCommand::List(args) => list(args),
+        CertCommand::Remove(args) => remove(args),
+        CertCommand::Issue(args) => issue(args),
+        CertCommand::SignCsr(args) => sign(args),
+        CertCommand::Rule(RuleCommand::Add(args)) => add_rule(args),
+        CertCommand::Rule(RuleCommand::List(args)) => list_rules(args),
+        CertCommand::Rule(RuleCommand::Remove(args)) => remove_rule(args),
+    }
+}
+
+fn register(args: &RegisterArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.owner.adapter)?;
+    let file = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
+    let certificates = read_certificates(&file).map_err(CliError::content(&args.file))?;
+    // In a chain the client's own certificate comes first; the others are authorities, which are not trusted.
+    let Some(certificate) = certificates.into_iter().next() else { return Ok(()) };
+    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec())?, &adapter);
+    Ok(())
+}
+
+/// Registers the certificate `der` with `adapter`.
+pub(super) fn insert(
+    admin: &Admin,
+    adapter: &AdapterRow,
+    name: Option<String>,
+    der: Vec<u8>,
+) -> Result<CertificateRow, CliError> {
+    let shown = describe(&der)?;
+    let row = CertificateRow {
+        fingerprint: fingerprint(&der.as_slice().into()),
+        adapter: adapter.id,
+        name: name.unwrap_or(shown.common_name),
+        der,
+        added_at: Timestamp::now().as_second(),
+    };
+    let about = Subject { adapter: Some(adapter.id), certificate: Some(row.fingerprint), ..Subject::default() };
+    admin.act("certificate.register", about, || match admin.store.insert_certificate(row.clone()) {
+        Err(StoreError::Duplicate) => Err(taken(admin, row.fingerprint)?),
+        result => Ok(result?),
+    })?;
+    Ok(row)
+}
+
+fn taken(admin: &Admin, fingerprint: Fingerprint) -> Result<CliError, CliError> {
+    let trust = admin.store.trust()?;
+    let owner = trust.certificates.iter().find(|row| row.fingerprint == fingerprint).map(|row| row.adapter);
+    let name = owner.and_then(|owner| adapter_names(&trust).get(&owner).copied()).unwrap_or_default();
+    Ok(CliError::CertificateTaken { adapter: name.to_owned() })
+}
+
+fn say_registered(row: &CertificateRow, adapter: &AdapterRow) {
+    say(format_args!("certificate {:?} now acts as adapter {:?}; SHA-256 {}", row.name, adapter.name, row.fingerprint));
+}
+
+#[derive(Serialize)]
+struct Listed {
+    fingerprint: String,
+    name: String,
+    adapter: String,
+    subject: String,
+    not_after: String,
+    thumbprint_sha1: String,
+    thumbprint_sha256: String,
+    added_at: String,
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let only = args.adapter.as_deref().map(|name| admin.adapter(name)).transpose()?.map(|adapter| adapter.id);
+    let trust = admin.store.trust()?;
+    let names = adapter_names(&trust);
+    let mut listing = Vec::new();
+    for row in trust.certificates.iter().filter(|row| only.is_none_or(|adapter| row.adapter == adapter)) {
+        let shown = describe(&row.der)?;
+        let thumbprints = Thumbprints::of(&row.der);
+        listing.push(Listed {
+            fingerprint: row.fingerprint.to_string(),
+            name: row.name.clone(),
+            adapter: names.get(&row.adapter).copied().unwrap_or_default().to_owned(),
+            subject: shown.subject,
+            not_after: shown.not_after.to_string(),
+            thumbprint_sha1: thumbprints.sha1,
+            thumbprint_sha256: thumbprints.sha256,
+            added_at: shown_time(row.added_at),
+        });
+    }
+    listing.sort_by(|a, b| (&a.adapter, &a.name, &a.fingerprint).cmp(&(&b.adapter, &b.name, &b.fingerprint)));
+    if args.json {
+        return json(&listing);
+    }
+    let rows: Vec<_> =
+        listing.into_iter().map(|row| [row.adapter, row.name, row.not_after, row.subject, row.fingerprint]).collect();
+    table(["ADAPTER", "NAME", "ENDS", "SUBJECT", "SHA-256"], &rows, "no certificates: `keystead cert register` adds one");
+    Ok(())
+}
+
+fn remove(args: &RemoveArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let wanted = args.fingerprint.replace(':', "").to_ascii_lowercase();
+    let rows = admin.store.trust()?.certificates;
+    let found: Vec<_> = rows.iter().filter(|row| row.fingerprint.to_string().starts_with(&wanted)).collect();
+    let [row] = found.as_slice() else {
+        let others = found.iter().map(|row| row.fingerprint.to_string()).collect();
+        return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
+    };
+    if wanted.len() < MIN_PREFIX {
+        let others = vec![row.fingerprint.to_string()];
+        return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
+    }
+    let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
+    admin.act("certificate.remove", about, || Ok(admin.store.delete_certificate(row.fingerprint)?))?;
+    say(format_args!("certificate {:?} removed; its connections end within a second", row.name));
+    Ok(())
+}
+
+fn issue(args: &IssueArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.owner.adapter)?;
+    let authority = load_authority(&admin.config.tls)?;
+    for name in ["cert.pem", "key.pem"] {
+        let path = args.out.join(name);
+        if exists(&path)? {
+            return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
+        }
+    }
+    let issued = issue_files(&authority, &args.common_name, args.key.into(), &args.out)?;
+    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), issued.der)?, &adapter);
+    say(format_args!("{}: ca.pem, cert.pem and key.pem for the client", args.out.display()));
+    Ok(())
+}
+
+/// Makes a private key and a certificate for it in `folder`, with the authority's certificate beside them. A key that is
+/// there is used again.
+pub(super) fn issue_files(
+    authority: &CertificateAuthority,
+    common_name: &str,
+    kind: KeyKind,
+    folder: &Path,
+) -> Result<IssuedCertificate, CliError> {
+    create_folder(folder)?;
+    let key = private_key(&folder.join("key.pem"), kind, "the client's")?;
+    let issued = authority.issue_client(&key, common_name, Timestamp::now())?;
+    write_file(&folder.join("ca.pem"), &authority.certificate().pem)?;
+    write_file(&folder.join("cert.pem"), &issued.pem)?;
+    Ok(issued)
+}
+
+/// The private key in the file `path`, or a new one that is then there.
+pub(super) fn private_key(path: &Path, kind: KeyKind, whose: &str) -> Result<PrivateKey, CliError> {
+    if exists(path)? {
+        let text = read_secret_file(path).map_err(CliError::secret(path))?;
+        return PrivateKey::from_pem(&text).map_err(CliError::content(path));
+    }
+    let key = progress(format_args!("making {whose} private key ({})", kind.name()), || PrivateKey::generate(kind))?;
+    write_secret_file(path, key.to_pem()?.as_bytes()).map_err(CliError::file(path))?;
+    Ok(key)
+}
+
+/// The own authority, able to sign.
+pub(super) fn load_authority(tls: &TlsConfig) -> Result<CertificateAuthority, CliError> {
+    let certificate = std::fs::read(&tls.ca).map_err(CliError::file(&tls.ca))?;
+    let key = read_secret_file(&tls.ca_key).map_err(CliError::secret(&tls.ca_key))?;
+    CertificateAuthority::load(&certificate, &key).map_err(CliError::content(&tls.ca))
+}
+
+fn sign(args: &SignArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.owner.adapter)?;
+    let authority = load_authority(&admin.config.tls)?;
+    let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
+    let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
+    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
+    match &args.out {
+        Some(path) => {
+            write_file(path, &issued.pem)?;
+            say_registered(&row, &adapter);
+        }
+        None => say(issued.pem.trim_end()),
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct ListedRule {
+    id: Uuid,
+    common_name: String,
+    adapter: String,
+    added_at: String,
+}
+
+fn add_rule(args: &RuleAddArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.adapter)?;
+    let row = CaRuleRow {
+        id: Uuid::new_v4(),
+        adapter: adapter.id,
+        common_name: args.common_name.clone(),
+        added_at: Timestamp::now().as_second(),
+    };
+    let id = row.id;
+    let about = Subject { adapter: Some(adapter.id), ca_rule: Some(id), ..Subject::default() };
+    admin.act("ca_rule.add", about, || match admin.store.insert_ca_rule(row) {
+        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a rule for", name: args.common_name.clone() }),
+        result => Ok(result?),
+    })?;
+    say(format_args!("rule {id}: {:?} of the own authority now acts as adapter {:?}", args.common_name, adapter.name));
+    Ok(())
+}
+
+fn list_rules(args: &RuleListArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let trust = admin.store.trust()?;
+    let names = adapter_names(&trust);
+    let listing: Vec<_> = trust
+        .ca_rules
+        .iter()
+        .map(|row| ListedRule {
+            id: row.id,
+            common_name: row.common_name.clone(),
+            adapter: names.get(&row.adapter).copied().unwrap_or_default().to_owned(),
+            added_at: shown_time(row.added_at),
+        })
+        .collect();
+    if args.json {
+        return json(&listing);
+    }
+    let rows: Vec<_> = listing.into_iter().map(|row| [row.common_name, row.adapter, row.id.to_string()]).collect();
+    table(["COMMON NAME", "ADAPTER", "ID"], &rows, "no rules: only registered certificates are accepted");
+    Ok(())
+}
+
+fn remove_rule(args: &RuleRemoveArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let about = Subject { ca_rule: Some(args.id), ..Subject::default() };
+    admin.act("ca_rule.remove", about, || match admin.store.delete_ca_rule(args.id) {
+        Err(StoreError::NotFound) => {
+            Err(CliError::NoSuch { what: "rule", name: args.id.to_string(), others: Vec::new() })
+        }
+        result => Ok(result?),
+    })?;
+    say(format_args!("rule {} removed; connections that it let in end within a second", args.id));
+    Ok(())
+}
+
+fn parse_certificate_name(text: &str) -> Result<String, BadText> {
+    parse_text(text, 1, 100)
+}
+
+fn parse_common_name(text: &str) -> Result<String, BadText> {
+    parse_text(text, 1, 64)
+}

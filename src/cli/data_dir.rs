@@ -1,0 +1,75 @@
+//! Where everything lies in a data directory, and writing files there so that a crash never leaves half of one.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::CliError;
+
+/// A data directory. Its files that hold secrets have mode 0600, its directories 0700.
+#[derive(Clone, Debug)]
+pub(super) struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// Makes the directory and its parts where they are missing.
+    pub(super) fn create(root: &Path) -> Result<Self, CliError> {
+        let root = std::path::absolute(root).map_err(CliError::file(root))?;
+        let dir = Self { root };
+        for folder in [dir.root.clone(), dir.tls(), dir.hsm(), dir.path("audit")] {
+            create_folder(&folder)?;
+        }
+        Ok(dir)
+    }
+
+    /// The directory itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration file.
+    pub(super) fn config(&self) -> PathBuf {
+        self.path("keystead.toml")
+    }
+
+    /// The folder of certificates and their keys.
+    pub(super) fn tls(&self) -> PathBuf {
+        self.path("tls")
+    }
+
+    /// The folder of what the HSM backend needs.
+    pub(super) fn hsm(&self) -> PathBuf {
+        self.path("hsm")
+    }
+
+    /// A file or folder by name.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+/// Makes a folder that only its owner can enter; keeps one that is there.
+pub(super) fn create_folder(path: &Path) -> Result<(), CliError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(CliError::file(path))
+}
+
+/// Writes a file that holds no secret, whole or not at all, over what is there.
+pub(super) fn write_file(path: &Path, content: &str) -> Result<(), CliError> {
+    let write = || -> io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&beside)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(CliError::file(path))
+}
+
+/// Whether there is anything at `path`.
+pub(super) fn exists(path: &Path) -> Result<bool, CliError> {
+    path.try_exists().map_err(CliError::file(path))
+}

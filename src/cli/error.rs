@@ -1,0 +1,177 @@
+//! Why a command failed, and the exit code that tells scripts.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use crate::{
+    audit::AuditError,
+    ca::CaError,
+    config::{ConfigError, SecretFileError},
+    store::StoreError,
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The arguments do not fit together, or do not fit what is there.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The HSM said no, or not now.
+    #[error("{0}")]
+    Hal(#[from] hal::HalError),
+    /// The database said no.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    /// The audit log cannot be written, so nothing was done.
+    #[error("the audit log cannot be written: {0}")]
+    Audit(#[from] AuditError),
+    /// No certificate was made.
+    #[error("{0}")]
+    Ca(#[from] CaError),
+    /// A file holds something that cannot be used.
+    #[error("{path}: {source}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with what it holds.
+        source: CaError,
+    },
+    /// A file or directory cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file that holds a secret cannot be used.
+    #[error("{path}: {source}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: SecretFileError,
+    },
+    /// There is no adapter, certificate or rule of that name.
+    #[error("there is no {what} {name:?}{}", near(others))]
+    NoSuch {
+        /// What was looked for.
+        what: &'static str,
+        /// How it was named.
+        name: String,
+        /// Names that there are.
+        others: Vec<String>,
+    },
+    /// There is nothing to wrap with.
+    #[error("there is no root key yet: make one with `keystead root-key create`")]
+    NoRootKey,
+    /// A name is taken.
+    #[error("there is already {what} {name:?}")]
+    Exists {
+        /// What there is, with its article.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The certificate belongs to an adapter already.
+    #[error("this certificate is registered already, with the adapter {adapter:?}; a certificate belongs to one adapter only")]
+    CertificateTaken {
+        /// The adapter's name.
+        adapter: String,
+    },
+    /// Half of a pair of files is there.
+    #[error("{present} is there but {missing} is not: restore it, or remove both to have new ones made")]
+    HalfThere {
+        /// The file that is there.
+        present: PathBuf,
+        /// The file that is not.
+        missing: PathBuf,
+    },
+    /// A listing cannot be written as JSON.
+    #[error("the listing cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+    /// The operating system has no random numbers, threads or signal handlers to give.
+    #[error("the operating system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A password hash could not be made.
+    #[error("the password could not be hashed")]
+    PasswordHash,
+}
+
+/// Why arguments cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// A PKCS#11 token needs to be described.
+    #[error("--hsm pkcs11 needs --module, --token-label and --pin-file")]
+    TokenNotDescribed,
+    /// No SoftHSM2 on this machine.
+    #[error(
+        "SoftHSM2 is not installed: apt install softhsm2 (or dnf install softhsm, brew install softhsm), or name its module \
+         with --module, or use --hsm software to try Keystead without any token"
+    )]
+    NoSoftHsm,
+    /// The data directory was made with another backend.
+    #[error("{dir} was made with another HSM backend than --hsm asks for: leave --hsm out, or use another directory")]
+    OtherBackend {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Several root keys, and none was chosen.
+    #[error("there are several root keys: choose one with --root-key ({})", labels.join(", "))]
+    RootKeyNotChosen {
+        /// Their labels.
+        labels: Vec<String>,
+    },
+    /// A line of a credential file.
+    #[error("{path}:{line}: a credential is written as user:password")]
+    BadCredentialLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A password from standard input or a file cannot be used.
+    #[error("a password has 1 to 1024 bytes of UTF-8 text")]
+    BadPassword,
+}
+
+impl CliError {
+    /// 2 where the caller must change arguments or configuration, 1 for everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            CliError::Config(_) | CliError::Usage(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// The error of an operation on the file `path`.
+    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| CliError::File { path, source }
+    }
+
+    /// The error of reading the secret in `path`.
+    pub(super) fn secret(path: impl Into<PathBuf>) -> impl FnOnce(SecretFileError) -> Self {
+        let path = path.into();
+        move |source| CliError::Secret { path, source }
+    }
+
+    /// The error of understanding what is in `path`.
+    pub(super) fn content(path: impl Into<PathBuf>) -> impl FnOnce(CaError) -> Self {
+        let path = path.into();
+        move |source| CliError::BadFile { path, source }
+    }
+}
+
+fn near(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!("; there is {}", others.join(", ")) }
+}

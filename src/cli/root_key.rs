@@ -1,0 +1,98 @@
+//! `keystead root-key`: the keys in the HSM that wrap everything.
+
+use clap::{Args, Subcommand};
+use hal::{Label, RootKeyInfo};
+
+use super::{
+    CliError, ConfigArgs,
+    admin::{Admin, Subject},
+    backend,
+    output::{json, progress, table},
+};
+
+/// Make and list root keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum RootKeyCommand {
+    /// Make a root key inside the HSM
+    Create(CreateArgs),
+    /// List the root keys with their attributes as the HSM tells them
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The root key's label, 1 to 64 characters
+    #[arg(value_parser = Label::new)]
+    label: Label,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
+    match command {
+        RootKeyCommand::Create(args) => create(args),
+        RootKeyCommand::List(args) => list(args),
+    }
+}
+
+fn create(args: &CreateArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let hal = backend::open(&admin.config.hsm)?;
+    let root = progress(format_args!("making root key {:?}", args.label.as_str()), || {
+        admin.act("root_key.create", Subject::default(), || Ok(hal.generate_root(&args.label)?))
+    })?;
+    show(&[root], false)
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let config = args.config.load()?;
+    let hal = backend::open(&config.hsm)?;
+    show(&hal.list_roots()?, args.json)
+}
+
+/// Prints root keys.
+pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        return json(&roots);
+    }
+    let rows: Vec<_> = roots
+        .iter()
+        .map(|root| {
+            let token = root.token.as_ref().map_or_else(|| "(software)".to_owned(), |token| token.serial.clone());
+            [root.label.to_string(), root.id.to_string(), root.kcv.to_string(), root.scheme.to_string(), token, protection(root)]
+        })
+        .collect();
+    table(
+        ["LABEL", "ID", "KCV", "WRAPS BY", "TOKEN", "ATTRIBUTES"],
+        &rows,
+        "no root keys: make one with `keystead root-key create`",
+    );
+    Ok(())
+}
+
+/// The attributes that protect a root key, in the HSM's words.
+pub(super) fn protection(root: &RootKeyInfo) -> String {
+    let attributes = &root.attributes;
+    let words = [
+        ("SENSITIVE", attributes.sensitive),
+        ("EXTRACTABLE", attributes.extractable),
+        ("LOCAL", attributes.local),
+        ("ALWAYS_SENSITIVE", attributes.always_sensitive),
+        ("NEVER_EXTRACTABLE", attributes.never_extractable),
+    ];
+    let shown = words.iter().filter_map(|(word, value)| match value {
+        Some(true) => Some((*word).to_owned()),
+        Some(false) => Some(format!("not {word}")),
+        None => None,
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}

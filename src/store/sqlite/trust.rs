@@ -148,11 +148,7 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, StoreError> {
     Ok(select.query_row([], |row| row.get(0))?)
 }
 
-fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    one: fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, StoreError> {
+fn rows<T>(connection: &Connection, sql: &str, one: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_map([], one)?.collect::<Result<_, _>>()?)
 }
 

@@ -229,9 +229,10 @@ impl Desk {
             }
             Mutation::Scrub => Ok(false),
             #[cfg(test)]
-            Mutation::Limit(pages) => {
-                self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(false)).map_err(Into::into)
-            }
+            Mutation::Limit(pages) => self
+                .connection
+                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(false))
+                .map_err(Into::into),
         }
     }
 

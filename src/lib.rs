@@ -4,7 +4,6 @@ pub mod audit;
 pub mod ca;
 pub mod cli;
 pub mod config;
-pub mod engine;
 pub mod net;
 pub mod process;
 pub mod store;

@@ -18,7 +18,7 @@ use super::{
     admin::{Admin, Subject, shown_time},
     backend,
     error::UsageError,
-    output::{json, say, table},
+    output::{as_text, json, say, table},
 };
 use crate::{
     config::read_secret_file,
@@ -135,9 +135,11 @@ fn choose_root_key(hal: &dyn RootKeys, label: Option<&str>) -> Result<RootKeyInf
 
 #[derive(Serialize)]
 struct Listed {
+    #[serde(serialize_with = "as_text")]
     id: Uuid,
     name: String,
     description: Option<String>,
+    #[serde(serialize_with = "as_text")]
     root_key: Uuid,
     credential_user: Option<String>,
     certificates: usize,
@@ -175,7 +177,11 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
             [row.name, row.live_objects.to_string(), row.certificates.to_string(), user, row.root_key.to_string()]
         })
         .collect();
-    table(["NAME", "KEYS", "CERTIFICATES", "USER", "ROOT KEY"], &rows, "no adapters: make one with `keystead adapter create`");
+    table(
+        ["NAME", "KEYS", "CERTIFICATES", "USER", "ROOT KEY"],
+        &rows,
+        "no adapters: make one with `keystead adapter create`",
+    );
     Ok(())
 }
 

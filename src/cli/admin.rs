@@ -2,7 +2,7 @@
 //!
 //! Commands work on the files directly, beside a running server, which notices a change within a second.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use rustix::process::getuid;
@@ -20,8 +20,15 @@ pub(super) struct Admin {
     /// The configuration that names them.
     pub(super) config: Config,
     /// The store.
-    pub(super) store: Store,
-    audit: Audit,
+    pub(super) store: Arc<Store>,
+    audit: Arc<Audit>,
+}
+
+/// What a server takes over from an [`Admin`].
+pub(super) struct Parts {
+    pub(super) config: Config,
+    pub(super) store: Arc<Store>,
+    pub(super) audit: Arc<Audit>,
 }
 
 /// What an action is about, for the audit log.
@@ -38,7 +45,13 @@ impl Admin {
     pub(super) fn open(config: Config) -> Result<Self, CliError> {
         let audit = Audit::open(&config.audit.path)?;
         let store = Store::open(&config.store.path, store_options(&config.limits))?;
-        Ok(Self { config, store, audit })
+        Ok(Self { config, store: Arc::new(store), audit: Arc::new(audit) })
+    }
+
+    /// Hands everything to a server.
+    pub(super) fn into_parts(self) -> Parts {
+        let Self { config, store, audit } = self;
+        Parts { config, store, audit }
     }
 
     /// Does `work` and records it, done or failed.

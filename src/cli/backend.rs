@@ -1,17 +1,15 @@
 //! Opens the HSM backend that a configuration names.
 
-use std::{
-    ffi::OsStr,
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::Command,
-    sync::Arc,
+use std::{ffi::OsStr, os::unix::process::CommandExt as _, path::Path, process::Command, sync::Arc};
+
+use hal::{
+    RootKeys, SecretBytes, WrapScheme,
+    pkcs11::{Pkcs11Config, Pkcs11Hal},
+    software::SoftwareHal,
 };
 
-use hal::{RootKeys, SecretBytes, software::SoftwareHal};
-
 use super::CliError;
-use crate::config::{HsmBackend, HsmConfig, read_secret_file};
+use crate::config::{HsmBackend, HsmConfig, SchemeChoice, read_secret_file};
 
 /// The variable in which SoftHSM2 looks for its configuration when its module is loaded.
 const SOFTHSM2_CONF: &str = "SOFTHSM2_CONF";
@@ -47,7 +45,20 @@ pub(super) fn open(config: &HsmConfig) -> Result<Arc<dyn RootKeys>, CliError> {
             let passphrase = secret(&files.passphrase_file)?;
             Ok(Arc::new(SoftwareHal::open(&files.key_file, &passphrase)?))
         }
-        HsmBackend::Pkcs11(_) => todo!(),
+        HsmBackend::Pkcs11(token) => Ok(Arc::new(Pkcs11Hal::new(Pkcs11Config {
+            module: token.module.clone(),
+            token_label: token.token_label.clone(),
+            token_serial: token.token_serial.clone(),
+            pin: secret(&token.pin_file)?,
+            workers: config.workers as usize,
+            queue: config.queue as usize,
+            deadline: config.deadline,
+            scheme: match config.scheme {
+                SchemeChoice::Auto => None,
+                SchemeChoice::AesGcm => Some(WrapScheme::AesGcm),
+                SchemeChoice::AesKw => Some(WrapScheme::AesKw),
+            },
+        })?)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
     data_dir::{create_folder, exists, write_file},
-    output::{json, progress, say, table},
+    output::{as_text, json, progress, say, table},
 };
 use crate::{
     ca::{CertificateAuthority, IssuedCertificate, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
@@ -249,7 +249,11 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
     }
     let rows: Vec<_> =
         listing.into_iter().map(|row| [row.adapter, row.name, row.not_after, row.subject, row.fingerprint]).collect();
-    table(["ADAPTER", "NAME", "ENDS", "SUBJECT", "SHA-256"], &rows, "no certificates: `keystead cert register` adds one");
+    table(
+        ["ADAPTER", "NAME", "ENDS", "SUBJECT", "SHA-256"],
+        &rows,
+        "no certificates: `keystead cert register` adds one",
+    );
     Ok(())
 }
 
@@ -341,6 +345,7 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
 
 #[derive(Serialize)]
 struct ListedRule {
+    #[serde(serialize_with = "as_text")]
     id: Uuid,
     common_name: String,
     adapter: String,

@@ -1,6 +1,6 @@
 //! Why a command failed, and the exit code that tells scripts.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use crate::{
     audit::AuditError,
@@ -77,7 +77,9 @@ pub enum CliError {
         name: String,
     },
     /// The certificate belongs to an adapter already.
-    #[error("this certificate is registered already, with the adapter {adapter:?}; a certificate belongs to one adapter only")]
+    #[error(
+        "this certificate is registered already, with the adapter {adapter:?}; a certificate belongs to one adapter only"
+    )]
     CertificateTaken {
         /// The adapter's name.
         adapter: String,
@@ -101,6 +103,29 @@ pub enum CliError {
         /// The cause.
         source: io::Error,
     },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The KMIP server cannot be set up.
+    #[error(transparent)]
+    Server(#[from] crate::net::ServerError),
+    /// The server's certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::net::TlsError),
+    /// Adapters and certificates cannot be used.
+    #[error(transparent)]
+    Trust(#[from] crate::trust::TrustError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] crate::telemetry::TelemetryError),
+    /// A check of a server failed.
+    #[error(transparent)]
+    Check(#[from] super::check::CheckError),
     /// A password hash could not be made.
     #[error("the password could not be hashed")]
     PasswordHash,
@@ -124,6 +149,12 @@ pub enum UsageError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The software backend has no module.
+    #[error("there is no PKCS#11 module to probe: the configuration's backend is \"software\"")]
+    NothingToProbe,
+    /// A label.
+    #[error(transparent)]
+    Label(#[from] hal::InvalidLabel),
     /// Several root keys, and none was chosen.
     #[error("there are several root keys: choose one with --root-key ({})", labels.join(", "))]
     RootKeyNotChosen {

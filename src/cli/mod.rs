@@ -15,6 +15,7 @@ mod dev;
 mod error;
 mod hsm;
 mod init;
+mod no_engine;
 mod output;
 mod root_key;
 mod serve;
@@ -25,7 +26,11 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::error::CliError;
-use crate::{ca::KeyKind, config::Config};
+use crate::{
+    ca::KeyKind,
+    config::{Config, LogFormat},
+    process, telemetry,
+};
 
 /// A key management server: KMIP over mutual TLS, keys sealed under root keys that never leave an HSM.
 #[derive(Debug, Parser)]
@@ -74,6 +79,8 @@ impl ConfigArgs {
     fn load(&self) -> Result<Config, CliError> {
         let config = Config::load(&self.config)?;
         backend::prepare_environment(&config.hsm.backend)?;
+        // What a command of an administrator runs into, not what a server reports all day.
+        let _ = telemetry::init_logs(LogFormat::Text, "warn");
         Ok(config)
     }
 }
@@ -109,6 +116,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
+    if let Err(source) = process::harden() {
+        let error = CliError::System { what: "to keep its memory private", source };
+        output::complain(&error);
+        return error.exit_code();
+    }
     let result = match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Dev(args) => dev::run(&args),

@@ -2,13 +2,9 @@
 //!
 //! A reader that went away (`keystead adapter list | head -1`) is not an error, so failed writes are ignored.
 
-use std::{
-    fmt::Display,
-    io::Write as _,
-    time::Instant,
-};
+use std::{fmt::Display, io::Write as _, time::Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::CliError;
 
@@ -43,6 +39,11 @@ pub(super) fn progress<T, E>(what: impl Display, work: impl FnOnce() -> Result<T
 pub(super) fn json(listing: &impl Serialize) -> Result<(), CliError> {
     say(serde_json::to_string_pretty(listing).map_err(CliError::Json)?);
     Ok(())
+}
+
+/// Writes a value in JSON as people read it.
+pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// Prints a listing as a table, for people; `none` where it has no rows.

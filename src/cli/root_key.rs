@@ -68,7 +68,14 @@ pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError>
         .iter()
         .map(|root| {
             let token = root.token.as_ref().map_or_else(|| "(software)".to_owned(), |token| token.serial.clone());
-            [root.label.to_string(), root.id.to_string(), root.kcv.to_string(), root.scheme.to_string(), token, protection(root)]
+            [
+                root.label.to_string(),
+                root.id.to_string(),
+                root.kcv.to_string(),
+                root.scheme.to_string(),
+                token,
+                protection(root),
+            ]
         })
         .collect();
     table(

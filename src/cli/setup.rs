@@ -16,14 +16,15 @@ use super::{
     admin::{Admin, Subject},
     backend,
     cert::{insert, issue_files, load_authority, private_key},
-    data_dir::{DataDir, exists, write_file},
+    data_dir::{DataDir, create_folder, exists, write_file},
     error::UsageError,
     output::{note, progress},
+    serve::start_logs,
 };
 use crate::{
-    ca::{CertificateAuthority, KeyKind, SubjectAltName, read_certificates},
+    ca::{CaError, CertificateAuthority, KeyKind, SubjectAltName, describe, read_certificates},
     config::{self, Config, HsmBackend, Pkcs11Config, SoftwareConfig, write_secret_file},
-    store::{AdapterRow, TrustRows},
+    store::TrustRows,
     trust::fingerprint,
 };
 
@@ -93,7 +94,12 @@ pub(super) struct Ready {
 pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     let dir = DataDir::create(plan.dir)?;
     let config = configuration(&dir, plan)?;
+    if is_own_soft_hsm(&dir, &config.hsm.backend) {
+        write_soft_hsm_conf(&dir)?;
+    }
+    // The program may start again from the beginning here; what it made so far is then kept.
     backend::prepare_environment(&config.hsm.backend)?;
+    start_logs(&config.telemetry);
 
     let admin = Admin::open(config)?;
     let trust = admin.store.trust()?;
@@ -102,10 +108,11 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     }
     let hal = backend::open(&admin.config.hsm)?;
     let root_key = root_key(&admin, &*hal, &trust, &plan.root_key)?;
-    let authority = authority(&dir, &admin, plan.key)?;
-    server_certificate(&dir, &admin, &authority, plan)?;
-    for (name, folder) in &plan.clients {
-        client(&dir, &admin, &authority, plan.key, root_key.id, name, folder)?;
+    let authority = authority(&admin, plan.key)?;
+    server_certificate(&admin, &authority, plan)?;
+    for (adapter, folder) in &plan.clients {
+        let folder = dir.path(folder);
+        client(&admin, &authority, &NewClient { adapter, folder, root_key: root_key.id, kind: plan.key })?;
     }
     Ok(Ready { admin, hal, root_key })
 }
@@ -176,29 +183,42 @@ fn make_token(dir: &DataDir, backend: &HsmBackend) -> Result<(), CliError> {
             made("software root keys (not an HSM)", key_file);
             Ok(())
         }
-        HsmBackend::Pkcs11(token) if token.softhsm_conf == Some(dir.hsm().join("softhsm2.conf")) => {
-            make_soft_hsm_token(dir, token)
-        }
+        HsmBackend::Pkcs11(token) if is_own_soft_hsm(dir, backend) => make_soft_hsm_token(dir, token),
         HsmBackend::Pkcs11(_) => Ok(()),
     }
 }
 
+fn is_own_soft_hsm(dir: &DataDir, backend: &HsmBackend) -> bool {
+    let own = dir.hsm().join("softhsm2.conf");
+    matches!(backend, HsmBackend::Pkcs11(token) if token.softhsm_conf.as_ref().is_some_and(|path| *path == own))
+}
+
 fn make_soft_hsm_token(dir: &DataDir, token: &Pkcs11Config) -> Result<(), CliError> {
-    todo!()
+    let (so_pin, pin) = (backend::secret(&dir.hsm().join("so-pin"))?, backend::secret(&token.pin_file)?);
+    if hal::pkcs11::initialise::make_token(&token.module, &token.token_label, &so_pin, &pin)? {
+        made(format_args!("SoftHSM2 token {:?}", token.token_label), &dir.hsm().join("tokens"));
+    }
+    Ok(())
+}
+
+/// SoftHSM2's configuration wants an absolute path, so it is written again wherever the data directory now lies.
+fn write_soft_hsm_conf(dir: &DataDir) -> Result<(), CliError> {
+    let (conf, tokens) = (dir.hsm().join("softhsm2.conf"), dir.hsm().join("tokens"));
+    create_folder(&tokens)?;
+    let text = format!(
+        "# Made by keystead.\ndirectories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+        tokens.display()
+    );
+    if std::fs::read_to_string(&conf).is_ok_and(|found| found == text) { Ok(()) } else { write_file(&conf, &text) }
 }
 
 /// The root key of the adapters that are there; without any, the one with this label, made where it is missing.
-fn root_key(
-    admin: &Admin,
-    hal: &dyn RootKeys,
-    trust: &TrustRows,
-    label: &Label,
-) -> Result<RootKeyInfo, CliError> {
+fn root_key(admin: &Admin, hal: &dyn RootKeys, trust: &TrustRows, label: &Label) -> Result<RootKeyInfo, CliError> {
     if let Some(adapter) = trust.adapters.first() {
         return Ok(hal.describe_root(RootKeyId::from_uuid(adapter.root_key))?);
     }
     if let Some(root) = hal.list_roots()?.into_iter().find(|root| root.label == *label) {
-        note(format_args!("kept  root key {label:?}: {}", root.id));
+        note(format_args!("kept  root key {:?}: {}", label.as_str(), root.id));
         return Ok(root);
     }
     let root = progress(format_args!("making root key {:?} in the HSM", label.as_str()), || {
@@ -207,16 +227,133 @@ fn root_key(
     Ok(root)
 }
 
-fn authority(dir: &DataDir, admin: &Admin, kind: KeyKind) -> Result<CertificateAuthority, CliError> {
+fn authority(admin: &Admin, kind: KeyKind) -> Result<CertificateAuthority, CliError> {
     let tls = &admin.config.tls;
     if exists(&tls.ca)? {
         kept("certificate authority", &tls.ca);
         return load_authority(tls);
     }
-    debug_assert!(tls.ca.starts_with(dir.root()) || !tls.ca.as_os_str().is_empty());
     let key = private_key(&tls.ca_key, kind, "the certificate authority's")?;
     let authority = CertificateAuthority::create(key, Timestamp::now())?;
     write_file(&tls.ca, &authority.certificate().pem)?;
     made("certificate authority", &tls.ca);
     Ok(authority)
+}
+
+fn server_certificate(admin: &Admin, authority: &CertificateAuthority, plan: &Plan<'_>) -> Result<(), CliError> {
+    let tls = &admin.config.tls;
+    if exists(&tls.certificate)? {
+        if !exists(&tls.key)? {
+            return Err(CliError::HalfThere { present: tls.certificate.clone(), missing: tls.key.clone() });
+        }
+        kept("server certificate", &tls.certificate);
+        return warn_of_missing_names(&tls.certificate, &plan.names);
+    }
+    let key = private_key(&tls.key, plan.key, "the server's")?;
+    let issued = authority.issue_server(&key, &plan.names, Timestamp::now())?;
+    write_file(&tls.certificate, &issued.pem)?;
+    let names = plan.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    made(format_args!("server certificate for {names}"), &tls.certificate);
+    Ok(())
+}
+
+fn warn_of_missing_names(path: &Path, names: &[SubjectAltName]) -> Result<(), CliError> {
+    let file = std::fs::read(path).map_err(CliError::file(path))?;
+    let certificates = read_certificates(&file).map_err(CliError::content(path))?;
+    let Some(certificate) = certificates.first() else { return Ok(()) };
+    let there = describe(certificate)?.alternative_names;
+    for name in names.iter().filter(|name| !there.contains(name)) {
+        note(format_args!("      it does not name {name}: remove {} to have a new one made", path.display()));
+    }
+    Ok(())
+}
+
+/// An adapter with a client certificate of its own.
+struct NewClient<'a> {
+    adapter: &'a str,
+    folder: PathBuf,
+    root_key: RootKeyId,
+    kind: KeyKind,
+}
+
+fn client(admin: &Admin, authority: &CertificateAuthority, new: &NewClient<'_>) -> Result<(), CliError> {
+    let trust = admin.store.trust()?;
+    let adapter = match trust.adapters.iter().find(|row| row.name == new.adapter) {
+        Some(row) => row.clone(),
+        None => {
+            let row = adapter::insert(admin, new.adapter, None, new.root_key)?;
+            note(format_args!("made  adapter {:?}: {}", row.name, row.id.0));
+            row
+        }
+    };
+    let path = new.folder.join("cert.pem");
+    let der = if exists(&path)? {
+        let file = std::fs::read(&path).map_err(CliError::file(&path))?;
+        let certificates = read_certificates(&file).map_err(CliError::content(&path))?;
+        kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
+        certificates.into_iter().next().map(|certificate| certificate.to_vec()).unwrap_or_default()
+    } else {
+        let issued = issue_files(authority, new.adapter, new.kind, &new.folder)?;
+        made(format_args!("client certificate of adapter {:?}", adapter.name), &path);
+        issued.der
+    };
+    // A set-up that was cut short may have left a certificate that is not registered.
+    let registered = trust.certificates.iter().any(|row| row.fingerprint == fingerprint(&der.as_slice().into()));
+    if !registered {
+        insert(admin, &adapter, None, der)?;
+    }
+    Ok(())
+}
+
+impl Hsm {
+    fn matches(&self, backend: &HsmBackend) -> bool {
+        match (self, backend) {
+            (Hsm::Software, HsmBackend::Software(_)) => true,
+            (Hsm::SoftHsm { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_some(),
+            (Hsm::Pkcs11 { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_none(),
+            _ => false,
+        }
+    }
+}
+
+/// The names under which clients may reach this machine: its host name and the loopback ones.
+pub(super) fn usual_names() -> Vec<SubjectAltName> {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy().into_owned();
+    [host.as_str(), "localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).fold(
+        Vec::new(),
+        |mut names, name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+            names
+        },
+    )
+}
+
+/// A file with 128 random bits in hexadecimal, unless it is there.
+fn secret_file(path: &Path, what: &str) -> Result<(), CliError> {
+    if exists(path)? {
+        return Ok(());
+    }
+    let mut random = Zeroizing::new([0; 16]);
+    SystemRandom::new().fill(&mut *random).map_err(|_| CliError::Ca(CaError::Crypto))?;
+    let mut text = Zeroizing::new(String::with_capacity(32));
+    for byte in random.iter() {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(half.into(), 16).unwrap_or_default());
+        }
+    }
+    write_secret_file(path, text.as_bytes()).map_err(CliError::file(path))?;
+    made(what, path);
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, CliError> {
+    std::path::absolute(path).map_err(CliError::file(path))
+}
+
+/// `text` as a TOML string.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }

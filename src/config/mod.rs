@@ -20,6 +20,7 @@ pub use self::{
     secret_file::{SecretFileError, check_secret_file, read_secret_file, write_secret_file},
     template::{TEMPLATE, render},
 };
+pub use crate::telemetry::LogFormat;
 
 const DEFAULT_KMIP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5696);
 const DEFAULT_TELEMETRY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
@@ -178,15 +179,6 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
     /// The least important lines that are written.
     pub log_level: LogLevel,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For log collectors.
-    Json,
 }
 
 /// The least important log lines that are written.

@@ -1,0 +1,147 @@
+//! `keystead check`: plays a named client's sequence against any KMIP server and says in words what works and what fails.
+//!
+//! Each thing done is a [`Step`]; the steps are printed as they happen, or as JSON at the end. Key bytes are never printed: at
+//! most the first four bytes of a key's SHA-256.
+
+mod connect;
+mod explain;
+mod sequence;
+
+use std::{
+    fmt::Display,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+pub(super) use self::connect::CheckError;
+use self::connect::Target;
+use super::{
+    CliError,
+    output::{json, say},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Whose sequence to play
+    #[arg(long = "as", value_enum, value_name = "CLIENT")]
+    client: Client,
+    /// The server, as HOST:PORT or IP:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    addr: String,
+    /// The name that the server's certificate must have; without it the host of --addr
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// The certificate (PEM) that the server's must be, or must be issued by
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// The client's certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// A file with one line user:password (mode 600): the KMIP credential to give
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
+    /// How long to wait for the server at each step, in seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout_seconds: u64,
+    /// Print the steps as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A client whose sequence can be played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Client {
+    /// vCenter 8: create, fetch, activate and tag a key, on two connections, KMIP 1.1
+    Vcenter,
+    /// A MongoDB driver: register, activate and fetch a secret, KMIP 1.0
+    Mongodb,
+    /// What the server says of itself, and a key's life from creation to destruction
+    Generic,
+}
+
+/// One thing that was done, and how it ended.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Step {
+    /// What was done, in words.
+    pub(super) what: String,
+    /// What came back, or what failed, in words.
+    pub(super) outcome: String,
+    /// Whether it ended as it should.
+    pub(super) ok: bool,
+    /// How long it took.
+    pub(super) millis: f64,
+}
+
+/// The steps of a check, printed as they happen unless they are wanted as JSON.
+pub(super) struct Trace {
+    steps: Vec<Step>,
+    quiet: bool,
+}
+
+impl Trace {
+    fn new(quiet: bool) -> Self {
+        Self { steps: Vec::new(), quiet }
+    }
+
+    /// Does one step. `describe` says in words what came back, or why that is wrong.
+    pub(super) fn step<T>(
+        &mut self,
+        what: impl Display,
+        work: impl FnOnce() -> Result<T, CheckError>,
+        describe: impl FnOnce(&T) -> String,
+    ) -> Result<T, CheckError> {
+        let start = Instant::now();
+        let result = work();
+        let millis = start.elapsed().as_secs_f64() * 1000.0;
+        let (ok, outcome) = match &result {
+            Ok(value) => (true, describe(value)),
+            Err(error) => (false, error.to_string()),
+        };
+        let step = Step { what: what.to_string(), outcome, ok, millis };
+        if !self.quiet {
+            let mark = if ok { "ok  " } else { "FAIL" };
+            say(format_args!("{mark} {millis:8.2} ms  {:<44} {}", step.what, step.outcome));
+        }
+        self.steps.push(step);
+        result
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    client: &'static str,
+    server: &'a str,
+    ok: bool,
+    steps: &'a [Step],
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
+    let target = Target::read(args, Duration::from_secs(args.timeout_seconds))?;
+    let mut trace = Trace::new(args.json);
+    let client = match args.client {
+        Client::Vcenter => "vcenter",
+        Client::Mongodb => "mongodb",
+        Client::Generic => "generic",
+    };
+    if !args.json {
+        say(format_args!("playing {client} against {}", args.addr));
+    }
+    let result = match args.client {
+        Client::Vcenter => sequence::vcenter(&target, &mut trace),
+        Client::Mongodb => sequence::mongodb(&target, &mut trace),
+        Client::Generic => sequence::generic(&target, &mut trace),
+    };
+    if args.json {
+        json(&Report { client, server: &args.addr, ok: result.is_ok(), steps: &trace.steps })?;
+    } else if result.is_ok() {
+        let total: f64 = trace.steps.iter().map(|step| step.millis).sum();
+        say(format_args!("all {} steps are right, {total:.1} ms", trace.steps.len()));
+    }
+    result.map_err(CliError::Check)
+}

@@ -1,0 +1,173 @@
+//! TLS connections as a KMIP client makes them: certificate and key from files, the server's name checked, time-outs on
+//! everything.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _};
+use zeroize::Zeroizing;
+
+use super::{CheckArgs, explain};
+use crate::{
+    ca::{CaError, Thumbprints, read_certificates},
+    cli::{CliError, dev::read_credential},
+    config::read_secret_file,
+};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// `--addr` or `--server-name` names no server.
+    #[error("{0:?} is not HOST:PORT with a host name or an IP address")]
+    BadAddress(String),
+    /// The name has no address.
+    #[error("the name {host:?} has no address: {source}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// No TCP connection.
+    #[error("no connection to {address}: {}", explain::connecting(source))]
+    Unreachable {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The certificates and key of this side cannot be used together.
+    #[error("the client's certificate and key cannot be used: {0}")]
+    Unusable(rustls::Error),
+    /// TLS failed, or the connection ended.
+    #[error("{}", explain::transport(.0))]
+    Transport(io::Error),
+    /// The server does something that the client does not expect.
+    #[error("not yet possible: the sequence is not built into this program")]
+    NotBuilt,
+}
+
+/// A server to connect to, and who to be.
+pub(super) struct Target {
+    address: String,
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+    timeout: Duration,
+    /// The KMIP credential to give, where there is one.
+    pub(super) credential: Option<(String, Zeroizing<String>)>,
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    /// What was agreed on, in words.
+    pub(super) agreed: String,
+}
+
+impl Target {
+    /// Reads the files and names of `args`.
+    pub(super) fn read(args: &CheckArgs, timeout: Duration) -> Result<Self, CliError> {
+        let bad_address = || CliError::Check(CheckError::BadAddress(args.addr.clone()));
+        let (host, port) = args.addr.rsplit_once(':').ok_or_else(bad_address)?;
+        port.parse::<u16>().map_err(|_| bad_address())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = args.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| bad_address())?;
+        Ok(Self {
+            address: args.addr.clone(),
+            name,
+            config: Arc::new(client_config(args)?),
+            timeout,
+            credential: args.credential_file.as_ref().map(read_credential).transpose()?,
+        })
+    }
+
+    /// Connects, and finishes the TLS handshake. Whether the server accepts the client's certificate may show only at the
+    /// first answer (TLS 1.3).
+    pub(super) fn connect(&self) -> Result<Connection, CheckError> {
+        let unresolved = |source| CheckError::Unresolved { host: self.address.clone(), source };
+        let addresses: Vec<_> = self.address.to_socket_addrs().map_err(unresolved)?.collect();
+        let mut last = unresolved(io::ErrorKind::NotFound.into());
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, self.timeout) {
+                Ok(socket) => return self.shake_hands(socket),
+                Err(source) => last = CheckError::Unreachable { address, source },
+            }
+        }
+        Err(last)
+    }
+
+    fn shake_hands(&self, mut socket: TcpStream) -> Result<Connection, CheckError> {
+        let ready = socket
+            .set_read_timeout(Some(self.timeout))
+            .and_then(|()| socket.set_write_timeout(Some(self.timeout)))
+            .and_then(|()| socket.set_nodelay(true));
+        ready.map_err(CheckError::Transport)?;
+        let mut tls =
+            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(CheckError::Unusable)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket).map_err(CheckError::Transport)?;
+        }
+        let version = match tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        };
+        let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        let server = tls.peer_certificates().and_then(|chain| chain.first()).map(|der| Thumbprints::of(der).sha256);
+        let short: String = server.unwrap_or_default().chars().take(11).collect();
+        let agreed = format!("{version}, {}, server certificate {short}..", suite.trim_start_matches("TLS13_"));
+        Ok(Connection { stream: StreamOwned::new(tls, socket), agreed })
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A polite end; a server that is gone already does not matter.
+        self.stream.conn.send_close_notify();
+        let _ = self.stream.flush();
+    }
+}
+
+fn client_config(args: &CheckArgs) -> Result<ClientConfig, CliError> {
+    let certificates = |path: &PathBuf| {
+        let file = std::fs::read(path).map_err(CliError::file(path))?;
+        read_certificates(&file).map_err(CliError::content(path))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&args.ca)? {
+        roots.add(certificate).map_err(|error| CliError::Check(CheckError::Unusable(error)))?;
+    }
+    let key = read_secret_file(&args.key).map_err(CliError::secret(&args.key))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| CliError::content(&args.key)(CaError::Pem(error)))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .and_then(|builder| {
+            let chain = certificates(&args.cert).map_err(|_| rustls::Error::NoCertificatesPresented)?;
+            builder.with_root_certificates(roots).with_client_auth_cert(chain, key)
+        })
+        .map_err(|error| CliError::Check(CheckError::Unusable(error)))
+}

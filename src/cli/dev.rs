@@ -1,0 +1,110 @@
+//! `keystead dev`: a server that needs nothing, to try Keystead out and to develop clients.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use hal::Label;
+use zeroize::Zeroizing;
+
+use super::{
+    CliError, KeyArg,
+    adapter::set_credential,
+    error::UsageError,
+    serve,
+    setup::{self, Hsm, Plan, quoted, usual_names},
+};
+use crate::{ca::SubjectAltName, config::read_secret_file};
+
+/// The adapter of `DIR/client`.
+const FIRST_ADAPTER: &str = "demo";
+/// The adapter of `DIR/client2`.
+const SECOND_ADAPTER: &str = "other";
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Where everything is kept; what is there is used again
+    #[arg(long)]
+    dir: PathBuf,
+    /// Where KMIP clients connect; port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5696")]
+    kmip_listen: SocketAddr,
+    /// Where health and metrics are; a loopback address
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = parse_loopback)]
+    admin_listen: SocketAddr,
+    /// What holds the root keys; without it what the directory was made with, or SoftHSM2
+    #[arg(long, value_enum)]
+    hsm: Option<DevHsm>,
+    /// The kind of private keys of the authority, the server and the clients
+    #[arg(long, value_enum, default_value = "rsa-3072")]
+    tls_key: KeyArg,
+    /// A file with lines user:password (mode 600); the last is the KMIP credential of the adapter `demo`
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
+}
+
+/// What holds the root keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DevHsm {
+    /// A SoftHSM2 token made in the directory
+    #[value(name = "softhsm")]
+    SoftHsm,
+    /// A sealed file: not an HSM
+    Software,
+}
+
+/// The address can be reached from elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("not a loopback address such as 127.0.0.1:8443")]
+struct NotLoopback;
+
+pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
+    let credential = args.credential_file.as_ref().map(read_credential).transpose()?;
+    let mut names = usual_names();
+    let listens_on = SubjectAltName::Ip(args.kmip_listen.ip());
+    if !args.kmip_listen.ip().is_unspecified() && !names.contains(&listens_on) {
+        names.push(listens_on);
+    }
+    let mut ready = setup::prepare(&Plan {
+        dir: &args.dir,
+        hsm: args.hsm.map(|hsm| match hsm {
+            DevHsm::SoftHsm => Hsm::SoftHsm { module: None },
+            DevHsm::Software => Hsm::Software,
+        }),
+        key: args.tls_key.into(),
+        names,
+        root_key: Label::new("keystead-root").map_err(UsageError::Label)?,
+        clients: vec![(FIRST_ADAPTER, "client"), (SECOND_ADAPTER, "client2")],
+        settings: vec![
+            ("server.kmip_listen", format!("[{}]", quoted(&args.kmip_listen.to_string()))),
+            ("telemetry.listen", quoted(&args.admin_listen.to_string())),
+            ("telemetry.log_level", quoted("warn")),
+        ],
+    })?;
+    if let Some((user, password)) = &credential {
+        let adapter = ready.admin.adapter(FIRST_ADAPTER)?;
+        set_credential(&ready.admin, &adapter, Some((user, password)))?;
+    }
+    ready.admin.config.server.kmip_listen = vec![args.kmip_listen];
+    ready.admin.config.telemetry.listen = args.admin_listen;
+    serve::serve(ready.admin, ready.hal)
+}
+
+fn parse_loopback(text: &str) -> Result<SocketAddr, NotLoopback> {
+    text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback()).ok_or(NotLoopback)
+}
+
+/// The last user:password in the file `path`.
+pub(super) fn read_credential(path: &PathBuf) -> Result<(String, Zeroizing<String>), CliError> {
+    let content = read_secret_file(path).map_err(CliError::secret(path))?;
+    let text = std::str::from_utf8(&content).map_err(|_| UsageError::BadPassword)?;
+    let mut found = None;
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let bad = || UsageError::BadCredentialLine { path: path.clone(), line: index + 1 };
+        let (user, password) = line.split_once(':').ok_or_else(bad)?;
+        if user.is_empty() || password.is_empty() {
+            return Err(bad().into());
+        }
+        found = Some((user.to_owned(), Zeroizing::new(password.to_owned())));
+    }
+    Ok(found.ok_or_else(|| UsageError::BadCredentialLine { path: path.clone(), line: 1 })?)
+}

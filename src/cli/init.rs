@@ -1,0 +1,99 @@
+//! `keystead init`: a data directory, ready to be served.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use hal::Label;
+
+use super::{
+    CliError, KeyArg,
+    adapter::parse_name,
+    error::UsageError,
+    output::say,
+    root_key::protection,
+    setup::{self, Hsm, Plan, Ready, usual_names},
+};
+use crate::ca::{SubjectAltName, Thumbprints, read_certificates};
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The data directory; what is in it already is kept
+    #[arg(long)]
+    dir: PathBuf,
+    /// What holds the root keys
+    #[arg(long, value_enum)]
+    hsm: Option<HsmArg>,
+    /// The kind of private keys of the authority, the server and the first client
+    #[arg(long, value_enum, default_value = "rsa-3072")]
+    tls_key: KeyArg,
+    /// A host name or IP address under which clients reach the server, besides this machine's own; may be repeated
+    #[arg(long, value_name = "NAME")]
+    san: Vec<SubjectAltName>,
+    /// The PKCS#11 module
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// The label of the token (--hsm pkcs11)
+    #[arg(long, value_name = "LABEL")]
+    token_label: Option<String>,
+    /// A file that holds the token's user PIN (--hsm pkcs11)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// The name of the first adapter
+    #[arg(long, default_value = "default", value_parser = parse_name)]
+    adapter: String,
+    /// The root key's label
+    #[arg(long, default_value = "keystead-root", value_parser = Label::new)]
+    root_key: Label,
+}
+
+/// What holds the root keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HsmArg {
+    /// A SoftHSM2 token made in the data directory
+    #[value(name = "softhsm")]
+    SoftHsm,
+    /// A token that is there: needs --module, --token-label and --pin-file
+    Pkcs11,
+    /// A sealed file: not an HSM, for evaluation and tests
+    Software,
+}
+
+pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
+    let mut names = args.san.clone();
+    names.extend(usual_names().into_iter().filter(|name| !args.san.contains(name)));
+    let ready = setup::prepare(&Plan {
+        dir: &args.dir,
+        hsm: args.hsm.map(|hsm| chosen(hsm, args)).transpose()?,
+        key: args.tls_key.into(),
+        names,
+        root_key: args.root_key.clone(),
+        clients: vec![(&args.adapter, "client")],
+        settings: Vec::new(),
+    })?;
+    report(args, &ready)
+}
+
+fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<Hsm, CliError> {
+    Ok(match (hsm, &args.module, &args.token_label, &args.pin_file) {
+        (HsmArg::SoftHsm, module, _, _) => Hsm::SoftHsm { module: module.clone() },
+        (HsmArg::Software, ..) => Hsm::Software,
+        (HsmArg::Pkcs11, Some(module), Some(token_label), Some(pin_file)) => {
+            Hsm::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
+        }
+        (HsmArg::Pkcs11, ..) => return Err(UsageError::TokenNotDescribed.into()),
+    })
+}
+
+fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
+    let root = &ready.root_key;
+    say(format_args!("root key {:?}: KCV {}, {}", root.label.as_str(), root.kcv, protection(root)));
+    let path = &ready.admin.config.tls.certificate;
+    let file = std::fs::read(path).map_err(CliError::file(path))?;
+    for certificate in read_certificates(&file).map_err(CliError::content(path))?.iter().take(1) {
+        let thumbprints = Thumbprints::of(certificate);
+        say(format_args!("server certificate SHA-256 {}", thumbprints.sha256));
+        say(format_args!("server certificate SHA-1   {}", thumbprints.sha1));
+    }
+    say(format_args!("serve with: keystead serve --config {}", args.dir.join("keystead.toml").display()));
+    Ok(())
+}

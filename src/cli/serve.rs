@@ -1,0 +1,220 @@
+//! `keystead serve`: puts the parts together and runs them until a signal says stop.
+//!
+//! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
+//! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
+
+use std::{collections::BTreeSet, future::Future, net::SocketAddr, sync::Arc};
+
+use hal::{HalError, Health, RootKeyId, RootKeys};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{
+    CliError, ConfigArgs,
+    admin::{Admin, Parts},
+    backend,
+    output::say,
+};
+use crate::{
+    audit::Audit,
+    ca::read_certificates,
+    config::{self, Config},
+    net::{
+        Handler, Limits, Server, ServerCertificate, TlsConfig,
+        http::{self, Readiness},
+    },
+    process,
+    store::Store,
+    telemetry,
+    trust::{LiveTrust, TrustSource},
+};
+
+/// Threads that move bytes; requests have threads of their own.
+const NETWORK_THREADS: usize = 2;
+/// Open files that are not connections: listeners, the database, the audit log, the token.
+const OTHER_FILES: u64 = 256;
+
+pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
+    let config = Config::load_checked(&args.config)?;
+    backend::prepare_environment(&config.hsm.backend)?;
+    start_logs(&config.telemetry);
+    let hal = backend::open(&config.hsm)?;
+    serve(Admin::open(config)?, hal)
+}
+
+/// Sends log lines where the configuration says. Does nothing where that was done before.
+pub(super) fn start_logs(config: &config::TelemetryConfig) {
+    // It can only fail because logs were started before: a level is always a good filter.
+    let _ = telemetry::init_logs(config.log_format, config.log_level.as_str());
+}
+
+/// What a signal may have to reach.
+struct Running {
+    config: Config,
+    certificate: Arc<ServerCertificate>,
+    trust: Arc<LiveTrust>,
+    audit: Arc<Audit>,
+}
+
+/// Serves until a signal says stop.
+pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError> {
+    let Parts { config, store, audit } = admin.into_parts();
+    let metrics = telemetry::init_metrics()?;
+    let connections = u64::from(config.limits.connections);
+    let files = process::raise_open_files(connections + OTHER_FILES)
+        .map_err(|source| CliError::System { what: "more open files", source })?;
+    if files < connections + OTHER_FILES {
+        tracing::warn!(files, connections, "the limit of open files is lower than limits.connections needs: raise it");
+    }
+
+    let own_ca = std::fs::read(&config.tls.ca).map_err(CliError::file(&config.tls.ca))?;
+    let own_ca = read_certificates(&own_ca).map_err(CliError::content(&config.tls.ca))?;
+    let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
+    let certificate = Arc::new(ServerCertificate::from_pem_files(&config.tls.certificate, &config.tls.key)?);
+    let tls = TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?;
+    look_for_root_keys(&store, Arc::clone(&hal))?;
+    let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
+    let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(NETWORK_THREADS)
+        .thread_name("network")
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::System { what: "network threads", source })?;
+    runtime.block_on(async move {
+        let limits = network_limits(&config.limits);
+        let threads = config.limits.worker_threads as usize;
+        let server = Server::bind(&config.server.kmip_listen, tls, limits, handler, threads).await?;
+        let pages = listen(config.telemetry.listen).await?;
+        let (stop, stopping) = watch::channel(false);
+        let running = Arc::new(Running { config, certificate, trust, audit });
+        let signals = follow_signals(stop, running)?;
+        for address in server.local_addrs() {
+            say(format_args!("KMIP ready on {address}"));
+        }
+        let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
+        tokio::select! {
+            () = server.run(stopped(stopping)) => {}
+            () = signals => tracing::warn!("stopped at once: requests in flight were cut"),
+        }
+        pages.abort();
+        Ok(())
+    })
+}
+
+/// The engine behind the network.
+fn engine(
+    _store: Arc<Store>,
+    _hal: Arc<dyn RootKeys>,
+    _audit: Arc<Audit>,
+    _trust: Arc<LiveTrust>,
+    _config: &Config,
+) -> Arc<dyn Handler> {
+    Arc::new(super::no_engine::NoEngine)
+}
+
+fn network_limits(limits: &config::Limits) -> Limits {
+    Limits {
+        max_frame_bytes: limits.frame_bytes,
+        max_connections: limits.connections,
+        max_connections_per_adapter: limits.connections_per_adapter,
+        handshake_timeout: limits.handshake,
+        idle_timeout: limits.idle,
+        request_timeout: limits.request,
+        drain_timeout: limits.drain,
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|source| CliError::Listen { address, source })
+}
+
+fn readiness(hal: Arc<dyn RootKeys>, store: Arc<Store>, audit: Arc<Audit>) -> Readiness {
+    Readiness::default()
+        .with(
+            "hsm",
+            Box::new(move || match hal.health() {
+                Health::Ready | Health::Degraded(_) => Ok(()),
+                Health::Down(error) => Err(error.to_string().into()),
+            }),
+        )
+        .with("store", Box::new(move || store.trust_generation().map(drop).map_err(|error| error.to_string().into())))
+        .with("audit", Box::new(move || audit.health().map_err(|error| error.to_string().into())))
+}
+
+/// Says in the log whether the adapters' root keys are there. On a thread of its own: a token may take long to answer.
+fn look_for_root_keys(store: &Store, hal: Arc<dyn RootKeys>) -> Result<(), CliError> {
+    let roots: BTreeSet<_> = store.trust()?.adapters.iter().map(|adapter| adapter.root_key).collect();
+    let look = move || {
+        for root in roots {
+            match hal.describe_root(RootKeyId::from_uuid(root)) {
+                Ok(root) => tracing::info!(id = %root.id, label = %root.label, kcv = %root.kcv, "root key found"),
+                Err(HalError::Unavailable(outage)) => {
+                    tracing::warn!(id = %root, "root key not found yet, the HSM is unavailable: {outage}");
+                }
+                Err(error) => tracing::error!(id = %root, "root key cannot be used: {error}"),
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("root-keys".to_owned())
+        .spawn(look)
+        .map(drop)
+        .map_err(|source| CliError::System { what: "a thread", source })
+}
+
+/// Follows signals: the first SIGTERM or SIGINT sends on `stop`, the second one ends the returned future.
+fn follow_signals(stop: watch::Sender<bool>, running: Arc<Running>) -> Result<impl Future<Output = ()>, CliError> {
+    let watch = |kind| signal(kind).map_err(|source| CliError::System { what: "signals", source });
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut hang_up = watch(SignalKind::hangup())?;
+    Ok(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    let running = Arc::clone(&running);
+                    // A reload that panics is in the log; the server goes on.
+                    let _ = tokio::task::spawn_blocking(move || running.reload()).await;
+                    continue;
+                }
+            }
+            if std::mem::replace(&mut asked, true) {
+                return;
+            }
+            tracing::info!("stopping: requests in flight are finished first");
+            stop.send_replace(true);
+        }
+    })
+}
+
+/// Resolves when `stop` was sent.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone means stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+impl Running {
+    /// Reads again what may have been changed on disk. What cannot be used is reported, and the old stays in use.
+    fn reload(&self) {
+        let tls = &self.config.tls;
+        match self.certificate.reload_pem_files(&tls.certificate, &tls.key) {
+            Ok(()) => tracing::info!("server certificate read again"),
+            Err(error) => tracing::error!(%error, "the old server certificate stays in use"),
+        }
+        match self.audit.reopen() {
+            Ok(()) => tracing::info!("audit log opened again"),
+            Err(error) => tracing::error!(%error, "the old audit file stays in use"),
+        }
+        if let Err(error) = self.trust.refresh_now() {
+            tracing::error!(%error, "adapters and certificates could not be read again");
+        }
+    }
+}

@@ -81,7 +81,7 @@ fn describe_x509(parsed: &X509Certificate<'_>, set: &mut AttributeSet) -> Result
     let bytes = |raw: &[u8]| Zeroizing::new(raw.to_vec());
     set.set(Attribute::X509CertificateIdentifier(X509CertificateIdentifier {
         issuer_distinguished_name: bytes(parsed.issuer().as_raw()),
-        certificate_serial_number: bytes(parsed.raw_serial()),
+        certificate_serial_number: Zeroizing::new(der_integer(parsed.raw_serial())),
     }));
     set.set(Attribute::X509CertificateSubject(X509CertificateSubject {
         subject_distinguished_name: bytes(parsed.subject().as_raw()),
@@ -113,6 +113,12 @@ fn describe_x509(parsed: &X509Certificate<'_>, set: &mut AttributeSet) -> Result
         agree(set, Attribute::CryptographicLength(bits))?;
     }
     Ok(())
+}
+
+/// The whole DER form of a serial number, whose content octets are `content` (at most 20 by RFC 5280).
+fn der_integer(content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).ok().filter(|length| *length < 0x80);
+    length.map_or_else(Vec::new, |length| [&[0x02, length], content].concat())
 }
 
 /// A name as RFC 4514 writes it: most specific part first.

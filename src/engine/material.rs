@@ -96,11 +96,8 @@ fn check_key_block(object: &mut Object, set: &mut AttributeSet, must_say_algorit
     check_format(object_type, block)
 }
 
-/// The key value stays with the client from KMIP 1.2 on (§3.41, Key Value Present): the server holds metadata only.
+/// The key value stays with the client, from KMIP 1.2 on (§3.41, Key Value Present): the server holds metadata only.
 fn key_value_elsewhere(block: &KeyBlock, set: &mut AttributeSet) -> Result<(), OpError> {
-    if !set.has(AttributeKind::KeyValueLocation) {
-        return Err(OpError::InvalidField("a key block without a key value needs a key value location"));
-    }
     if let (Some(algorithm), Some(bits)) = (block.cryptographic_algorithm, block.cryptographic_length) {
         agree(set, Attribute::CryptographicAlgorithm(algorithm))?;
         agree(set, Attribute::CryptographicLength(bits))?;
@@ -112,8 +109,10 @@ fn key_value_elsewhere(block: &KeyBlock, set: &mut AttributeSet) -> Result<(), O
 /// Checks that the material has the shape its format asks for and, for a raw symmetric key, the length it claims.
 fn check_format(object_type: ObjectType, block: &KeyBlock) -> Result<(), OpError> {
     let Some(KeyValue::Plain { material, .. }) = &block.key_value else {
+        // A PKCS#12 container protects itself, so it stands in the place of a wrapped key value.
         return match block.key_wrapping_data {
             Some(_) => Ok(()),
+            None if block.key_format_type == KeyFormatType::Pkcs12 => Ok(()),
             None => Err(OpError::InvalidField("a key value of bytes is a wrapped one and needs key wrapping data")),
         };
     };

@@ -100,6 +100,8 @@ pub struct Search {
     pub live: bool,
     /// Destroyed objects are found.
     pub destroyed: bool,
+    /// The order of what is found: oldest first, or newest first.
+    pub newest_first: bool,
     /// How many of the found objects to pass over first.
     pub offset: u64,
     /// At most so many identifiers.

@@ -34,9 +34,6 @@ pub(in crate::engine) fn create(ctx: &Ctx<'_>, request: CreateRequest) -> Result
             let bits = bits
                 .or(default_length(algorithm))
                 .ok_or(OpError::InvalidField("a new key needs a cryptographic length"))?;
-            if !object.attributes.has(AttributeKind::CryptographicUsageMask) {
-                return Err(OpError::InvalidField("a new key needs a cryptographic usage mask"));
-            }
             object.attributes.set(Attribute::CryptographicLength(bits));
             let mut key = ctx.random(material::material_bytes(algorithm, bits)?)?;
             material::finish_generated(algorithm, &mut key);

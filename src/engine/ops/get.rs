@@ -26,9 +26,6 @@ pub(in crate::engine) fn get(ctx: &Ctx<'_>, request: GetRequest) -> Result<GetRe
     require_retrievable(&found, key_wrapping_specification.is_some())?;
     let mut object = ctx.object(&found)?;
     if let Some(block) = object.key_block_mut() {
-        if block.key_value.is_none() {
-            return Err(OpError::KeyValueNotPresent);
-        }
         if key_wrap_type == Some(KeyWrapType::NotWrapped) {
             wrapping::unwrap(ctx, block)?;
         }

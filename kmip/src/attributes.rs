@@ -148,7 +148,7 @@ attributes! {
     /// §3.7.
     CryptographicDomainParameters "Cryptographic Domain Parameters": CryptographicDomainParameters, One, AtCreation, in V1_0..;
     /// §3.8.
-    CertificateType "Certificate Type": CertificateType, One, ReadOnly, in V1_0..;
+    CertificateType "Certificate Type": CertificateType, One, AtCreation, in V1_0..;
     /// In bytes, §3.9.
     CertificateLength "Certificate Length": i32, One, ReadOnly, in V1_1..;
     /// §3.10.

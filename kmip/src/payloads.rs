@@ -4,8 +4,8 @@ use crate::{
     attributes::{AttributeInstance, AttributeName, Attributes, RngParameters},
     enums::*,
     error::{DecodeError, Fault},
-    fields::{DateTime, Field, Fields, Slot, kmip_struct},
-    masks::StorageStatusMask,
+    fields::{DateTime, Field, Fields, Interval, Slot, kmip_struct},
+    masks::{CryptographicUsageMask, StorageStatusMask},
     message::ProtocolVersion,
     objects::{KeyWrappingSpecification, Object},
     tags::Tag,
@@ -94,6 +94,7 @@ operations! {
     Create: CreateRequest => CreateResponse;
     Register: RegisterRequest => RegisterResponse;
     Locate: LocateRequest => LocateResponse;
+    Check: CheckRequest => CheckResponse;
     Get: GetRequest => GetResponse;
     GetAttributes: GetAttributesRequest => GetAttributesResponse;
     GetAttributeList: GetAttributeListRequest => GetAttributeListResponse;
@@ -278,6 +279,34 @@ kmip_struct! {
         LocatedItems => located_items: Option<i32>, in V1_3..;
         /// Those found.
         UniqueIdentifier => unique_identifier: Vec<String>, in V1_0..;
+    }
+}
+
+kmip_struct! {
+    /// Check (KMIP 1.4 §4.10).
+    pub struct CheckRequest {
+        /// Which object; the ID Placeholder where left out.
+        UniqueIdentifier => unique_identifier: Option<String>, in V1_0..;
+        /// How much is to be used, in the object's Usage Limits Unit.
+        UsageLimitsCount => usage_limits_count: Option<i64>, in V1_0..;
+        /// For what.
+        CryptographicUsageMask => cryptographic_usage_mask: Option<CryptographicUsageMask>, in V1_0..;
+        /// For how long.
+        LeaseTime => lease_time: Option<Interval>, in V1_0..;
+    }
+}
+
+kmip_struct! {
+    /// Check (KMIP 1.4 §4.10): the identifier, or what of the request stands against the use.
+    pub struct CheckResponse {
+        /// Its identifier, where the use is allowed.
+        UniqueIdentifier => unique_identifier: Option<String>, in V1_0..;
+        /// More than is left.
+        UsageLimitsCount => usage_limits_count: Option<i64>, in V1_0..;
+        /// Not what the object is for.
+        CryptographicUsageMask => cryptographic_usage_mask: Option<CryptographicUsageMask>, in V1_0..;
+        /// Longer than the server lends.
+        LeaseTime => lease_time: Option<Interval>, in V1_0..;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything here works on an [`AttributeSet`] in memory; storing it is its caller's.
 
 use kmip::{
-    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, ClientAccess},
+    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, ClientAccess, UsageLimits},
     enums::{ObjectType, State},
     tree::Value,
 };
@@ -37,7 +37,7 @@ pub(super) fn give(
             }
             None => check_custom(&attribute, OpError::InvalidField)?,
         }
-        set.add(attribute, index)?;
+        set.add(started(attribute), index)?;
         check_count(set)?;
     }
     Ok(())
@@ -77,7 +77,7 @@ pub(super) fn add(object: &mut ManagedObject, added: AttributeInstance, now: i64
             return Err(OpError::IllegalOperation("the object has this name already"));
         }
     }
-    let index = object.attributes.add(attribute, None)?;
+    let index = object.attributes.add(started(attribute), None)?;
     check_count(&object.attributes)?;
     Ok(index)
 }
@@ -176,6 +176,14 @@ pub(super) fn applies(kind: AttributeKind, object_type: ObjectType) -> bool {
         K::CryptographicDomainParameters => asymmetric || object_type == ObjectType::Template,
         K::UsageLimits => symmetric || asymmetric || object_type == ObjectType::PgpKey,
         _ => true,
+    }
+}
+
+/// Usage Limits begin with everything left: the client gives the total, the server counts (KMIP 1.4 §3.21).
+fn started(attribute: Attribute) -> Attribute {
+    match attribute {
+        Attribute::UsageLimits(limits) => Attribute::UsageLimits(UsageLimits { count: limits.total, ..limits }),
+        other => other,
     }
 }
 

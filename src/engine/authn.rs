@@ -80,6 +80,9 @@ impl Credentials {
         username: &str,
         password: &str,
     ) -> Result<(), OpError> {
+        if username != configured.username {
+            return Err(OpError::PermissionDenied("this user may not act for this adapter"));
+        }
         let digest = self.digest(configured, username, password);
         if let Some(digest) = digest
             && self.verified.lock().get(&adapter).is_some_and(|known| known.contains(&digest))
@@ -87,8 +90,7 @@ impl Credentials {
             return Ok(());
         }
         let hash = PasswordHash::new(&configured.password_hash).map_err(|_| OpError::Authentication)?;
-        let right = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
-        if !right || username != configured.username {
+        if Argon2::default().verify_password(password.as_bytes(), &hash).is_err() {
             return Err(OpError::Authentication);
         }
         if let Some(digest) = digest {

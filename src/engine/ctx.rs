@@ -206,18 +206,25 @@ impl Ctx<'_> {
             }
             u64::try_from(found.len()).is_ok_and(|count| count >= limit)
         };
-        let mut new = Vec::new();
+        // Objects that the batch has made are newer than all others; one it has changed is looked at in its new shape.
+        let mut held = Vec::new();
         if let Some(unit) = &self.unit {
             for object in unit.borrow().objects(self.now) {
                 let object = object?;
-                new.push((object.id, plan.matches(&object)));
+                held.push((object.id, plan.matches(&object)));
+            }
+        }
+        if plan.search.newest_first {
+            held.reverse();
+            if held.iter().filter(|(_, matches)| *matches).any(|(id, _)| take(*id)) {
+                return Ok(found);
             }
         }
         let mut search = crate::store::Search { offset: 0, limit: SEARCH_STEP, ..plan.search.clone() };
         'pages: loop {
             let page = self.engine.parts.store.search(self.principal.adapter, &search)?;
             for id in &page {
-                let held = new.iter().any(|(other, _)| other == id);
+                let held = held.iter().any(|(other, _)| other == id);
                 let matches = match self.fetch_id(*id) {
                     Ok(object) => plan.matches(&object),
                     Err(OpError::NotFound | OpError::CorruptObject) => false,
@@ -228,10 +235,8 @@ impl Ctx<'_> {
                 }
             }
             if u64::try_from(page.len()).is_ok_and(|count| count < SEARCH_STEP) {
-                for (id, _) in new.iter().filter(|(_, matches)| *matches) {
-                    if take(*id) {
-                        break;
-                    }
+                if !plan.search.newest_first {
+                    let _full = held.iter().filter(|(_, matches)| *matches).any(|(id, _)| take(*id));
                 }
                 break;
             }

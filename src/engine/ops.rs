@@ -10,6 +10,7 @@ use super::{ctx::Ctx, error::OpError};
 
 mod activate;
 mod attributes;
+mod check;
 mod create;
 mod destroy;
 mod discover_versions;
@@ -42,6 +43,7 @@ ops! {
     Create => create::create;
     Register => register::register;
     Locate => locate::locate;
+    Check => check::check;
     Get => get::get;
     GetAttributes => get_attributes::get_attributes;
     GetAttributeList => get_attributes::get_attribute_list;

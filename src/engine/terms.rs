@@ -23,6 +23,8 @@ use crate::store::{DateEntry, DateRange, IndexEntries, ObjectId, Search, Term};
 
 /// The Lease Time that every object gets, in seconds (KMIP 1.4 §3.20).
 pub(super) const LEASE_SECONDS: u32 = 3600;
+/// The Object Group of objects that were given none; the name is reserved for it (KMIP 1.4 §3.33).
+pub(super) const DEFAULT_GROUP: &str = "default";
 /// The Operation Policy Name of objects that were given none (KMIP 1.4 §3.18).
 pub(super) const DEFAULT_POLICY: &str = "default";
 /// A date that stands for a missing one in a search (KMIP 1.4 §4.9).
@@ -74,6 +76,7 @@ fn is_unindexed(attribute: &Attribute) -> bool {
         | Attribute::UsageLimits(_) => true,
         Attribute::LeaseTime(seconds) => seconds.0 == LEASE_SECONDS,
         Attribute::OperationPolicyName(name) => name == DEFAULT_POLICY,
+        Attribute::ObjectGroup(name) => name == DEFAULT_GROUP,
         _ => false,
     }
 }
@@ -103,7 +106,7 @@ fn bits(mask: i32) -> impl Iterator<Item = i32> {
 }
 
 /// What a Locate request looks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The search over the index; offset and limit are the caller's.
     pub(super) search: Search,
@@ -113,6 +116,8 @@ pub(super) struct Plan {
     pub(super) nothing: bool,
     /// The index alone decides; otherwise every object it finds is to be looked at.
     pub(super) exact: bool,
+    /// Only the default member of the group is wanted.
+    pub(super) default_member: bool,
     criteria: Vec<Criterion>,
 }
 
@@ -132,11 +137,15 @@ impl Plan {
         let search = Search {
             live: storage.contains(StorageStatusMask::OnLineStorage),
             destroyed: storage.contains(StorageStatusMask::DestroyedStorage),
+            // From 2.0 on the newest object comes first (2.0 §6.1.28), and 1.4 is played so already; older clients page
+            // through a list that grows at its end.
+            newest_first: version >= Version::V1_4,
             ..Search::default()
         };
-        let mut plan = Self { search, only: None, nothing: false, exact: true, criteria: Vec::new() };
+        let default_member = member == Some(ObjectGroupMember::GroupMemberDefault);
+        let mut plan = Self { search, only: None, nothing: false, exact: true, default_member, criteria: Vec::new() };
         if member == Some(ObjectGroupMember::GroupMemberFresh) {
-            plan.term(&AttributeName::Standard(AttributeKind::Fresh), &Value::Boolean(true));
+            plan.require_fresh();
         }
         let mut dates = Vec::new();
         for criterion in criteria {
@@ -158,6 +167,11 @@ impl Plan {
             })
         });
         !self.nothing && visible && dated && self.criteria.iter().all(|criterion| has(object, criterion))
+    }
+
+    /// Narrows the search to objects that no client was given yet.
+    pub(super) fn require_fresh(&mut self) {
+        self.term(&AttributeName::Standard(AttributeKind::Fresh), &Value::Boolean(true));
     }
 
     fn term(&mut self, name: &AttributeName, value: &Value) {

@@ -3,8 +3,9 @@
 
 use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
 use kmip::{
-    attributes::{Attribute, AttributeKind, AttributeName, CryptographicParameters},
+    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, CryptographicParameters},
     enums::{BlockCipherMode, CryptographicAlgorithm, EncodingOption, ObjectType, State, WrappingMethod},
+    fields::Field,
     masks::CryptographicUsageMask,
     objects::{KeyBlock, KeyInformation, KeyValue, KeyWrappingData, KeyWrappingSpecification},
     tags::Tag,
@@ -22,6 +23,7 @@ use super::{ctx::Ctx, error::OpError, object::ManagedObject};
 /// The wrapping key is not there, is no key, may not wrap, or the way of wrapping is not supported.
 pub(super) fn wrap(
     ctx: &Ctx<'_>,
+    object: &ManagedObject,
     block: &mut KeyBlock,
     specification: KeyWrappingSpecification,
 ) -> Result<(), OpError> {
@@ -33,11 +35,8 @@ pub(super) fn wrap(
         return Err(OpError::FeatureNotSupported("keys are wrapped by encryption only"));
     }
     let encoding = specification.encoding_option.unwrap_or(EncodingOption::TtlvEncoding);
-    if !specification.attribute_name.is_empty() {
-        return Err(match encoding {
-            EncodingOption::NoEncoding => OpError::EncodingOption("attributes can be wrapped only in TTLV encoding"),
-            EncodingOption::TtlvEncoding => OpError::FeatureNotSupported("attributes are not wrapped along with keys"),
-        });
+    if encoding == EncodingOption::NoEncoding && !specification.attribute_name.is_empty() {
+        return Err(OpError::EncodingOption("attributes can be wrapped only in TTLV encoding"));
     }
     let (kek, mode) = wrapping_key(ctx, &information, CryptographicUsageMask::WrapKey)?;
     if mode != BlockCipherMode::NistKeyWrap {
@@ -48,11 +47,12 @@ pub(super) fn wrap(
         (EncodingOption::NoEncoding, _) => {
             return Err(OpError::EncodingOption("the key is no byte string: it needs TTLV encoding"));
         }
-        (EncodingOption::TtlvEncoding, Some(value)) => {
-            let value = kmip::fields::Field::into_value(value.clone(), Version::V1_4);
-            ttlv::encode(&Item::new(Tag::KeyValue, value))
+        (EncodingOption::TtlvEncoding, Some(KeyValue::Plain { material, .. })) => {
+            let attributes = attributes_along(ctx, object, specification.attribute_name);
+            let value = KeyValue::Plain { material: material.clone(), attributes };
+            ttlv::encode(&Item::new(Tag::KeyValue, value.into_value(ctx.version)))
         }
-        (EncodingOption::TtlvEncoding, None) => return Err(OpError::KeyValueNotPresent),
+        (EncodingOption::TtlvEncoding, _) => return Err(OpError::KeyValueNotPresent),
     };
     let mut wrapped = Zeroizing::new(vec![0; plain.len() + 8]);
     aes_kek(&kek)?
@@ -68,6 +68,20 @@ pub(super) fn wrap(
         encoding_option: specification.encoding_option,
     });
     Ok(())
+}
+
+/// The named attributes of `object`, to be wrapped with its key. One that the object does not have is left out.
+fn attributes_along(ctx: &Ctx<'_>, object: &ManagedObject, names: Vec<String>) -> Vec<Item> {
+    let mut items = Vec::new();
+    for name in names {
+        let name = AttributeName::parse(name, ctx.version);
+        for instance in object.attributes.named(&name) {
+            let index = Some(instance.index).filter(|index| *index != 0);
+            let attribute = AttributeInstance { attribute: instance.attribute.clone(), index };
+            items.push(Item::new(Tag::Attribute, attribute.into_value(ctx.version)));
+        }
+    }
+    items
 }
 
 /// Unwraps a key that was registered wrapped under an object of the same adapter.
@@ -94,7 +108,7 @@ pub(super) fn unwrap(ctx: &Ctx<'_>, block: &mut KeyBlock) -> Result<(), OpError>
     block.key_value = Some(match data.encoding_option.unwrap_or(EncodingOption::TtlvEncoding) {
         EncodingOption::NoEncoding => KeyValue::Plain { material: Value::ByteString(plain), attributes: Vec::new() },
         EncodingOption::TtlvEncoding => ttlv::decode(&plain, &ttlv::Limits::default())
-            .and_then(|item| kmip::fields::Field::from_value(item.value, Version::V1_4))
+            .and_then(|item| Field::from_value(item.value, Version::V1_4))
             .map_err(|_| OpError::Cryptographic("the unwrapped key is no TTLV key value"))?,
     });
     Ok(())

@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use cryptoki::{
-    session::UserType,
-    types::AuthPin,
-};
+use cryptoki::{session::UserType, types::AuthPin};
 
 use super::{
     link::{find_token, load_module},

@@ -34,7 +34,7 @@ pub(in crate::engine) fn get(ctx: &Ctx<'_>, request: GetRequest) -> Result<GetRe
             return Err(OpError::KeyCompressionType);
         }
         if let Some(specification) = key_wrapping_specification {
-            wrapping::wrap(ctx, block, specification)?;
+            wrapping::wrap(ctx, &found, block, specification)?;
         }
     } else if key_wrapping_specification.is_some() {
         return Err(OpError::IllegalOperation("objects without a key cannot be wrapped"));

@@ -1,7 +1,10 @@
 //! Query (KMIP 1.4 §4.25): what this server is and can do, truthfully. Waits for nothing.
 
 use kmip::{
-    enums::{DestroyAction, ObjectType, ProfileName, QueryFunction, RngMode, ShreddingAlgorithm, UnwrapMode},
+    enums::{
+        ClientRegistrationMethod, DestroyAction, ObjectType, ProfileName, QueryFunction, RngMode, ShreddingAlgorithm,
+        UnwrapMode,
+    },
     payloads::{CapabilityInformation, ProfileInformation, QueryRequest, QueryResponse},
     tree::Value,
 };
@@ -47,13 +50,20 @@ pub(in crate::engine) fn query(ctx: &Ctx<'_>, request: QueryRequest) -> Result<Q
             QueryFunction::QueryRngs => response.rng_parameters = vec![rng()],
             QueryFunction::QueryProfiles => response.profile_information = profiles(ctx),
             QueryFunction::QueryCapabilities => response.capability_information = vec![capabilities()],
-            // The server has no application namespaces, extensions, attestation, validations or client registration.
+            // Administrators issue certificates, sign requests, and register what clients made themselves.
+            QueryFunction::QueryClientRegistrationMethods => {
+                response.client_registration_method = vec![
+                    ClientRegistrationMethod::ServerOnDemand,
+                    ClientRegistrationMethod::ClientGenerated,
+                    ClientRegistrationMethod::ClientRegistered,
+                ];
+            }
+            // The server has no application namespaces, extensions, attestation or validations.
             QueryFunction::QueryApplicationNamespaces
             | QueryFunction::QueryExtensionList
             | QueryFunction::QueryExtensionMap
             | QueryFunction::QueryAttestationTypes
             | QueryFunction::QueryValidations
-            | QueryFunction::QueryClientRegistrationMethods
             | QueryFunction::QueryDefaultsInformation
             | QueryFunction::QueryStorageProtectionMasks => {}
         }

@@ -2,8 +2,9 @@
 
 use kmip::{
     attributes::{Attribute, AttributeKind, Attributes},
-    enums::{ObjectType, State},
+    enums::{KeyFormatType, LinkType, ObjectType, State},
     fields::{DateTime, Interval},
+    masks::CryptographicUsageMask,
     objects::Object,
     payloads::{ImplicitAttributes, RegisterRequest, RegisterResponse},
 };
@@ -17,7 +18,7 @@ use crate::{
         error::OpError,
         material,
         object::ManagedObject,
-        terms::{DEFAULT_POLICY, LEASE_SECONDS},
+        terms::{DEFAULT_GROUP, DEFAULT_POLICY, LEASE_SECONDS},
     },
     store::ObjectId,
 };
@@ -30,13 +31,32 @@ pub(in crate::engine) fn register(ctx: &Ctx<'_>, request: RegisterRequest) -> Re
     }
     let mut object = begin(ctx, object_type, attributes.0)?;
     material::take_in(&mut content, &mut object.attributes)?;
-    let needs_mask = matches!(content, Object::SymmetricKey(_) | Object::PublicKey(_) | Object::PrivateKey(_));
-    if needs_mask && !object.attributes.has(AttributeKind::CryptographicUsageMask) {
-        return Err(OpError::InvalidField("a key needs a cryptographic usage mask"));
-    }
+    require_pkcs12_password(ctx, &object, &content)?;
     object.key_format = content.key_block().map(|block| block.key_format_type);
     finish(ctx, &mut object, content)?;
     Ok(RegisterResponse { unique_identifier: object.id.0.to_string(), attributes: ImplicitAttributes::default() })
+}
+
+/// A PKCS#12 container names the one password that opens it, an active object of the adapter (KMIP 1.4 §4.3, §11.4).
+fn require_pkcs12_password(ctx: &Ctx<'_>, object: &ManagedObject, content: &Object) -> Result<(), OpError> {
+    if content.key_block().is_none_or(|block| block.key_format_type != KeyFormatType::Pkcs12) {
+        return Ok(());
+    }
+    let mut links = object.attributes.iter().filter_map(|instance| match &instance.attribute {
+        Attribute::Link(link) if link.link_type == LinkType::Pkcs12PasswordLink => Some(&link.linked_object_identifier),
+        _ => None,
+    });
+    let (Some(password), None) = (links.next(), links.next()) else {
+        return Err(OpError::InvalidField("a PKCS#12 key needs exactly one PKCS#12 password link"));
+    };
+    let password = ctx.fetch(password)?;
+    if password.object_type != ObjectType::SecretData {
+        return Err(OpError::InvalidField("the PKCS#12 password link does not lead to secret data"));
+    }
+    if password.state() != State::Active {
+        return Err(OpError::PermissionDenied("the PKCS#12 password is not active"));
+    }
+    Ok(())
 }
 
 /// A new object with the attributes that the request gives.
@@ -80,8 +100,14 @@ pub(in crate::engine) fn finish(ctx: &Ctx<'_>, object: &mut ManagedObject, conte
     set.set(Attribute::LastChangeDate(now));
     set.set(Attribute::LeaseTime(Interval(LEASE_SECONDS)));
     set.set(Attribute::Fresh(true));
+    if let (false, Some(mask)) = (set.has(AttributeKind::CryptographicUsageMask), default_usage(object.object_type)) {
+        set.set(Attribute::CryptographicUsageMask(mask));
+    }
     if !set.has(AttributeKind::OperationPolicyName) {
         set.set(Attribute::OperationPolicyName(DEFAULT_POLICY.to_owned()));
+    }
+    if !set.has(AttributeKind::ObjectGroup) {
+        set.set(Attribute::ObjectGroup(DEFAULT_GROUP.to_owned()));
     }
     if !set.has(AttributeKind::Sensitive) {
         set.set(Attribute::Sensitive(false));
@@ -94,4 +120,16 @@ pub(in crate::engine) fn finish(ctx: &Ctx<'_>, object: &mut ManagedObject, conte
     set.set(Attribute::NeverExtractable(!extractable));
     object.settle(ctx.now);
     ctx.create(object, content)
+}
+
+/// What an object may be used for when the request does not say: the attribute always has a value (KMIP 1.4 §3.19).
+fn default_usage(object_type: ObjectType) -> Option<CryptographicUsageMask> {
+    use CryptographicUsageMask as M;
+    match object_type {
+        ObjectType::SymmetricKey => Some(M::Encrypt | M::Decrypt),
+        ObjectType::PrivateKey => Some(M::Sign),
+        ObjectType::PublicKey => Some(M::Verify),
+        ObjectType::SecretData | ObjectType::PgpKey => Some(M::empty()),
+        _ => None,
+    }
 }

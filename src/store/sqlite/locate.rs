@@ -70,7 +70,7 @@ fn collect(
     let mut found = Vec::new();
     let mut passed_over = 0;
     while u64::try_from(found.len()).unwrap_or(u64::MAX) < search.limit {
-        let Some(object) = next(streams)? else { break };
+        let Some(object) = next(streams, search.newest_first)? else { break };
         if plan.has_rest() && !plan.rest_met_by(&describe.query_row([object], |row| row.get(0))?) {
             continue;
         }
@@ -99,6 +99,7 @@ struct Plan<'s> {
     /// Checked beside the object for each candidate.
     terms: Vec<Term>,
     ranges: Vec<&'s DateRange>,
+    newest_first: bool,
 }
 
 impl<'s> Plan<'s> {
@@ -126,7 +127,7 @@ impl<'s> Plan<'s> {
         let mut joined: Vec<Term> =
             terms.into_iter().enumerate().filter(|(n, _)| without_driver(*n)).map(|(_, term)| term).collect();
         let terms = joined.split_off(joined.len().min(MAX_JOINED));
-        Ok(Self { driver, joined, terms, ranges })
+        Ok(Self { driver, joined, terms, ranges, newest_first: search.newest_first })
     }
 
     fn sql(&self) -> String {
@@ -143,7 +144,8 @@ impl<'s> Plan<'s> {
                  AND t{parameter}.term = ?{parameter} AND t{parameter}.object = d.object"
             );
         }
-        sql + condition
+        // The order is the last thing in every condition.
+        sql + condition + if self.newest_first { " DESC" } else { "" }
     }
 
     fn bind(&self, statement: &mut CachedStatement<'_>, adapter: i64, destroyed: bool) -> Result<(), StoreError> {
@@ -255,10 +257,12 @@ impl<'s> Stream<'s> {
     }
 }
 
-/// Takes the oldest candidate of all streams.
-fn next(streams: &mut [Stream<'_>]) -> Result<Option<i64>, StoreError> {
-    let oldest = streams.iter_mut().filter(|stream| stream.head.is_some()).min_by_key(|stream| stream.head);
-    let Some(stream) = oldest else { return Ok(None) };
+/// Takes the oldest candidate of all streams, or the newest.
+fn next(streams: &mut [Stream<'_>], newest_first: bool) -> Result<Option<i64>, StoreError> {
+    let waiting = streams.iter_mut().filter(|stream| stream.head.is_some());
+    let first =
+        if newest_first { waiting.max_by_key(|stream| stream.head) } else { waiting.min_by_key(|stream| stream.head) };
+    let Some(stream) = first else { return Ok(None) };
     let head = stream.head;
     stream.advance()?;
     Ok(head)

@@ -183,7 +183,7 @@ fn remove_stale() {
 
 fn find_module() -> Option<PathBuf> {
     if let Some(named) = env::var_os(MODULE_VARIABLE) {
-        return Some(PathBuf::from(named));
+        return Some(PathBuf::from(named)).filter(|named| named.exists());
     }
     PLACES.iter().map(PathBuf::from).find(|place| place.exists())
 }

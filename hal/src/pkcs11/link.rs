@@ -133,10 +133,11 @@ impl Link {
         self.establish(&mut state)
     }
 
-    /// Logs in again because something of `generation` no longer holds; does nothing where another worker has done so.
+    /// Logs in again because something of `generation` no longer holds; does nothing where another worker has done
+    /// so, or has given the token up.
     pub(super) fn renew(&self, generation: u64) -> Result<(), HalError> {
         let mut state = self.state.lock();
-        if state.login.as_ref().is_none_or(|login| login.generation == generation) {
+        if state.login.as_ref().is_some_and(|login| login.generation == generation) {
             // The old login's anchor is dropped only after the new one is open, or the process would be logged out.
             let old = state.login.take();
             self.establish(&mut state)?;
@@ -156,6 +157,11 @@ impl Link {
             // Closing the anchor can block where the token hangs, so it happens outside the lock.
             drop(old);
         }
+    }
+
+    /// How many sessions the workers may have; `None` until the token was first reached.
+    pub(super) fn session_limit(&self) -> Option<usize> {
+        self.learnt.get().map(|learnt| learnt.sessions)
     }
 
     pub(super) fn capabilities(&self) -> &Capabilities {

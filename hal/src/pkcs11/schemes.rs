@@ -46,8 +46,12 @@ pub(super) fn wrap(session: &Session, root: RootRef, scheme: WrapScheme, kek: &K
 pub(super) fn unwrap(session: &Session, root: RootRef, wrapped: &WrappedKek) -> Result<Kek, Fault> {
     // A token that keeps an unwrapped key's value to itself answers Ok with nothing in it.
     let plain = open(session, root, wrapped)?.ok_or(Fault::Unsupported)?;
-    let bytes = <[u8; Kek::LEN]>::try_from(plain.as_slice()).map_err(|_| Fault::BadData)?;
-    Ok(Kek::new(Zeroizing::new(bytes)))
+    if plain.len() != Kek::LEN {
+        return Err(Fault::BadData);
+    }
+    let mut bytes = Zeroizing::new([0; Kek::LEN]);
+    bytes.copy_from_slice(&plain);
+    Ok(Kek::new(bytes))
 }
 
 /// Whether a blob opens, without a line in the log: for the self-test's tampered blobs, whose refusal is the right answer.

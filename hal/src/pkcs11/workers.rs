@@ -5,9 +5,10 @@
 
 use std::{
     convert::Infallible,
+    io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -40,46 +41,87 @@ pub(super) enum Kind {
 /// The workers of one backend.
 pub(super) struct Pool {
     jobs: Option<Sender<Job>>,
-    clocks: Arc<[Clock]>,
+    clocks: Arc<Clocks>,
     /// Disconnects when the last worker has gone.
     gone: Receiver<Infallible>,
-    started: Instant,
 }
 
-/// Since when a worker is inside a job: microseconds after the pool's start, 0 while idle.
-#[derive(Default)]
-struct Clock(AtomicU64);
+/// Who is inside a job since when.
+struct Clocks {
+    started: Instant,
+    /// Microseconds after `started`, 0 while idle; one for each worker that may come to be.
+    since: Vec<AtomicU64>,
+    /// How many workers there are.
+    hired: AtomicUsize,
+}
+
+/// What a new worker is given. The first worker alone tries for a login; the others are hired when there is one, as many as
+/// the token has sessions for.
+#[derive(Clone)]
+struct Crew {
+    link: Arc<Link>,
+    inbox: Receiver<Job>,
+    /// Dropped with the worker, after its session.
+    _alive: Sender<Infallible>,
+    clocks: Arc<Clocks>,
+}
+
+impl Crew {
+    fn hire(&self, index: usize) -> io::Result<()> {
+        let crew = self.clone();
+        let worker = Worker { link: Arc::clone(&self.link), conn: None };
+        thread::Builder::new().name(format!("hsm-{index}")).spawn(move || crew.work(index, worker))?;
+        self.clocks.hired.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn work(self, index: usize, mut worker: Worker) {
+        let mut alone = index == 0;
+        while let Ok(job) = self.inbox.recv() {
+            self.clocks.set(index, self.clocks.now().max(1));
+            job(&mut worker);
+            self.clocks.set(index, 0);
+            if alone && let Some(limit) = self.link.session_limit() {
+                alone = false;
+                self.hire_others(limit);
+            }
+        }
+    }
+
+    fn hire_others(&self, limit: usize) {
+        for index in 1..limit {
+            if let Err(error) = self.hire(index) {
+                tracing::error!(%error, "cannot start another HSM worker thread; going on with fewer");
+                return;
+            }
+        }
+    }
+}
+
+impl Clocks {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn set(&self, index: usize, since: u64) {
+        if let Some(clock) = self.since.get(index) {
+            clock.store(since, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Pool {
     pub(super) fn start(link: &Arc<Link>, workers: usize, queue: usize) -> Result<Self, HalError> {
         let (jobs, inbox) = bounded::<Job>(queue);
         let (alive, gone) = bounded::<Infallible>(0);
-        let clocks: Arc<[Clock]> = (0..workers).map(|_| Clock::default()).collect();
-        let started = Instant::now();
-        for index in 0..workers {
-            let (inbox, alive, clocks) = (inbox.clone(), alive.clone(), Arc::clone(&clocks));
-            let mut worker = Worker { link: Arc::clone(link), conn: None };
-            thread::Builder::new()
-                .name(format!("hsm-{index}"))
-                .spawn(move || {
-                    let _alive = alive;
-                    for job in &inbox {
-                        let clock = clocks.get(index);
-                        if let Some(Clock(since)) = clock {
-                            since.store(micros(started).max(1), Ordering::Relaxed);
-                        }
-                        job(&mut worker);
-                        if let Some(Clock(since)) = clock {
-                            since.store(0, Ordering::Relaxed);
-                        }
-                    }
-                })
-                .map_err(|error| {
-                    tracing::error!(%error, "cannot start an HSM worker thread");
-                    HalError::Unavailable(Outage::Overloaded)
-                })?;
-        }
-        Ok(Self { jobs: Some(jobs), clocks, gone, started })
+        let since = (0..workers).map(|_| AtomicU64::new(0)).collect();
+        let clocks = Arc::new(Clocks { started: Instant::now(), since, hired: AtomicUsize::new(0) });
+        let crew = Crew { link: Arc::clone(link), inbox, _alive: alive, clocks: Arc::clone(&clocks) };
+        crew.hire(0).map_err(|error| {
+            tracing::error!(%error, "cannot start an HSM worker thread");
+            HalError::Unavailable(Outage::Overloaded)
+        })?;
+        Ok(Self { jobs: Some(jobs), clocks, gone })
     }
 
     /// Runs `op` on a worker's session and waits for its answer, at most `patience`. `op` may run twice.
@@ -90,7 +132,7 @@ impl Pool {
     {
         let late = HalError::Unavailable(Outage::DeadlinePassed);
         let Some(jobs) = &self.jobs else { return Err(late) };
-        if !jobs.is_empty() && self.stuck(patience) == self.clocks.len() {
+        if !jobs.is_empty() && self.stuck(patience) >= self.workers() {
             return Err(late);
         }
         let deadline = Instant::now() + patience;
@@ -119,17 +161,14 @@ impl Pool {
 
     /// How many workers have been inside one job for longer than `patience`.
     pub(super) fn stuck(&self, patience: Duration) -> usize {
-        let now = micros(self.started);
+        let now = self.clocks.now();
         let limit = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
-        let is_stuck = |Clock(since): &&Clock| {
-            let since = since.load(Ordering::Relaxed);
-            since != 0 && now.saturating_sub(since) > limit
-        };
-        self.clocks.iter().filter(is_stuck).count()
+        let since = self.clocks.since.iter().map(|since| since.load(Ordering::Relaxed));
+        since.filter(|since| *since != 0 && now.saturating_sub(*since) > limit).count()
     }
 
     pub(super) fn workers(&self) -> usize {
-        self.clocks.len()
+        self.clocks.hired.load(Ordering::Relaxed)
     }
 }
 
@@ -146,10 +185,6 @@ struct Reply<T> {
     ready: Condvar,
 }
 
-fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
 /// One thread's session and the login it belongs to. The session closes before the login's anchor does.
 pub(super) struct Conn {
     pub(super) session: Session,
@@ -164,7 +199,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs `op`, and once more where session, login or handle went stale, or where the token fails but is found alive.
     fn run<T>(&mut self, kind: Kind, op: &dyn Fn(&Conn) -> Result<T, Fault>) -> Result<T, HalError> {
-        let (mut renewed, mut suspected) = (false, false);
+        let (mut renewed, mut repeats, mut suspected_in) = (false, 0, None);
         loop {
             let conn = self.connected()?;
             let generation = conn.login.generation;
@@ -178,15 +213,22 @@ impl Worker {
                     self.conn = None;
                     self.link.renew(generation)?;
                 }
-                Fault::Stale | Fault::Suspect => {
+                Fault::Stale => {
                     self.demand_alive(kind)?;
+                    return Err(HalError::Unavailable(Outage::DeviceFailed));
+                }
+                Fault::Suspect => {
+                    let alive_in = self.demand_alive(kind)?;
+                    // A login lost in the middle of a call looks like a bad blob too. So a blob is blamed only when it
+                    // fails twice on a token that opens its known blob in between, all within one login.
                     match kind {
-                        // A login lost in the middle of a call looks like a bad blob too, so a blob is blamed only when
-                        // it fails again on a token that was just seen to work.
-                        Kind::Open(..) if suspected => return Err(HalError::Tampered),
-                        Kind::Open(..) | Kind::Use if !suspected => suspected = true,
+                        Kind::Open(..) if suspected_in == Some(alive_in) => return Err(HalError::Tampered),
+                        Kind::Open(..) if repeats < 3 => {}
+                        Kind::Use if repeats < 1 => {}
                         _ => return Err(HalError::Unavailable(Outage::DeviceFailed)),
                     }
+                    repeats += 1;
+                    suspected_in = (alive_in == generation).then_some(generation);
                 }
                 Fault::BadData => return Err(HalError::Tampered),
                 Fault::Gone(outage) => {
@@ -225,7 +267,8 @@ impl Worker {
     }
 
     /// Gives the connection up unless the token does its work: the root key in question opens a known blob.
-    fn demand_alive(&mut self, kind: Kind) -> Result<(), HalError> {
+    /// Returns the login's generation.
+    fn demand_alive(&mut self, kind: Kind) -> Result<u64, HalError> {
         let conn = self.connected()?;
         let generation = conn.login.generation;
         let alive = match kind {
@@ -235,7 +278,7 @@ impl Worker {
             Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
         };
         if alive {
-            return Ok(());
+            return Ok(generation);
         }
         self.conn = None;
         self.link.lost(generation, Outage::DeviceFailed);

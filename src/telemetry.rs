@@ -3,10 +3,11 @@
 //! It owns what logs and metrics are called and where they go. No payload, attribute value, PIN or hex dump is ever a field, at
 //! any level. The audit log ([`crate::audit`]) is for auditors; neither replaces the other.
 
-use std::{io, panic, thread, time::Duration};
+use std::{collections::HashMap, io, panic, thread, time::Duration};
 
-use metrics::Unit;
+use metrics::{Counter, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use parking_lot::RwLock;
 use tracing_subscriber::{
     EnvFilter, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError,
 };
@@ -98,6 +99,32 @@ const BUCKETS: &[f64] =
 
 /// How often histogram samples are folded into their buckets; between, each sample takes eight bytes.
 const UPKEEP: Duration = Duration::from_secs(2);
+
+/// The metrics of batch items, with their handles kept: looking them up by name and labels costs more than counting.
+#[derive(Default)]
+pub struct ItemMetrics {
+    outcomes: RwLock<HashMap<(&'static str, &'static str), Counter>>,
+    durations: RwLock<HashMap<&'static str, Histogram>>,
+}
+
+impl ItemMetrics {
+    /// Counts a batch item. `operation` and `outcome` are names from the program's own tables, so there is a bounded number of
+    /// them. Call after [`init_metrics`]; what came before is lost.
+    pub fn record(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        let counted = self.outcomes.read().get(&(operation, outcome)).map(|counter| counter.increment(1));
+        if counted.is_none() {
+            let counter = metrics::counter!(metric::REQUESTS, "operation" => operation, "outcome" => outcome);
+            counter.increment(1);
+            self.outcomes.write().insert((operation, outcome), counter);
+        }
+        let measured = self.durations.read().get(operation).map(|histogram| histogram.record(took));
+        if measured.is_none() {
+            let histogram = metrics::histogram!(metric::REQUEST_SECONDS, "operation" => operation);
+            histogram.record(took);
+            self.durations.write().insert(operation, histogram);
+        }
+    }
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +227,26 @@ mod tests {
         for metric in METRICS {
             assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
             assert_eq!(metric.kind == MetricKind::Histogram, metric.name.ends_with("_seconds"), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn items_are_counted_by_operation_and_outcome() {
+        let recorder = PrometheusBuilder::new().set_buckets(BUCKETS).unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let items = ItemMetrics::default();
+            items.record("Get", "success", Duration::from_micros(200));
+            items.record("Get", "success", Duration::from_micros(300));
+            items.record("Get", "ItemNotFound", Duration::from_micros(100));
+        });
+        let page = recorder.handle().render();
+        for line in [
+            r#"keystead_requests_total{operation="Get",outcome="success"} 2"#,
+            r#"keystead_requests_total{operation="Get",outcome="ItemNotFound"} 1"#,
+            r#"keystead_request_duration_seconds_bucket{operation="Get",le="0.00025"} 2"#,
+            r#"keystead_request_duration_seconds_count{operation="Get"} 3"#,
+        ] {
+            assert!(page.contains(line), "{line} in\n{page}");
         }
     }
 

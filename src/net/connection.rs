@@ -16,7 +16,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -32,6 +32,8 @@ const REQUEST_MESSAGE: [u8; 4] = [0x42, 0x00, 0x78, 0x01];
 const SCRATCH_BYTES: usize = 4096;
 /// What a larger frame starts with, whatever length it announces.
 const FIRST_ALLOCATION: usize = 16 * 1024;
+/// Room for large frames of all connections together. One that finds none waits for it, within its request time-out.
+const LARGE_FRAMES_BYTES: u32 = 256 << 20;
 /// What is read and thrown away so that a peer still sending can see the last answer instead of a reset.
 const LINGER_BYTES: u64 = 16 << 20;
 /// How long that may take, and how long saying goodbye may take.
@@ -109,6 +111,32 @@ impl Link {
     }
 }
 
+/// The room for requests that are larger than their first allocation, shared by all connections.
+#[derive(Debug)]
+pub(super) struct LargeFrames {
+    /// One permit for each KiB.
+    room: Semaphore,
+}
+
+impl LargeFrames {
+    pub(super) fn new() -> Self {
+        Self { room: Semaphore::new((LARGE_FRAMES_BYTES / 1024) as usize) }
+    }
+
+    /// Waits for the room of a frame of `total` bytes; dropping what it returns gives it back. All of it is taken at once, so
+    /// that no two frames wait for each other.
+    async fn take(&self, total: usize) -> Option<SemaphorePermit<'_>> {
+        let kibibytes = u32::try_from(total.div_ceil(1024)).unwrap_or(u32::MAX).min(LARGE_FRAMES_BYTES / 1024);
+        self.room.acquire_many(kibibytes).await.ok()
+    }
+}
+
+/// A whole request, with the room that a large one takes.
+struct Request<'a> {
+    bytes: Zeroizing<Vec<u8>>,
+    room: Option<SemaphorePermit<'a>>,
+}
+
 /// What serving a connection needs.
 pub(super) struct Connection<'a> {
     pub(super) peer: Arc<PeerIdentity>,
@@ -116,6 +144,7 @@ pub(super) struct Connection<'a> {
     pub(super) handler: &'a dyn Handler,
     pub(super) workers: &'a Workers,
     pub(super) link: &'a Link,
+    pub(super) large: &'a LargeFrames,
 }
 
 impl Connection<'_> {
@@ -167,8 +196,8 @@ impl Connection<'_> {
 
     async fn one_request(&self, frames: &mut FrameReader, stream: &mut TlsStream<TcpStream>) -> Result<(), Ended> {
         let limits = self.limits;
-        let reading = timeout(limits.request_timeout, frames.frame(stream, limits.max_frame_bytes));
-        let request = match reading.await.map_err(|_| Ended::Slow)? {
+        let reading = timeout(limits.request_timeout, frames.frame(stream, limits.max_frame_bytes, self.large));
+        let Request { bytes, room } = match reading.await.map_err(|_| Ended::Slow)? {
             Ok(request) => request,
             Err(ended) => {
                 if let (Ended::TooLarge(_), Some(reply)) = (&ended, self.handler.too_large(limits.max_frame_bytes)) {
@@ -177,7 +206,8 @@ impl Connection<'_> {
                 return Err(ended);
             }
         };
-        let reply = self.workers.answer(&self.peer, request).await.map_err(|_| Ended::Panicked)?;
+        let reply = self.workers.answer(&self.peer, bytes).await.map_err(|_| Ended::Panicked)?;
+        drop(room);
         self.write(stream, &reply.bytes).await?;
         if reply.close { Err(Ended::ByHandler) } else { Ok(()) }
     }
@@ -248,7 +278,12 @@ impl FrameReader {
     }
 
     /// Reads the frame that has begun.
-    async fn frame(&mut self, stream: &mut (impl AsyncRead + Unpin), limit: u32) -> Result<Zeroizing<Vec<u8>>, Ended> {
+    async fn frame<'a>(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        limit: u32,
+        large: &'a LargeFrames,
+    ) -> Result<Request<'a>, Ended> {
         while self.filled < HEADER_BYTES {
             if !self.begin(stream).await.map_err(broken_within_request)? {
                 return Err(Ended::Truncated);
@@ -265,7 +300,10 @@ impl FrameReader {
             Ok(total) if announced <= u64::from(limit) => total,
             _ => return Err(Ended::TooLarge(announced)),
         };
-        if total <= self.filled { Ok(self.take(total)) } else { self.rest(stream, total).await }
+        if total <= self.filled {
+            return Ok(Request { bytes: self.take(total), room: None });
+        }
+        self.rest(stream, total, large).await
     }
 
     /// Takes the first `total` bytes, all of which are here, and keeps what a pipelining peer has sent behind them.
@@ -279,23 +317,32 @@ impl FrameReader {
     }
 
     /// Reads a frame of `total` bytes, of which only some are here.
-    async fn rest(&mut self, stream: &mut (impl AsyncRead + Unpin), total: usize) -> Result<Zeroizing<Vec<u8>>, Ended> {
+    async fn rest<'a>(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        total: usize,
+        large: &'a LargeFrames,
+    ) -> Result<Request<'a>, Ended> {
         let mut filled = self.filled;
-        let mut frame = sized_copy(self.scratch.get(..filled).unwrap_or_default(), total.min(FIRST_ALLOCATION));
+        let mut room = None;
+        let mut bytes = sized_copy(self.scratch.get(..filled).unwrap_or_default(), total.min(FIRST_ALLOCATION));
         self.scratch.get_mut(..filled).unwrap_or_default().zeroize();
         self.filled = 0;
         loop {
             // Never past the end of this frame: what follows stays in the stream.
-            match stream.read(frame.get_mut(filled..).unwrap_or_default()).await.map_err(broken_within_request)? {
+            match stream.read(bytes.get_mut(filled..).unwrap_or_default()).await.map_err(broken_within_request)? {
                 0 => return Err(Ended::Truncated),
                 read => filled += read,
             }
             if filled == total {
-                return Ok(frame);
+                return Ok(Request { bytes, room });
             }
-            if filled == frame.len() {
+            if filled == bytes.len() {
+                if room.is_none() {
+                    room = large.take(total).await;
+                }
                 // Not `Vec::resize`: it may leave the old bytes behind. The old buffer is wiped as it is dropped.
-                frame = sized_copy(&frame, total.min(filled * 2));
+                bytes = sized_copy(&bytes, total.min(filled * 2));
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::store::{AdapterId, Fingerprint};
 mod connection;
 pub mod http;
 mod registry;
+mod report;
 mod server;
 mod throttle;
 mod tls;

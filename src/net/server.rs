@@ -3,15 +3,14 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -23,10 +22,10 @@ use tracing::Instrument;
 
 use super::{
     Handler, Limits, PeerIdentity,
-    connection::{Connection, Ended, linger},
+    connection::{Connection, LargeFrames, linger},
     registry::{Registered, Registry},
-    throttle::Throttle,
-    tls::{TlsConfig, refusal_in},
+    report::Report,
+    tls::TlsConfig,
     workers::{self, Workers},
 };
 use crate::{
@@ -34,8 +33,6 @@ use crate::{
     trust::{self, Identity, LiveTrust, Refusal},
 };
 
-/// How often one stranger, or one limit, may cause a log line.
-const LOG_PERIOD: Duration = Duration::from_secs(60);
 /// How long accepting pauses when the operating system has no more files or memory to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// After the drain, for requests whose connections were cut to be finished and audited.
@@ -72,18 +69,9 @@ struct Shared {
     workers: Workers,
     permits: Arc<Semaphore>,
     registry: Arc<Registry>,
+    large: LargeFrames,
     draining: Arc<AtomicBool>,
-    log: Throttle<LogCause>,
-}
-
-/// What log lines are kept apart by.
-#[derive(PartialEq, Eq, Hash)]
-enum LogCause {
-    Full,
-    AdapterFull(crate::store::AdapterId),
-    AcceptFailed,
-    Refused(crate::store::Fingerprint),
-    Peer(&'static str, IpAddr),
+    report: Report,
 }
 
 impl Server {
@@ -112,8 +100,9 @@ impl Server {
             trust: tls.trust,
             permits: Arc::new(Semaphore::new(connections)),
             registry: Arc::new(Registry::new(limits.max_connections_per_adapter)),
+            large: LargeFrames::new(),
             draining: Arc::new(AtomicBool::new(false)),
-            log: Throttle::new(LOG_PERIOD),
+            report: Report::new(),
             limits,
             handler,
             workers,
@@ -177,9 +166,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         match listener.accept().await {
             Ok((socket, address)) => shared.take_up(socket, address),
             Err(error) => {
-                if let Some(suppressed) = shared.log.pass(LogCause::AcceptFailed, Instant::now()) {
-                    tracing::warn!(%error, suppressed, "connections cannot be accepted");
-                }
+                shared.report.accept_failed(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -190,11 +177,7 @@ impl Shared {
     /// Gives an accepted connection its permit and task, or closes it.
     fn take_up(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "full").increment(1);
-            if let Some(suppressed) = self.log.pass(LogCause::Full, Instant::now()) {
-                let limit = self.limits.max_connections;
-                tracing::warn!(limit, suppressed, %address, "connection refused: the limit of open connections is reached");
-            }
+            self.report.full(address, self.limits.max_connections);
             return;
         };
         let registered = self.registry.register(Arc::clone(&self.draining));
@@ -223,8 +206,10 @@ impl Shared {
                 handler: &*self.handler,
                 workers: &self.workers,
                 link: registered.link(),
+                large: &self.large,
             };
-            let ended = async { report_end(&connection.serve(stream).await) };
+            let ended =
+                async { self.report.end(address, &connection.serve(stream).await, self.limits.max_frame_bytes) };
             ended.instrument(span).await;
         }
         // Last: the permits are how the drain knows that a connection is gone.
@@ -247,29 +232,28 @@ impl Shared {
         let stream = match timeout(self.limits.handshake_timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, socket))) => {
-                self.report_failed_handshake(address, &error);
+                self.report.failed_handshake(address, &error);
                 linger(socket).await;
                 return None;
             }
             Err(_) => {
-                metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "timeout").increment(1);
-                tracing::debug!(%address, "handshake not finished in time");
+                self.report.slow_handshake(address);
                 return None;
             }
         };
         match self.admit(&stream, registered) {
             Ok(identity) => {
-                count_handshake(&stream);
+                self.report.handshake(stream.get_ref().1);
                 let peer = PeerIdentity { adapter: identity.adapter, certificate: identity.certificate, address };
                 Some((stream, peer))
             }
             Err(NotAdmitted::Refused(refusal)) => {
-                self.report_refusal(address, &refusal);
+                self.report.refusal(address, &refusal);
                 linger(stream.into_inner().0).await;
                 None
             }
             Err(NotAdmitted::AdapterFull(identity)) => {
-                self.report_full_adapter(address, &identity);
+                self.report.full_adapter(address, &identity, self.limits.max_connections_per_adapter);
                 None
             }
             Err(NotAdmitted::NoCertificate | NotAdmitted::JustRemoved) => None,
@@ -293,65 +277,6 @@ impl Shared {
         if self.trust.current().still_holds(&identity) { Ok(identity) } else { Err(NotAdmitted::JustRemoved) }
     }
 
-    fn report_failed_handshake(&self, address: SocketAddr, error: &io::Error) {
-        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-        if let Some(refusal) = cause.and_then(refusal_in) {
-            return self.report_refusal(address, refusal);
-        }
-        // (metric label, line for the operator; none where scanners and probes do the same)
-        let (reason, line) = match cause {
-            Some(rustls::Error::NoCertificatesPresented) => {
-                ("no_certificate", Some("the client offered no certificate: give it one and register it"))
-            }
-            Some(rustls::Error::AlertReceived(alert)) if refuses_server(*alert) => {
-                ("alert", Some("the client does not accept this server's certificate: give it the CA certificate"))
-            }
-            Some(rustls::Error::PeerIncompatible(_)) => {
-                ("incompatible", Some("the client offers no TLS version or cipher suite that this server accepts"))
-            }
-            Some(rustls::Error::AlertReceived(_)) => ("alert", None),
-            Some(_) => ("protocol", None),
-            None => ("closed", None),
-        };
-        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => reason).increment(1);
-        let passed = line.and_then(|line| {
-            let suppressed = self.log.pass(LogCause::Peer(reason, address.ip()), Instant::now())?;
-            Some((line, suppressed))
-        });
-        match passed {
-            Some((line, suppressed)) => tracing::info!(%address, %error, suppressed, "handshake failed: {line}"),
-            None => tracing::debug!(%address, %error, "handshake failed"),
-        }
-    }
-
-    fn report_refusal(&self, address: SocketAddr, refusal: &Refusal) {
-        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => refusal.reason.name()).increment(1);
-        let Some(suppressed) = self.log.pass(LogCause::Refused(refusal.certificate), Instant::now()) else { return };
-        tracing::warn!(
-            { field::PEER } = %address,
-            { field::CERTIFICATE } = %refusal.certificate,
-            subject = refusal.subject,
-            reason = %refusal.reason,
-            suppressed,
-            "client certificate refused: {}",
-            refusal.reason.remedy(),
-        );
-    }
-
-    fn report_full_adapter(&self, address: SocketAddr, identity: &Identity) {
-        metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "adapter_full").increment(1);
-        let cause = LogCause::AdapterFull(identity.adapter);
-        let Some(suppressed) = self.log.pass(cause, Instant::now()) else { return };
-        let limit = self.limits.max_connections_per_adapter;
-        tracing::warn!(
-            { field::PEER } = %address,
-            { field::PRINCIPAL } = %identity.adapter.0,
-            limit,
-            suppressed,
-            "connection refused: the adapter's limit of open connections is reached",
-        );
-    }
-
     /// Ends all connections, within the drain time-out.
     async fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
@@ -371,51 +296,4 @@ enum NotAdmitted {
     JustRemoved,
     /// Cannot happen while the verifier makes certificates mandatory.
     NoCertificate,
-}
-
-/// Whether the alert says that the client does not trust us, rather than anything else.
-fn refuses_server(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired
-            | AlertDescription::UnsupportedCertificate
-    )
-}
-
-fn count_handshake(stream: &TlsStream<TcpStream>) {
-    let session = stream.get_ref().1;
-    let version = match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "1.3",
-        Some(ProtocolVersion::TLSv1_2) => "1.2",
-        _ => "other",
-    };
-    let resumed = if session.handshake_kind() == Some(HandshakeKind::Resumed) { "yes" } else { "no" };
-    metrics::counter!(metric::HANDSHAKES, "version" => version, "resumed" => resumed).increment(1);
-}
-
-/// Ends of connections are a peer's affair and go to the debug level; limits that were hit are counted.
-fn report_end(ended: &Ended) {
-    let reason = match ended {
-        Ended::TooLarge(announced) => {
-            tracing::warn!(announced, "request refused: larger than the limit of a frame");
-            "too_large"
-        }
-        Ended::NotKmip => "not_kmip",
-        Ended::Slow => "slow",
-        Ended::Truncated => "truncated",
-        Ended::Idle => "idle",
-        Ended::ByPeer => "by_peer",
-        Ended::Stopped => "stopped",
-        Ended::ByHandler => "by_handler",
-        Ended::Panicked => "panicked",
-        Ended::Broken(error) => {
-            tracing::debug!(%error, "connection broken");
-            "broken"
-        }
-    };
-    metrics::counter!(metric::CONNECTIONS_ENDED, "reason" => reason).increment(1);
-    tracing::debug!(reason, "connection ended");
 }

@@ -1,0 +1,166 @@
+//! What operators are told about connections: log lines, kept to one for each cause and minute, and metrics.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConnection};
+
+use super::{connection::Ended, throttle::Throttle, tls::refusal_in};
+use crate::{
+    store::{AdapterId, Fingerprint},
+    telemetry::{field, metric},
+    trust::{Identity, Refusal},
+};
+
+/// How often one stranger, or one limit, may cause a log line.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// Tells operators.
+pub(super) struct Report {
+    causes: Throttle<LogCause>,
+}
+
+/// What log lines are kept apart by.
+#[derive(PartialEq, Eq, Hash)]
+enum LogCause {
+    Full,
+    AdapterFull(AdapterId),
+    AcceptFailed,
+    Refused(Fingerprint),
+    Peer(&'static str, IpAddr),
+}
+
+impl Report {
+    pub(super) fn new() -> Self {
+        Self { causes: Throttle::new(LOG_PERIOD) }
+    }
+
+    pub(super) fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.causes.pass(LogCause::AcceptFailed, Instant::now()) {
+            tracing::warn!(%error, suppressed, "connections cannot be accepted");
+        }
+    }
+
+    pub(super) fn full(&self, address: SocketAddr, limit: u32) {
+        metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "full").increment(1);
+        if let Some(suppressed) = self.causes.pass(LogCause::Full, Instant::now()) {
+            let line = "connection refused: the limit of open connections is reached";
+            tracing::warn!({ field::PEER } = %address, limit, suppressed, "{line}");
+        }
+    }
+
+    pub(super) fn slow_handshake(&self, address: SocketAddr) {
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "timeout").increment(1);
+        tracing::debug!({ field::PEER } = %address, "handshake not finished in time");
+    }
+
+    pub(super) fn handshake(&self, session: &ServerConnection) {
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "other",
+        };
+        let resumed = if session.handshake_kind() == Some(HandshakeKind::Resumed) { "yes" } else { "no" };
+        metrics::counter!(metric::HANDSHAKES, "version" => version, "resumed" => resumed).increment(1);
+    }
+
+    pub(super) fn failed_handshake(&self, address: SocketAddr, error: &io::Error) {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        if let Some(refusal) = cause.and_then(refusal_in) {
+            return self.refusal(address, refusal);
+        }
+        // (metric label, line for the operator; none where scanners and probes do the same)
+        let (reason, line) = match cause {
+            Some(rustls::Error::NoCertificatesPresented) => {
+                ("no_certificate", Some("the client offered no certificate: give it one and register it"))
+            }
+            Some(rustls::Error::AlertReceived(alert)) if refuses_server(*alert) => {
+                ("alert", Some("the client does not accept this server's certificate: give it the CA certificate"))
+            }
+            Some(rustls::Error::PeerIncompatible(_)) => {
+                ("incompatible", Some("the client offers no TLS version or cipher suite that this server accepts"))
+            }
+            Some(rustls::Error::AlertReceived(_)) => ("alert", None),
+            Some(_) => ("protocol", None),
+            None => ("closed", None),
+        };
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => reason).increment(1);
+        let passed = line.and_then(|line| {
+            let suppressed = self.causes.pass(LogCause::Peer(reason, address.ip()), Instant::now())?;
+            Some((line, suppressed))
+        });
+        match passed {
+            Some((line, suppressed)) => tracing::info!(%address, %error, suppressed, "handshake failed: {line}"),
+            None => tracing::debug!(%address, %error, "handshake failed"),
+        }
+    }
+
+    pub(super) fn refusal(&self, address: SocketAddr, refusal: &Refusal) {
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => refusal.reason.name()).increment(1);
+        let Some(suppressed) = self.causes.pass(LogCause::Refused(refusal.certificate), Instant::now()) else { return };
+        tracing::warn!(
+            { field::PEER } = %address,
+            { field::CERTIFICATE } = %refusal.certificate,
+            subject = refusal.subject,
+            reason = %refusal.reason,
+            suppressed,
+            "client certificate refused: {}",
+            refusal.reason.remedy(),
+        );
+    }
+
+    pub(super) fn full_adapter(&self, address: SocketAddr, identity: &Identity, limit: u32) {
+        metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "adapter_full").increment(1);
+        let cause = LogCause::AdapterFull(identity.adapter);
+        let Some(suppressed) = self.causes.pass(cause, Instant::now()) else { return };
+        tracing::warn!(
+            { field::PEER } = %address,
+            { field::PRINCIPAL } = %identity.adapter.0,
+            limit,
+            suppressed,
+            "connection refused: the adapter's limit of open connections is reached",
+        );
+    }
+
+    /// Ends of connections are a peer's affair and go to the debug level; limits that were hit are counted.
+    pub(super) fn end(&self, address: SocketAddr, ended: &Ended, limit: u32) {
+        let reason = match ended {
+            Ended::TooLarge(announced) => {
+                let cause = LogCause::Peer("too_large", address.ip());
+                if let Some(suppressed) = self.causes.pass(cause, Instant::now()) {
+                    tracing::warn!(announced, limit, suppressed, "request refused: larger than the limit of a frame");
+                }
+                "too_large"
+            }
+            Ended::NotKmip => "not_kmip",
+            Ended::Slow => "slow",
+            Ended::Truncated => "truncated",
+            Ended::Idle => "idle",
+            Ended::ByPeer => "by_peer",
+            Ended::Stopped => "stopped",
+            Ended::ByHandler => "by_handler",
+            Ended::Panicked => "panicked",
+            Ended::Broken(error) => {
+                tracing::debug!(%error, "connection broken");
+                "broken"
+            }
+        };
+        metrics::counter!(metric::CONNECTIONS_ENDED, "reason" => reason).increment(1);
+        tracing::debug!(reason, "connection ended");
+    }
+}
+
+/// Whether the alert says that the client does not trust us, rather than anything else.
+fn refuses_server(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate
+    )
+}

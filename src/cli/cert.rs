@@ -314,7 +314,12 @@ pub(super) fn private_key(path: &Path, kind: KeyKind, whose: &str) -> Result<Pri
         let text = read_secret_file(path).map_err(CliError::secret(path))?;
         return PrivateKey::from_pem(&text).map_err(CliError::content(path));
     }
-    let key = progress(format_args!("making {whose} private key ({})", kind.name()), || PrivateKey::generate(kind))?;
+    let key = match kind {
+        KeyKind::EcdsaP256 => PrivateKey::generate(kind)?,
+        KeyKind::Rsa3072 => {
+            progress(format_args!("making {whose} private key (RSA with 3072 bits)"), || PrivateKey::generate(kind))?
+        }
+    };
     write_secret_file(path, key.to_pem()?.as_bytes()).map_err(CliError::file(path))?;
     Ok(key)
 }

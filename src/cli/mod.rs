@@ -28,8 +28,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::error::CliError;
 use crate::{
     ca::KeyKind,
-    config::{Config, LogFormat},
-    process, telemetry,
+    config::{Config, LogFormat, LogLevel},
+    process,
 };
 
 /// A key management server: KMIP over mutual TLS, keys sealed under root keys that never leave an HSM.
@@ -80,7 +80,7 @@ impl ConfigArgs {
         let config = Config::load(&self.config)?;
         backend::prepare_environment(&config.hsm.backend)?;
         // What a command of an administrator runs into, not what a server reports all day.
-        let _ = telemetry::init_logs(LogFormat::Text, "warn");
+        serve::start_logs(LogFormat::Text, LogLevel::Warn);
         Ok(config)
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ca::{CaError, CertificateAuthority, KeyKind, SubjectAltName, describe, read_certificates},
-    config::{self, Config, HsmBackend, Pkcs11Config, SoftwareConfig, write_secret_file},
+    config::{self, Config, HsmBackend, LogLevel, Pkcs11Config, SoftwareConfig, write_secret_file},
     store::TrustRows,
     trust::fingerprint,
 };
@@ -56,6 +56,8 @@ pub(super) struct Plan<'a> {
     pub(super) root_key: Label,
     /// Adapters, each with the folder of its client's files.
     pub(super) clients: Vec<(&'a str, &'a str)>,
+    /// The least important log lines that are written; `None` for what the configuration says.
+    pub(super) log_level: Option<LogLevel>,
     /// Settings of a new configuration file that are not the defaults, as `config::render` takes them.
     pub(super) settings: Vec<(&'static str, String)>,
 }
@@ -93,13 +95,16 @@ pub(super) struct Ready {
 /// Carries `plan` out.
 pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     let dir = DataDir::create(plan.dir)?;
-    let config = configuration(&dir, plan)?;
+    let (config, new) = configuration(&dir, plan)?;
     if is_own_soft_hsm(&dir, &config.hsm.backend) {
         write_soft_hsm_conf(&dir)?;
     }
     // The program may start again from the beginning here; what it made so far is then kept.
     backend::prepare_environment(&config.hsm.backend)?;
-    start_logs(&config.telemetry);
+    start_logs(config.telemetry.log_format, plan.log_level.unwrap_or(config.telemetry.log_level));
+    if !new {
+        kept("configuration", &dir.config());
+    }
 
     let admin = Admin::open(config)?;
     let trust = admin.store.trust()?;
@@ -126,7 +131,8 @@ fn kept(what: impl std::fmt::Display, path: &Path) {
 }
 
 /// The configuration that is there, or a new one with what its backend needs beside it.
-fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
+/// Says also whether it is new.
+fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliError> {
     let path = dir.config();
     if exists(&path)? {
         let config = Config::load(&path)?;
@@ -135,8 +141,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
         {
             return Err(UsageError::OtherBackend { dir: dir.root().to_owned() }.into());
         }
-        kept("configuration", &path);
-        return Ok(config);
+        return Ok((config, false));
     }
     let mut settings = plan.settings.clone();
     settings.extend(match &plan.hsm {
@@ -154,7 +159,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
     });
     write_file(&path, &config::render(&settings))?;
     made("configuration", &path);
-    Ok(Config::load(&path)?)
+    Ok((Config::load(&path)?, true))
 }
 
 fn soft_hsm_settings(dir: &DataDir, module: Option<&Path>) -> Result<Vec<(&'static str, String)>, CliError> {

@@ -95,7 +95,7 @@ impl Pkcs11Hal {
         let pool = Pool::start(&link, workers, queue)?;
         let hal = Self { pool, link, deadline };
         // The outcome is in the log and in `health`; the server starts either way.
-        let _ = hal.call(deadline, Kind::Other, |_| Ok(()));
+        let _ = hal.call(deadline, Kind::Use, |_| Ok(()));
         Ok(hal)
     }
 
@@ -113,7 +113,7 @@ impl Pkcs11Hal {
         T: Send + 'static,
         F: Fn(&workers::Conn) -> Result<T, recovery::Fault> + Send + 'static,
     {
-        self.call(self.deadline.max(ADMIN_PATIENCE), Kind::Other, op)
+        self.call(self.deadline.max(ADMIN_PATIENCE), Kind::Manage, op)
     }
 }
 
@@ -121,7 +121,7 @@ impl KeyWrapper for Pkcs11Hal {
     fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError> {
         // A copy, because the worker may outlive this call; wiped when the job is dropped.
         let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
-        self.call(self.deadline, Kind::Other, move |conn| {
+        self.call(self.deadline, Kind::Use, move |conn| {
             let bound = roots::bound(conn, root, roots::FIRST_VERSION)?;
             schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
         })
@@ -140,12 +140,12 @@ impl KeyWrapper for Pkcs11Hal {
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
         let digest: Digest = signers::hash(message, scheme);
-        self.call(self.deadline, Kind::Other, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
+        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
         let len = out.len();
-        let bytes = self.call(self.deadline, Kind::Other, move |conn| {
+        let bytes = self.call(self.deadline, Kind::Use, move |conn| {
             let mut bytes = Zeroizing::new(vec![0; len]);
             conn.session.generate_random_slice(&mut bytes)?;
             Ok(bytes)
@@ -156,7 +156,7 @@ impl KeyWrapper for Pkcs11Hal {
 
     /// Asks the token: opens a known blob where a root key is in use, reads the token's own description otherwise.
     fn health(&self) -> Health {
-        let asked = self.call(self.deadline, Kind::Other, |conn| {
+        let asked = self.call(self.deadline, Kind::Use, |conn| {
             if conn.login.is_well(&conn.session) { Ok(()) } else { Err(recovery::Fault::Stale) }
         });
         let stuck = self.pool.stuck(self.deadline);

@@ -50,7 +50,9 @@ impl Fields {
     /// It is no structure.
     pub fn of(value: Value, version: Version) -> Result<Self, DecodeError> {
         match value {
-            Value::Structure(items) => Ok(Self { items: items.into_iter().map(|item| (item.tag, Some(item.value))).collect(), version }),
+            Value::Structure(items) => {
+                Ok(Self { items: items.into_iter().map(|item| (item.tag, Some(item.value))).collect(), version })
+            }
             other => Err(wrong_type("Structure", &other)),
         }
     }

@@ -5,6 +5,7 @@
 mod macros;
 
 pub mod attributes;
+pub mod client;
 pub mod enums;
 pub mod error;
 pub mod fields;

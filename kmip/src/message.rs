@@ -168,15 +168,19 @@ impl RequestMessage {
         if message.tag != Tag::RequestMessage {
             return Err(DecodeError::new(Fault::UnexpectedField).within(message.tag).into());
         }
-        let numbers = Self::version_of(&message)
-            .ok_or_else(|| DecodeError::new(Fault::MissingField).within(Tag::ProtocolVersion).within(Tag::RequestHeader))?;
+        let numbers = Self::version_of(&message).ok_or_else(|| {
+            DecodeError::new(Fault::MissingField).within(Tag::ProtocolVersion).within(Tag::RequestHeader)
+        })?;
         let version = numbers.known().ok_or(MessageError::UnknownVersion(numbers))?;
         let mut fields = Fields::of(message.value, version)?;
         let header = fields.take::<RequestHeader>(Tag::RequestHeader)?;
         let items: Vec<Item> = fields.take_all(|tag| tag == Tag::BatchItem).collect();
         fields.finish()?;
         if i32::try_from(items.len()) != Ok(header.batch_count) || items.is_empty() {
-            return Err(DecodeError::new(Fault::InvalidValue).within(Tag::BatchCount).within(Tag::RequestHeader).into());
+            return Err(DecodeError::new(Fault::InvalidValue)
+                .within(Tag::BatchCount)
+                .within(Tag::RequestHeader)
+                .into());
         }
         Ok(Self { header, items, version })
     }

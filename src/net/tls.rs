@@ -47,7 +47,7 @@ pub enum TlsError {
 
 /// The server's certificate chain and key. Can be replaced while connections are being accepted.
 pub struct ServerCertificate {
-    current: RwLock<Arc<CertifiedKey>>,
+    pub(super) current: RwLock<Arc<CertifiedKey>>,
 }
 
 impl ServerCertificate {

@@ -60,7 +60,7 @@ pub(super) fn import(conn: &Conn, id: RootKeyId, label: &Label, key: &SecretByte
 
 pub(super) fn describe(conn: &Conn, id: RootKeyId) -> Result<RootKeyInfo, Fault> {
     let bound = bound(conn, id, FIRST_VERSION)?;
-    let label = label(&conn.session, bound.root.handle)?;
+    let label = label(&conn.session, id, bound.root.handle)?;
     info(conn, bound.root, label, bound.scheme)
 }
 
@@ -73,7 +73,7 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
     for handle in conn.session.find_objects(&template)? {
         if let Some((id, version)) = parse_id(&conn.session, handle)? {
             let scheme = conn.login.roots.read().get(&(id, version)).map_or(first, |bound| bound.scheme);
-            let label = label(&conn.session, handle)?;
+            let label = label(&conn.session, id, handle)?;
             infos.push(info(conn, RootRef { id, version, handle }, label, scheme)?);
         }
     }
@@ -195,14 +195,14 @@ fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
     if iv == [0; 12] { first_three(bytes, KcvMethod::GcmZeroBlock) } else { Err(Fault::Unsupported) }
 }
 
-fn label(session: &Session, key: ObjectHandle) -> Result<Label, Fault> {
-    for attribute in session.get_attributes(key, &[AttributeType::Label])? {
-        if let Attribute::Label(bytes) = attribute {
-            let text = String::from_utf8_lossy(&bytes);
-            return Label::new(&text).map_err(|_| Fault::Suspect);
-        }
-    }
-    Err(Fault::Suspect)
+fn label(session: &Session, id: RootKeyId, key: ObjectHandle) -> Result<Label, Fault> {
+    let attributes = session.get_attributes(key, &[AttributeType::Label])?;
+    let label = attributes.iter().find_map(|attribute| match attribute {
+        Attribute::Label(bytes) => Label::new(&String::from_utf8_lossy(bytes)).ok(),
+        _ => None,
+    });
+    // Another tool may have changed it to something that is no label here; the key is no worse for that.
+    label.map_or_else(|| Label::new(&id.to_string()).map_err(|_| Fault::Suspect), Ok)
 }
 
 fn key_id(id: RootKeyId, version: u32) -> Vec<u8> {

@@ -26,13 +26,15 @@ use crate::{HalError, Outage, Refusal, RootKeyId};
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
-/// How a call is judged when the token's answer could mean two things.
+/// What a call may do twice, and what a failure of it may mean.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// Opens a blob under this root key and version: a failure may be the blob's fault.
+    /// Opens a blob under this root key and version: a failure may be the blob's fault. May be repeated.
     Open(RootKeyId, u32),
-    /// Anything else: a failure is the token's.
-    Other,
+    /// Any other call of request handling; may be repeated.
+    Use,
+    /// Makes or destroys keys: repeated only where the first attempt cannot have taken effect. It searches first.
+    Manage,
 }
 
 /// The workers of one backend.
@@ -160,9 +162,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Runs `op`; where session, login or handle went stale, logs in again and runs it once more.
+    /// Runs `op`, and once more where session, login or handle went stale, or where the token fails but is found alive.
     fn run<T>(&mut self, kind: Kind, op: &dyn Fn(&Conn) -> Result<T, Fault>) -> Result<T, HalError> {
-        let mut renewed = false;
+        let (mut renewed, mut suspected) = (false, false);
         loop {
             let conn = self.connected()?;
             let generation = conn.login.generation;
@@ -176,7 +178,16 @@ impl Worker {
                     self.conn = None;
                     self.link.renew(generation)?;
                 }
-                Fault::Stale | Fault::Suspect => return Err(self.judge(kind)),
+                Fault::Stale | Fault::Suspect => {
+                    self.demand_alive(kind)?;
+                    match kind {
+                        // A login lost in the middle of a call looks like a bad blob too, so a blob is blamed only when
+                        // it fails again on a token that was just seen to work.
+                        Kind::Open(..) if suspected => return Err(HalError::Tampered),
+                        Kind::Open(..) | Kind::Use if !suspected => suspected = true,
+                        _ => return Err(HalError::Unavailable(Outage::DeviceFailed)),
+                    }
+                }
                 Fault::BadData => return Err(HalError::Tampered),
                 Fault::Gone(outage) => {
                     self.conn = None;
@@ -186,7 +197,7 @@ impl Worker {
                 Fault::Unsupported => {
                     return Err(HalError::Refused(match kind {
                         Kind::Open(..) => Refusal::SchemeNotSupported,
-                        Kind::Other => Refusal::NotPermitted,
+                        Kind::Use | Kind::Manage => Refusal::NotPermitted,
                     }));
                 }
                 Fault::Stop(error) => return Err(error),
@@ -213,23 +224,21 @@ impl Worker {
         self.conn.as_ref().ok_or(HalError::Unavailable(Outage::DeviceFailed))
     }
 
-    /// Tells a damaged blob from a failing token: where the root key still opens a known blob, the token is well.
-    fn judge(&mut self, kind: Kind) -> HalError {
-        let failed = HalError::Unavailable(Outage::DeviceFailed);
-        let Ok(conn) = self.connected() else { return failed };
+    /// Gives the connection up unless the token does its work: the root key in question opens a known blob.
+    fn demand_alive(&mut self, kind: Kind) -> Result<(), HalError> {
+        let conn = self.connected()?;
         let generation = conn.login.generation;
-        let (alive, verdict) = match kind {
+        let alive = match kind {
             Kind::Open(root, version) => {
-                let opens = roots::bound(conn, root, version).is_ok_and(|bound| bound.is_alive(&conn.session));
-                (opens, HalError::Tampered)
+                roots::bound(conn, root, version).is_ok_and(|bound| bound.is_alive(&conn.session))
             }
-            Kind::Other => (conn.login.answers(&conn.session), failed.clone()),
+            Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
         };
         if alive {
-            return verdict;
+            return Ok(());
         }
         self.conn = None;
         self.link.lost(generation, Outage::DeviceFailed);
-        failed
+        Err(HalError::Unavailable(Outage::DeviceFailed))
     }
 }

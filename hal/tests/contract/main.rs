@@ -1,0 +1,48 @@
+//! What a HAL must do, and must refuse: one suite, run on the software backend and on SoftHSM2 with each wrap scheme, and
+//! beside it what only one backend can be asked.
+
+mod backends;
+mod pkcs11;
+mod software;
+mod suite;
+
+/// Every test of the suite as one test for each backend.
+macro_rules! contract {
+    ($($test:ident)*) => {
+        mod on_software {
+            $(#[test] fn $test() { crate::suite::$test(&crate::backends::software().hal); })*
+        }
+        mod on_softhsm_aes_gcm {
+            $(#[test] fn $test() {
+                if let Some(hal) = crate::backends::softhsm(hal::WrapScheme::AesGcm) { crate::suite::$test(&hal); }
+            })*
+        }
+        mod on_softhsm_aes_kw {
+            $(#[test] fn $test() {
+                if let Some(hal) = crate::backends::softhsm(hal::WrapScheme::AesKw) { crate::suite::$test(&hal); }
+            })*
+        }
+    };
+}
+
+contract! {
+    a_wrapped_kek_opens_to_the_same_kek
+    a_blob_survives_storage
+    every_flipped_bit_of_a_blob_is_refused
+    a_truncated_or_padded_blob_is_refused
+    a_blob_under_another_root_key_is_refused
+    a_blob_of_another_version_is_refused
+    an_unknown_root_key_is_named
+    a_root_key_is_listed_and_described_until_it_is_destroyed
+    a_destroyed_root_key_takes_its_blobs_with_it
+    consent_for_another_root_key_destroys_nothing
+    a_label_is_given_once
+    an_imported_root_key_has_the_check_value_of_its_bytes
+    a_root_key_of_the_wrong_length_is_refused
+    signatures_verify_under_the_public_key
+    a_signing_key_of_another_kind_or_unknown_is_refused
+    random_bytes_differ
+    sixteen_threads_work_at_the_same_time
+    debug_output_holds_no_secret
+    a_working_backend_is_ready_and_says_what_it_is
+}

@@ -1,0 +1,265 @@
+//! What only a token can be asked: logins, sessions, schemes, and what happens while it is away.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use hal::{
+    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind, WrapScheme,
+    WrappedKek,
+    pkcs11::{
+        Pkcs11Config, Pkcs11Hal,
+        probe::{ProbeLogin, probe},
+    },
+};
+use pkcs11_fixtures::{SoftHsm, Token};
+
+use crate::{
+    backends::{config, connect, secret, softhsm, software},
+    suite::{kek, label},
+};
+
+fn fresh(name: &str) -> Option<(&'static SoftHsm, Token)> {
+    let softhsm = SoftHsm::shared()?;
+    Some((softhsm, softhsm.token(name)))
+}
+
+#[test]
+fn gcm_is_preferred_and_blobs_of_the_other_scheme_still_open() {
+    let Some((softhsm, token)) = fresh("schemes") else { return };
+    let hal = connect(config(softhsm, &token));
+    let root = hal.generate_root(&label("root")).expect("a root key");
+    assert_eq!(root.scheme, WrapScheme::AesGcm);
+    let by_gcm = hal.wrap_kek(root.id, &kek(7)).expect("a KEK is wrapped");
+    assert_eq!((by_gcm.scheme, by_gcm.iv.len(), by_gcm.ciphertext.len()), (WrapScheme::AesGcm, 12, 48));
+    let pinned = connect(Pkcs11Config { scheme: Some(WrapScheme::AesKw), ..config(softhsm, &token) });
+    let by_kw = pinned.wrap_kek(root.id, &kek(8)).expect("a KEK is wrapped");
+    assert_eq!((by_kw.scheme, by_kw.iv.len(), by_kw.ciphertext.len()), (WrapScheme::AesKw, 0, 40));
+    assert_eq!(pinned.unwrap_kek(&by_gcm).expect("it opens").expose_secret(), &[7; 32]);
+    assert_eq!(hal.unwrap_kek(&by_kw).expect("it opens").expose_secret(), &[8; 32]);
+    assert_eq!(hal.describe_root(root.id).expect("a description").kcv, root.kcv);
+}
+
+#[test]
+fn two_gcm_blobs_of_one_kek_share_nothing() {
+    let Some(hal) = softhsm(WrapScheme::AesGcm) else { return };
+    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let (one, other) = (hal.wrap_kek(root, &kek(7)).expect("a blob"), hal.wrap_kek(root, &kek(7)).expect("a blob"));
+    assert_ne!(one.iv, other.iv);
+    assert_ne!(one.ciphertext, other.ciphertext);
+}
+
+#[test]
+fn a_scheme_that_the_backend_does_not_wrap_with_cannot_be_pinned() {
+    let Some((softhsm, token)) = fresh("pin-kwp") else { return };
+    let refused = Pkcs11Hal::new(Pkcs11Config { scheme: Some(WrapScheme::AesKwp), ..config(softhsm, &token) });
+    assert_eq!(refused.expect_err("not supported"), HalError::Refused(Refusal::NoWorkingScheme));
+    let refused = Pkcs11Hal::new(Pkcs11Config { workers: 0, ..config(softhsm, &token) });
+    assert_eq!(refused.expect_err("nobody to work"), HalError::Refused(Refusal::Configuration));
+    let refused = Pkcs11Hal::new(Pkcs11Config { queue: 0, ..config(softhsm, &token) });
+    assert_eq!(refused.expect_err("nowhere to wait"), HalError::Refused(Refusal::Configuration));
+}
+
+#[test]
+fn a_software_blob_opens_on_the_token_that_imported_the_same_root_key() {
+    let Some(token) = softhsm(WrapScheme::AesKw) else { return };
+    let software = software();
+    let bytes = || SecretBytes::from((100..132).collect::<Vec<u8>>());
+    let in_software = software.hal.import_root(&label("shared"), bytes()).expect("a root key");
+    let in_token = token.import_root(&label("shared"), bytes()).expect("a root key");
+    assert_eq!(in_software.kcv, in_token.kcv);
+    assert_eq!(in_token.attributes.never_extractable, Some(false), "an import was outside once");
+    let wrapped = software.hal.wrap_kek(in_software.id, &kek(7)).expect("a KEK is wrapped");
+    let moved = WrappedKek { root: in_token.id, ..wrapped };
+    assert_eq!(token.unwrap_kek(&moved).expect("it opens").expose_secret(), &[7; 32]);
+    let wrapped = token.wrap_kek(in_token.id, &kek(8)).expect("a KEK is wrapped");
+    let moved = WrappedKek { root: in_software.id, ..wrapped };
+    assert_eq!(software.hal.unwrap_kek(&moved).expect("it opens").expose_secret(), &[8; 32]);
+}
+
+#[test]
+fn a_new_process_finds_its_keys_on_the_token() {
+    let Some((softhsm, token)) = fresh("again") else { return };
+    let hal = connect(config(softhsm, &token));
+    let root = hal.generate_root(&label("root")).expect("a root key");
+    let signer = hal.generate_signer(&label("signer"), SignerKind::EcdsaP256).expect("a signing key");
+    let wrapped = hal.wrap_kek(root.id, &kek(7)).expect("a KEK is wrapped");
+    drop(hal);
+    let hal = connect(config(softhsm, &token));
+    assert_eq!(hal.list_roots().expect("a list"), [root]);
+    assert_eq!(hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[7; 32]);
+    assert_eq!(hal.describe_signer(signer.id).expect("a description"), signer);
+}
+
+#[test]
+fn a_forced_logout_heals_for_every_kind_of_call() {
+    for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw] {
+        let Some((softhsm, token)) = fresh("logout") else { return };
+        let hal = connect(Pkcs11Config { scheme: Some(scheme), ..config(softhsm, &token) });
+        let root = hal.generate_root(&label("root")).expect("a root key").id;
+        let signer = hal.generate_signer(&label("signer"), SignerKind::EcdsaP256).expect("a signing key").id;
+        let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
+        assert!(softhsm.log_out(&token));
+        assert_eq!(hal.unwrap_kek(&wrapped).expect("it heals").expose_secret(), &[7; 32]);
+        assert!(softhsm.log_out(&token));
+        hal.wrap_kek(root, &kek(8)).expect("it heals");
+        assert!(softhsm.log_out(&token));
+        hal.sign(signer, b"message", SignScheme::EcdsaP256Sha256).expect("it heals");
+        assert!(softhsm.log_out(&token));
+        assert_eq!(hal.list_roots().expect("it heals").len(), 1);
+        assert!(softhsm.log_out(&token));
+        hal.generate_root(&label("another")).expect("it heals");
+        assert!(softhsm.log_out(&token));
+        assert_eq!(hal.health(), Health::Ready);
+    }
+}
+
+#[test]
+fn logouts_under_load_never_blame_a_blob() {
+    let Some((softhsm, token)) = fresh("storm") else { return };
+    let hal = connect(config(softhsm, &token));
+    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
+    thread::scope(|scope| {
+        let callers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..500).for_each(|_| opens_or_waits(&hal, &wrapped)))).collect();
+        while !callers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            softhsm.log_out(&token);
+            thread::yield_now();
+        }
+    });
+    // It comes back by itself, at the latest when the back-off is over.
+    while hal.health() != Health::Ready {
+        thread::yield_now();
+    }
+    assert_eq!(hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[7; 32]);
+}
+
+fn opens_or_waits(hal: &Pkcs11Hal, wrapped: &WrappedKek) {
+    match hal.unwrap_kek(wrapped) {
+        Ok(kek) => assert_eq!(kek.expose_secret(), &[7; 32]),
+        // Two logouts within one call are more than it mends.
+        Err(error) => assert!(matches!(error, HalError::Unavailable(_)), "{error:?}"),
+    }
+}
+
+#[test]
+fn a_wrong_pin_is_final_and_never_tried_again() {
+    let Some((softhsm, token)) = fresh("wrong-pin") else { return };
+    let wrong = Token { pin: "0000".to_owned(), ..token.clone() };
+    let hal = connect(config(softhsm, &wrong));
+    let refused = HalError::Refused(Refusal::PinIncorrect);
+    assert_eq!(hal.list_roots().expect_err("not logged in"), refused);
+    // Were it tried again now, the login of this other backend would let it in.
+    let right = connect(config(softhsm, &token));
+    assert_eq!(right.health(), Health::Ready);
+    assert_eq!(hal.list_roots().expect_err("not logged in"), refused);
+    assert_eq!(hal.health(), Health::Down(refused));
+    let empty = Token { pin: String::new(), ..softhsm.token("empty-pin") };
+    let hal = connect(config(softhsm, &empty));
+    assert_eq!(hal.list_roots().expect_err("not logged in"), HalError::Refused(Refusal::PinIncorrect));
+}
+
+#[test]
+fn a_missing_module_and_an_absent_token_are_unavailable_not_fatal() {
+    let Some((softhsm, token)) = fresh("absent") else { return };
+    let absent = HalError::Unavailable(Outage::TokenAbsent);
+    for wrong in [
+        Pkcs11Config { token_label: "no such token".to_owned(), ..config(softhsm, &token) },
+        Pkcs11Config { token_serial: Some("0123456789abcdef".to_owned()), ..config(softhsm, &token) },
+    ] {
+        let hal = connect(wrong);
+        assert_eq!(hal.list_roots().expect_err("no token"), absent);
+        assert_eq!(hal.health(), Health::Down(absent.clone()));
+        assert_eq!(hal.capabilities().token, None);
+        assert_eq!(hal.capabilities().scheme, None);
+    }
+    let module = Path::new("/nowhere/module.so").to_owned();
+    let hal = connect(Pkcs11Config { module, ..config(softhsm, &token) });
+    let missing = HalError::Unavailable(Outage::ModuleMissing);
+    assert_eq!(hal.generate_root(&label("root")).expect_err("no module"), missing);
+    assert_eq!(hal.random(&mut [0]).expect_err("no module"), missing);
+    // Without a serial number the label is enough.
+    let hal = connect(Pkcs11Config { token_serial: None, ..config(softhsm, &token) });
+    assert_eq!(hal.health(), Health::Ready);
+}
+
+#[test]
+fn a_token_that_goes_away_is_unavailable_and_no_blob_is_blamed() {
+    let Some((softhsm, token)) = fresh("unplugged") else { return };
+    let hal = connect(config(softhsm, &token));
+    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
+    fs::remove_dir_all(softhsm.token_directory(&token)).expect("the token goes");
+    for _ in 0..3 {
+        for failed in [
+            hal.unwrap_kek(&wrapped).map(drop),
+            hal.wrap_kek(root, &kek(8)).map(drop),
+            hal.list_roots().map(drop),
+            hal.generate_root(&label("another")).map(drop),
+        ] {
+            let error = failed.expect_err("the token is gone");
+            assert!(matches!(error, HalError::Unavailable(_)), "{error:?}");
+        }
+    }
+    assert!(matches!(hal.health(), Health::Down(HalError::Unavailable(_))));
+}
+
+#[test]
+fn a_full_queue_and_a_passed_deadline_are_unavailable_and_nobody_hangs() {
+    let Some((softhsm, token)) = fresh("busy") else { return };
+    let calm = connect(config(softhsm, &token));
+    let root = calm.generate_root(&label("root")).expect("a root key").id;
+    let wrapped = calm.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
+    let hal = connect(Pkcs11Config { workers: 1, queue: 1, ..config(softhsm, &token) });
+    let overloaded = HalError::Unavailable(Outage::Overloaded);
+    let refused = thread::scope(|scope| {
+        let callers: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| (0..50).filter(|_| refused_with(&hal, &wrapped, &overloaded)).count()))
+            .collect();
+        callers.into_iter().map(|caller| caller.join().expect("no caller panics")).sum::<usize>()
+    });
+    assert!(refused > 0, "sixteen callers fill a queue of one");
+    assert_eq!(hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[7; 32]);
+    // No token answers within a nanosecond.
+    let hasty = connect(Pkcs11Config { deadline: Duration::from_nanos(1), ..config(softhsm, &token) });
+    let late = hasty.unwrap_kek(&wrapped).expect_err("too late");
+    assert!(matches!(late, HalError::Unavailable(Outage::DeadlinePassed)), "{late:?}");
+}
+
+fn refused_with(hal: &Pkcs11Hal, wrapped: &WrappedKek, expected: &HalError) -> bool {
+    match hal.unwrap_kek(wrapped) {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(error, *expected);
+            true
+        }
+    }
+}
+
+#[test]
+fn debug_output_of_the_backend_holds_no_pin() {
+    let Some((softhsm, token)) = fresh("debug") else { return };
+    let config = config(softhsm, &token);
+    assert!(!format!("{config:?}").contains(&token.pin));
+    let hal = connect(config);
+    assert!(!format!("{hal:?}").contains(&token.pin));
+}
+
+#[test]
+fn a_probe_reports_what_works_and_leaves_nothing_behind() {
+    let Some((softhsm, token)) = fresh("probe") else { return };
+    let pin = secret(&token.pin);
+    let report = probe(softhsm.module(), Some(&ProbeLogin { token_label: &token.label, pin: &pin })).expect("a report");
+    let is_it = |slot: &&hal::pkcs11::probe::SlotReport| slot.trial.is_some();
+    let slot = report.slots.iter().find(is_it).expect("the token was tried");
+    let trial = slot.trial.as_ref().expect("the token was tried");
+    assert_eq!(slot.token.as_ref().expect("a token").serial, token.serial);
+    assert_eq!(trial.schemes, [WrapScheme::AesGcm, WrapScheme::AesKw]);
+    assert!(trial.keeps_keys_inside && trial.random && trial.signs_p256 && trial.signs_p384);
+    assert!(slot.mechanisms.iter().any(|mechanism| mechanism.uses.contains(&"encrypt")));
+    assert_eq!(connect(config(softhsm, &token)).list_roots().expect("a list"), []);
+    let without = probe(softhsm.module(), None).expect("a report");
+    assert!(without.slots.iter().all(|slot| slot.trial.is_none()));
+    let nobody = ProbeLogin { token_label: "no such token", pin: &pin };
+    let refused = probe(softhsm.module(), Some(&nobody)).expect_err("no such token");
+    assert_eq!(refused, HalError::Unavailable(Outage::TokenAbsent));
+}

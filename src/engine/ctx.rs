@@ -1,0 +1,264 @@
+//! What an operation may touch: objects it is permitted, the vault, the store, the clock. There is no other way to any of them.
+
+use std::cell::RefCell;
+
+use kmip::{enums::Operation, objects::Object, ttlv, version::Version};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{
+    Engine, authn::Principal, error::OpError, object::ManagedObject, policy, state::is_destroyed, terms::Plan,
+    unit::Unit,
+};
+use crate::{
+    store::{Change, ObjectId, StoreError},
+    vault::Material,
+};
+
+/// How often a change starts again because another node changed the object first.
+const ATTEMPTS: u32 = 100;
+/// Objects looked at in one step of a search that the index cannot decide.
+const SEARCH_STEP: u64 = 256;
+
+/// One item of a batch at work.
+pub(super) struct Ctx<'a> {
+    /// The engine.
+    pub(super) engine: &'a Engine,
+    /// Who asks.
+    pub(super) principal: Principal,
+    /// What is asked.
+    pub(super) operation: Operation,
+    /// The version of the message.
+    pub(super) version: Version,
+    /// When the message arrived, seconds since 1970-01-01 UTC.
+    pub(super) now: i64,
+    /// The ID Placeholder (KMIP 1.4 §4): the object that the last item of this batch was about.
+    pub(super) placeholder: RefCell<Option<ObjectId>>,
+    /// Changes held back, in a batch with the Undo option.
+    pub(super) unit: Option<RefCell<Unit>>,
+}
+
+impl Ctx<'_> {
+    /// The object that a request is about: the one it names, or the one in the ID Placeholder.
+    ///
+    /// # Errors
+    /// It names none and the placeholder is empty.
+    pub(super) fn target(&self, unique_identifier: Option<String>) -> Result<String, OpError> {
+        match unique_identifier {
+            Some(id) => Ok(id),
+            None => self.placeholder.borrow().map(|id| id.0.to_string()).ok_or(OpError::NoPlaceholder),
+        }
+    }
+
+    /// Loads an object and asks for permission, in one step.
+    ///
+    /// # Errors
+    /// There is no such object that the principal may know of.
+    pub(super) fn fetch(&self, unique_identifier: &str) -> Result<ManagedObject, OpError> {
+        // Only the form that the server writes is an identifier: no second spelling of one object.
+        let id = Uuid::try_parse(unique_identifier).map(ObjectId).map_err(|_| OpError::NotFound)?;
+        if id.0.to_string() != unique_identifier {
+            return Err(OpError::NotFound);
+        }
+        self.fetch_id(id)
+    }
+
+    /// As [`Ctx::fetch`], and from here on the item is about this object.
+    ///
+    /// # Errors
+    /// As for `fetch`.
+    pub(super) fn fetch_target(&self, unique_identifier: Option<String>) -> Result<ManagedObject, OpError> {
+        let object = self.fetch(&self.target(unique_identifier)?)?;
+        *self.placeholder.borrow_mut() = Some(object.id);
+        Ok(object)
+    }
+
+    fn fetch_id(&self, id: ObjectId) -> Result<ManagedObject, OpError> {
+        if let Some(held) = self.unit.as_ref().and_then(|unit| unit.borrow().get(id, self.now)) {
+            return held;
+        }
+        let row = self.engine.parts.store.object(self.principal.adapter, id)?.ok_or(OpError::NotFound)?;
+        let object = ManagedObject::from_row(row, self.now)?;
+        policy::decide(&self.principal, self.operation, Some(&object))?;
+        Ok(object)
+    }
+
+    /// Loads the target, changes it and stores it; starts again from the newest revision when somebody else was first.
+    ///
+    /// # Errors
+    /// What `change` says; the store failed.
+    pub(super) fn update<T>(
+        &self,
+        unique_identifier: Option<String>,
+        mut change: impl FnMut(&mut ManagedObject) -> Result<T, OpError>,
+    ) -> Result<(ManagedObject, T), OpError> {
+        let first = self.fetch_target(unique_identifier)?;
+        let _queue = self.unit.is_none().then(|| self.engine.stripe(first.id).map(|stripe| stripe.lock()));
+        let id = first.id;
+        for _ in 0..ATTEMPTS {
+            let mut object = self.fetch_id(id)?;
+            let before = object.clone();
+            let result = change(&mut object)?;
+            if object.attributes == before.attributes && object.sealed == before.sealed {
+                return Ok((object, result));
+            }
+            match self.save(&object) {
+                Err(OpError::Store(StoreError::Conflict)) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok((object, result)),
+            }
+        }
+        Err(OpError::Store(StoreError::Conflict))
+    }
+
+    /// Stores an object: a new one where its revision is 0, else the next revision. Durable when this returns, unless the
+    /// batch holds it back.
+    ///
+    /// # Errors
+    /// `Conflict` where the object was changed meanwhile, `NameTaken`, or the store failed.
+    pub(super) fn save(&self, object: &ManagedObject) -> Result<(), OpError> {
+        if let Some(unit) = &self.unit {
+            unit.borrow_mut().hold(object);
+            return Ok(());
+        }
+        let (row, index) = object.to_row();
+        let change = match object.revision {
+            0 => Change::Insert { row, index },
+            _ => Change::Update { row, index: Some(index) },
+        };
+        self.engine.parts.store.apply(vec![change]).map_err(|error| match error {
+            StoreError::Duplicate => OpError::NameTaken { creating: object.revision == 0 },
+            other => other.into(),
+        })
+    }
+
+    /// Seals a new object's content and stores it.
+    ///
+    /// # Errors
+    /// The HSM or the store failed; the name is taken.
+    pub(super) fn create(&self, object: &mut ManagedObject, content: Object) -> Result<(), OpError> {
+        let encoded = ttlv::encode(&content.into_item(Version::V1_4));
+        let vault = &self.engine.parts.vault;
+        object.sealed = Some(vault.seal(self.principal.root_key, &object.place(), &Material::new(encoded))?);
+        self.save(object)?;
+        *self.placeholder.borrow_mut() = Some(object.id);
+        Ok(())
+    }
+
+    /// Opens an object's content. Takes a loaded object, so there is no content without permission.
+    ///
+    /// # Errors
+    /// It is destroyed, damaged, or the HSM is away.
+    pub(super) fn object(&self, object: &ManagedObject) -> Result<Object, OpError> {
+        let sealed = match &object.sealed {
+            Some(sealed) if !is_destroyed(object.state()) => sealed,
+            _ => return Err(OpError::Destroyed),
+        };
+        let material = self.engine.parts.vault.open(&object.place(), sealed)?;
+        let item =
+            ttlv::decode(material.expose(), &self.engine.parts.limits.decode).map_err(|_| OpError::CorruptObject)?;
+        Object::from_item(item, Version::V1_4).map_err(|_| OpError::CorruptObject)
+    }
+
+    /// Random bytes for a new key.
+    ///
+    /// # Errors
+    /// The system has none.
+    pub(super) fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>, OpError> {
+        let mut out = Zeroizing::new(vec![0; length]);
+        self.engine.parts.vault.random(&mut out)?;
+        Ok(out)
+    }
+
+    /// The identifiers of the principal's objects that `plan` finds, oldest first: `offset` passed over, `limit` at most.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) fn locate(&self, plan: &Plan, offset: u64, limit: u64) -> Result<Vec<ObjectId>, OpError> {
+        if plan.nothing || limit == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(id) = plan.only {
+            let found = match self.fetch_id(id) {
+                Ok(object) => plan.matches(&object),
+                Err(OpError::NotFound) => false,
+                Err(error) => return Err(error),
+            };
+            return Ok(if found && offset == 0 { vec![id] } else { Vec::new() });
+        }
+        self.settle_due()?;
+        let held_back = self.unit.as_ref().is_some_and(|unit| unit.borrow().objects(self.now).next().is_some());
+        if plan.exact && !held_back {
+            let search = crate::store::Search { offset, limit, ..plan.search.clone() };
+            return Ok(self.engine.parts.store.search(self.principal.adapter, &search)?);
+        }
+        self.locate_by_looking(plan, offset, limit)
+    }
+
+    /// Looks at every object that the index finds, and at those that this batch holds back.
+    fn locate_by_looking(&self, plan: &Plan, mut offset: u64, limit: u64) -> Result<Vec<ObjectId>, OpError> {
+        let mut found = Vec::new();
+        let mut take = |id: ObjectId| {
+            if offset > 0 {
+                offset -= 1;
+            } else {
+                found.push(id);
+            }
+            u64::try_from(found.len()).is_ok_and(|count| count >= limit)
+        };
+        let mut new = Vec::new();
+        if let Some(unit) = &self.unit {
+            for object in unit.borrow().objects(self.now) {
+                let object = object?;
+                new.push((object.id, plan.matches(&object)));
+            }
+        }
+        let mut search = crate::store::Search { offset: 0, limit: SEARCH_STEP, ..plan.search.clone() };
+        'pages: loop {
+            let page = self.engine.parts.store.search(self.principal.adapter, &search)?;
+            for id in &page {
+                let held = new.iter().any(|(other, _)| other == id);
+                let matches = match self.fetch_id(*id) {
+                    Ok(object) => plan.matches(&object),
+                    Err(OpError::NotFound | OpError::CorruptObject) => false,
+                    Err(error) => return Err(error),
+                };
+                if !held && matches && take(*id) {
+                    break 'pages;
+                }
+            }
+            if u64::try_from(page.len()).is_ok_and(|count| count < SEARCH_STEP) {
+                for (id, _) in new.iter().filter(|(_, matches)| *matches) {
+                    if take(*id) {
+                        break;
+                    }
+                }
+                break;
+            }
+            search.offset += SEARCH_STEP;
+        }
+        Ok(found)
+    }
+
+    /// Stores the states that the clock has changed, so that the index knows them. A row that cannot be read is left to
+    /// whoever asks for it by name.
+    fn settle_due(&self) -> Result<(), OpError> {
+        let store = &self.engine.parts.store;
+        loop {
+            let due = store.due(self.principal.adapter, self.now, SEARCH_STEP)?;
+            let mut settled = 0_u64;
+            for row in due {
+                let Ok(object) = ManagedObject::from_row(row, self.now) else { continue };
+                let (row, index) = object.to_row();
+                match store.apply(vec![Change::Update { row, index: Some(index) }]) {
+                    // Whoever changed it meanwhile settled it too.
+                    Ok(()) | Err(StoreError::Conflict | StoreError::NotFound) => settled += 1,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if settled < SEARCH_STEP {
+                return Ok(());
+            }
+        }
+    }
+}

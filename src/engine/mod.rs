@@ -1,0 +1,102 @@
+//! The engine: from a request's bytes to its reply's bytes, synchronous from end to end.
+//!
+//! `batch` runs a message, `authn` settles who asks, `policy` decides what they may, `ops` does it through `Ctx`, `error`
+//! says why not. It does no network I/O and never sees a socket or a certificate, only a [`PeerIdentity`].
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+pub use self::clock::Clock;
+use crate::{
+    audit::Audit,
+    net::{Handler, PeerIdentity, Reply},
+    store::{ObjectId, Store},
+    trust::LiveTrust,
+    vault::Vault,
+};
+
+mod attribute_rules;
+mod attribute_set;
+mod authn;
+mod batch;
+mod certificate;
+mod clock;
+mod ctx;
+mod error;
+mod material;
+mod object;
+mod ops;
+mod policy;
+mod state;
+mod terms;
+mod unit;
+mod wrapping;
+
+/// Locks that keep changes of one object by one node from racing into needless conflicts.
+const STRIPES: usize = 256;
+
+/// Limits of what one request may ask for.
+#[derive(Clone, Debug)]
+pub struct EngineLimits {
+    /// What a message may cost to read.
+    pub decode: kmip::ttlv::Limits,
+    /// Items of a batch.
+    pub batch_items: usize,
+    /// Identifiers in one Locate response.
+    pub locate_page: u32,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self { decode: kmip::ttlv::Limits::default(), batch_items: 256, locate_page: 10_000 }
+    }
+}
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// Objects.
+    pub store: Arc<Store>,
+    /// Seals their material.
+    pub vault: Vault,
+    /// Adapters, their root keys and credentials.
+    pub trust: Arc<LiveTrust>,
+    /// Every item is recorded here before its reply leaves.
+    pub audit: Arc<Audit>,
+    /// The time.
+    pub clock: Clock,
+    /// Limits.
+    pub limits: EngineLimits,
+}
+
+/// Answers KMIP requests.
+pub struct Engine {
+    parts: EngineParts,
+    credentials: authn::Credentials,
+    stripes: Vec<Mutex<()>>,
+}
+
+impl Engine {
+    /// An engine of `parts`.
+    pub fn new(parts: EngineParts) -> Self {
+        let stripes = std::iter::repeat_with(Mutex::default).take(STRIPES).collect();
+        Self { parts, credentials: authn::Credentials::new(), stripes }
+    }
+
+    /// The lock that changes of `id` take.
+    fn stripe(&self, id: ObjectId) -> Option<&Mutex<()>> {
+        // The last byte of a version 7 identifier is random.
+        self.stripes.get(usize::from(id.0.as_bytes()[15]) % STRIPES)
+    }
+}
+
+impl Handler for Engine {
+    fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply {
+        batch::answer(self, peer, &request)
+    }
+
+    fn too_large(&self, _: u32) -> Option<Reply> {
+        Some(batch::refuse_too_large(self))
+    }
+}

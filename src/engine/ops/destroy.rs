@@ -1,0 +1,26 @@
+//! Destroy (KMIP 1.4 §4.21): the material goes for good, the metadata stays.
+
+use kmip::{
+    attributes::Attribute,
+    fields::DateTime,
+    payloads::{DestroyRequest, DestroyResponse},
+};
+
+use crate::engine::{ctx::Ctx, error::OpError, state, state::Event};
+
+/// Destroys an object.
+pub(in crate::engine) fn destroy(ctx: &Ctx<'_>, request: DestroyRequest) -> Result<DestroyResponse, OpError> {
+    let (object, ()) = ctx.update(request.unique_identifier, |object| {
+        if state::is_destroyed(object.state()) {
+            return Err(OpError::Destroyed);
+        }
+        if !object.advance(Event::Destroy) {
+            return Err(OpError::WrongState("an active object is not destroyed: revoke it first"));
+        }
+        object.sealed = None;
+        object.attributes.set(Attribute::DestroyDate(DateTime(ctx.now)));
+        object.touch(ctx.now);
+        Ok(())
+    })?;
+    Ok(DestroyResponse { unique_identifier: object.id.0.to_string() })
+}

@@ -1,0 +1,58 @@
+//! Get Attributes and Get Attribute List (KMIP 1.4 §4.12, §4.13). Never wait for the HSM.
+
+use kmip::{
+    attributes::{AttributeInstance, AttributeName},
+    payloads::{
+        GetAttributeListRequest, GetAttributeListResponse, GetAttributesRequest, GetAttributesResponse,
+        ReturnedAttributes,
+    },
+    version::Version,
+};
+
+use crate::engine::{attribute_set::Instance, ctx::Ctx, error::OpError};
+
+/// Returns the attributes asked for, or all. One that the object does not have is left out.
+pub(in crate::engine) fn get_attributes(
+    ctx: &Ctx<'_>,
+    request: GetAttributesRequest,
+) -> Result<GetAttributesResponse, OpError> {
+    let names = request.attribute_name;
+    if names.iter().enumerate().any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name)) {
+        return Err(OpError::InvalidMessage("an attribute name is given more than once"));
+    }
+    let object = ctx.fetch_target(request.unique_identifier)?;
+    let attributes = object
+        .attributes
+        .iter()
+        .filter(|instance| names.is_empty() || names.contains(&instance.attribute.name()))
+        .filter(|instance| is_defined(instance, ctx.version))
+        .map(returned)
+        .collect();
+    Ok(GetAttributesResponse { unique_identifier: object.id.0.to_string(), attributes: ReturnedAttributes(attributes) })
+}
+
+/// Returns the names of the object's attributes.
+pub(in crate::engine) fn get_attribute_list(
+    ctx: &Ctx<'_>,
+    request: GetAttributeListRequest,
+) -> Result<GetAttributeListResponse, OpError> {
+    let object = ctx.fetch_target(request.unique_identifier)?;
+    let mut names: Vec<AttributeName> = Vec::new();
+    for instance in object.attributes.iter().filter(|instance| is_defined(instance, ctx.version)) {
+        let name = instance.attribute.name();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(GetAttributeListResponse { unique_identifier: object.id.0.to_string(), attribute_name: names })
+}
+
+/// Whether a message of `version` can carry the instance: neither the attribute nor a value in it is of a newer version.
+fn is_defined(instance: &Instance, version: Version) -> bool {
+    let Some(kind) = instance.attribute.kind() else { return true };
+    kind.versions().contains(version) && kind.read(instance.attribute.clone().into_value(version), version).is_ok()
+}
+
+fn returned(instance: &Instance) -> AttributeInstance {
+    AttributeInstance { attribute: instance.attribute.clone(), index: Some(instance.index).filter(|index| *index != 0) }
+}

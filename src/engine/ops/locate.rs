@@ -1,0 +1,29 @@
+//! Locate (KMIP 1.4 §4.9): the identifiers of objects that have all the attributes given. Exact, and within the adapter.
+
+use kmip::payloads::{LocateRequest, LocateResponse};
+
+use crate::engine::{ctx::Ctx, error::OpError, terms::Plan};
+
+/// Finds objects, oldest first.
+pub(in crate::engine) fn locate(ctx: &Ctx<'_>, request: LocateRequest) -> Result<LocateResponse, OpError> {
+    let LocateRequest { maximum_items, offset_items, storage_status_mask, object_group_member, criteria } = request;
+    let page = ctx.engine.parts.limits.locate_page;
+    let limit = match maximum_items {
+        None => page,
+        Some(maximum) => {
+            u32::try_from(maximum).map_err(|_| OpError::InvalidField("Maximum Items is negative"))?.min(page)
+        }
+    };
+    let offset =
+        u64::try_from(offset_items.unwrap_or(0)).map_err(|_| OpError::InvalidField("Offset Items is negative"))?;
+    let plan = Plan::new(criteria.0, storage_status_mask, object_group_member, ctx.version)?;
+    let found = ctx.locate(&plan, offset, limit.into())?;
+    *ctx.placeholder.borrow_mut() = match found.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    };
+    // The count of all matches is known without further work only where the page was not filled.
+    let complete = found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+    let located_items = i32::try_from(found.len()).ok().filter(|_| complete && offset == 0);
+    Ok(LocateResponse { located_items, unique_identifier: found.iter().map(|id| id.0.to_string()).collect() })
+}

@@ -1,0 +1,295 @@
+//! What Locate can match: the index entries of an object, and the plan of a search over them (KMIP 1.4 §4.9).
+//!
+//! Every attribute value becomes a term, a structure also one for each of its fields, a usage mask one for each bit, a date
+//! a date entry. Values that nearly every object has by default are left out of the index: a search for them finds nearly
+//! everything, so looking at the objects costs no more than the answer. Where terms cannot say exactly what the client
+//! asked (several fields of a structure, usage limits), they narrow the search and [`Plan::matches`] decides.
+
+use kmip::{
+    attributes::{Attribute, AttributeKind, AttributeName},
+    enums::ObjectGroupMember,
+    masks::StorageStatusMask,
+    payloads::Criterion,
+    tags::Tag,
+    tree::{Item, Value},
+    ttlv,
+    version::Version,
+};
+use ring::digest::{SHA256, digest};
+use uuid::Uuid;
+
+use super::{attribute_set::date_of, error::OpError, object::ManagedObject, state::is_destroyed};
+use crate::store::{DateEntry, DateRange, IndexEntries, ObjectId, Search, Term};
+
+/// The Lease Time that every object gets, in seconds (KMIP 1.4 §3.20).
+pub(super) const LEASE_SECONDS: u32 = 3600;
+/// The Operation Policy Name of objects that were given none (KMIP 1.4 §3.18).
+pub(super) const DEFAULT_POLICY: &str = "default";
+/// A date that stands for a missing one in a search (KMIP 1.4 §4.9).
+const NO_DATE: i64 = i64::MAX;
+
+/// What searches find `object` by.
+pub(super) fn index_entries(object: &ManagedObject) -> IndexEntries {
+    let mut index = IndexEntries::default();
+    let mut buffer = Vec::with_capacity(128);
+    for instance in object.attributes.iter() {
+        let attribute = &instance.attribute;
+        let name = attribute.name();
+        if let (AttributeName::Standard(kind), Some(seconds)) = (&name, date_of(attribute)) {
+            index.dates.push(DateEntry { field: kind.tag().0, seconds });
+            continue;
+        }
+        if is_unindexed(attribute) {
+            continue;
+        }
+        let whole_value = attribute.clone().into_value(Version::V1_4);
+        if let (Attribute::CryptographicUsageMask(_), Value::Integer(mask)) = (attribute, &whole_value) {
+            index.terms.extend(bits(*mask).map(|bit| term(&name, &Value::Integer(bit), &mut buffer)));
+            continue;
+        }
+        let whole = term(&name, &whole_value, &mut buffer);
+        index.terms.push(whole);
+        if matches!(attribute, Attribute::Name(_)) {
+            index.unique.push(whole);
+        }
+        if let Value::Structure(fields) = whole_value {
+            // Nobody looks for every name that is text.
+            let telling = fields.into_iter().filter(|field| field.tag != Tag::NameType);
+            index.terms.extend(telling.map(|field| term(&name, &Value::Structure(vec![field]), &mut buffer)));
+        }
+    }
+    index
+}
+
+/// Values that say nothing about an object, because nearly every one has them.
+fn is_unindexed(attribute: &Attribute) -> bool {
+    match attribute {
+        Attribute::Sensitive(false)
+        | Attribute::AlwaysSensitive(false)
+        | Attribute::Extractable(true)
+        | Attribute::NeverExtractable(false)
+        | Attribute::Fresh(false)
+        | Attribute::KeyValuePresent(_)
+        | Attribute::UniqueIdentifier(_)
+        | Attribute::UsageLimits(_) => true,
+        Attribute::LeaseTime(seconds) => seconds.0 == LEASE_SECONDS,
+        Attribute::OperationPolicyName(name) => name == DEFAULT_POLICY,
+        _ => false,
+    }
+}
+
+/// The term of a value, or of a structure of some of its fields.
+fn term(name: &AttributeName, value: &Value, buffer: &mut Vec<u8>) -> Term {
+    buffer.clear();
+    let tag = match name {
+        AttributeName::Standard(kind) => kind.tag(),
+        AttributeName::Other(name) => {
+            buffer.extend(name.as_bytes());
+            buffer.push(0);
+            Tag::Attribute
+        }
+    };
+    let item = Item::new(tag, value.clone());
+    ttlv::encode_into(&item, buffer);
+    let mut out = [0; 16];
+    for (to, from) in out.iter_mut().zip(digest(&SHA256, buffer).as_ref()) {
+        *to = *from;
+    }
+    Term(out)
+}
+
+fn bits(mask: i32) -> impl Iterator<Item = i32> {
+    (0..i32::BITS).map(|position| 1_i32 << position).filter(move |bit| mask & bit != 0)
+}
+
+/// What a Locate request looks for.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The search over the index; offset and limit are the caller's.
+    pub(super) search: Search,
+    /// The one object that can match, where the request names it.
+    pub(super) only: Option<ObjectId>,
+    /// Nothing can match.
+    pub(super) nothing: bool,
+    /// The index alone decides; otherwise every object it finds is to be looked at.
+    pub(super) exact: bool,
+    criteria: Vec<Criterion>,
+}
+
+impl Plan {
+    /// Plans the search for `criteria`.
+    ///
+    /// # Errors
+    /// An attribute that no version defines, a value of the wrong type, or three dates of one kind.
+    pub(super) fn new(
+        criteria: Vec<Criterion>,
+        storage: Option<StorageStatusMask>,
+        member: Option<ObjectGroupMember>,
+        version: Version,
+    ) -> Result<Self, OpError> {
+        // On-line is the default; destroyed objects, whose rows remain, are no longer on-line (§9.1.3.3.2).
+        let storage = storage.unwrap_or(StorageStatusMask::OnLineStorage);
+        let search = Search {
+            live: storage.contains(StorageStatusMask::OnLineStorage),
+            destroyed: storage.contains(StorageStatusMask::DestroyedStorage),
+            ..Search::default()
+        };
+        let mut plan = Self { search, only: None, nothing: false, exact: true, criteria: Vec::new() };
+        if member == Some(ObjectGroupMember::GroupMemberFresh) {
+            plan.term(&AttributeName::Standard(AttributeKind::Fresh), &Value::Boolean(true));
+        }
+        let mut dates = Vec::new();
+        for criterion in criteria {
+            plan.add(criterion, version, &mut dates)?;
+        }
+        for (kind, values) in dates {
+            plan.date(kind, &values)?;
+        }
+        Ok(plan)
+    }
+
+    /// Whether `object` is what the request looks for.
+    pub(super) fn matches(&self, object: &ManagedObject) -> bool {
+        let visible = if is_destroyed(object.state()) { self.search.destroyed } else { self.search.live };
+        let dated = self.search.ranges.iter().all(|range| {
+            object.attributes.iter().any(|instance| {
+                instance.attribute.kind().is_some_and(|kind| kind.tag().0 == range.field)
+                    && date_of(&instance.attribute).is_some_and(|date| (range.from..=range.to).contains(&date))
+            })
+        });
+        !self.nothing && visible && dated && self.criteria.iter().all(|criterion| has(object, criterion))
+    }
+
+    fn term(&mut self, name: &AttributeName, value: &Value) {
+        self.search.terms.push(term(name, value, &mut Vec::new()));
+        self.criteria.push(Criterion { name: name.clone(), value: value.clone() });
+    }
+
+    fn add(
+        &mut self,
+        criterion: Criterion,
+        version: Version,
+        dates: &mut Vec<(AttributeKind, Vec<i64>)>,
+    ) -> Result<(), OpError> {
+        let Criterion { name, value } = criterion;
+        let kind = match &name {
+            AttributeName::Standard(kind) => *kind,
+            other if other.is_custom() => {
+                self.value(&name, value);
+                return Ok(());
+            }
+            AttributeName::Other(_) => return Err(OpError::InvalidField("an attribute to locate by is not known")),
+        };
+        // Whole values are read as the attribute's type; a structure may be given in part and is then compared as it came.
+        let value = match kind.read(value.clone(), version) {
+            Ok(attribute) => attribute.into_value(Version::V1_4),
+            Err(_) if matches!(value, Value::Structure(_)) => value,
+            Err(error) => return Err(error.within(kind.tag()).into()),
+        };
+        match (&value, kind) {
+            (Value::DateTime(seconds), _) => match dates.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, values)) => values.push(*seconds),
+                None => dates.push((kind, vec![*seconds])),
+            },
+            (Value::TextString(id), AttributeKind::UniqueIdentifier) => match Uuid::parse_str(id) {
+                Ok(id) if self.only.is_none_or(|only| only.0 == id) => self.only = Some(ObjectId(id)),
+                _ => self.nothing = true,
+            },
+            (Value::Integer(mask), AttributeKind::CryptographicUsageMask) => {
+                let terms = bits(*mask).map(|bit| term(&name, &Value::Integer(bit), &mut Vec::new()));
+                self.search.terms.extend(terms);
+                self.criteria.push(Criterion { name, value });
+            }
+            (_, AttributeKind::UsageLimits) => {
+                self.exact = false;
+                self.criteria.push(Criterion { name, value });
+            }
+            _ => self.value(&name, value),
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, name: &AttributeName, value: Value) {
+        if let AttributeName::Standard(kind) = name {
+            let read = kind.read(value.clone(), Version::V1_4);
+            if read.is_ok_and(|attribute| is_unindexed(&attribute)) {
+                self.exact = false;
+                self.criteria.push(Criterion { name: name.clone(), value });
+                return;
+            }
+        }
+        let Value::Structure(fields) = &value else { return self.term(name, &value) };
+        let two_fields = matches!(
+            name,
+            AttributeName::Standard(
+                AttributeKind::Name
+                    | AttributeKind::Link
+                    | AttributeKind::ApplicationSpecificInformation
+                    | AttributeKind::AlternativeName
+                    | AttributeKind::KeyValueLocation
+            )
+        );
+        if two_fields && fields.len() == 2 {
+            return self.term(name, &value);
+        }
+        let telling = fields.iter().filter(|field| field.tag != Tag::NameType);
+        let terms: Vec<Term> =
+            telling.map(|field| term(name, &Value::Structure(vec![field.clone()]), &mut Vec::new())).collect();
+        // One field of one instance is exactly what its term says; several might be spread over instances.
+        self.exact &= fields.len() == 1 && terms.len() == 1;
+        self.search.terms.extend(terms);
+        self.criteria.push(Criterion { name: name.clone(), value });
+    }
+
+    fn date(&mut self, kind: AttributeKind, values: &[i64]) -> Result<(), OpError> {
+        let (from, to) = match values {
+            [only] => (*only, *only),
+            [one, other] => (*one.min(other), *one.max(other)),
+            _ => return Err(OpError::InvalidField("a date is given more than twice")),
+        };
+        if from == NO_DATE {
+            self.exact = false;
+            self.criteria.push(Criterion { name: AttributeName::Standard(kind), value: Value::DateTime(NO_DATE) });
+        } else {
+            self.search.ranges.push(DateRange { field: kind.tag().0, from, to });
+        }
+        Ok(())
+    }
+}
+
+/// Whether some instance of the criterion's attribute is as it asks.
+fn has(object: &ManagedObject, criterion: &Criterion) -> bool {
+    if criterion.value == Value::DateTime(NO_DATE) {
+        return object.attributes.named(&criterion.name).next().is_none();
+    }
+    object.attributes.named(&criterion.name).any(|instance| {
+        let value = instance.attribute.clone().into_value(Version::V1_4);
+        match (&instance.attribute, &criterion.value, &value) {
+            (Attribute::CryptographicUsageMask(_), Value::Integer(wanted), Value::Integer(found)) => {
+                found & wanted == *wanted
+            }
+            (Attribute::UsageLimits(_), Value::Structure(wanted), Value::Structure(found)) => wanted
+                .iter()
+                .all(|field| found.iter().any(|other| other.tag == field.tag && at_least(&other.value, &field.value))),
+            (_, wanted, found) => covers(found, wanted),
+        }
+    })
+}
+
+/// Whether `found` is `wanted`, or for structures has every field that `wanted` has.
+fn covers(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Structure(found), Value::Structure(wanted)) => wanted
+            .iter()
+            .all(|field| found.iter().any(|other| other.tag == field.tag && covers(&other.value, &field.value))),
+        (Value::Enumeration(found), Value::Enumeration(wanted)) => found.code == wanted.code,
+        _ => found == wanted,
+    }
+}
+
+fn at_least(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::LongInteger(found), Value::LongInteger(wanted)) => found >= wanted,
+        _ => covers(found, wanted),
+    }
+}

@@ -1,0 +1,50 @@
+//! What a batch with the Undo option has changed so far, held back until its last item succeeds (KMIP 1.4 §6.13).
+//!
+//! Later items of the batch see these changes, nobody else does; they become one transaction or nothing.
+
+use std::collections::BTreeMap;
+
+use super::{error::OpError, object::ManagedObject};
+use crate::store::{Change, IndexEntries, ObjectId, ObjectRow};
+
+/// Changes held back.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    objects: BTreeMap<ObjectId, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The revision in the store that the first change was made from; 0 for a new object.
+    base: u64,
+    row: ObjectRow,
+    index: IndexEntries,
+}
+
+impl Unit {
+    /// Holds the object's next revision back.
+    pub(super) fn hold(&mut self, object: &ManagedObject) {
+        let (row, index) = object.to_row();
+        let base = self.objects.get(&object.id).map_or(object.revision, |held| held.base);
+        self.objects.insert(object.id, Held { base, row, index });
+    }
+
+    /// The object as the batch has left it.
+    pub(super) fn get(&self, id: ObjectId, now: i64) -> Option<Result<ManagedObject, OpError>> {
+        self.objects.get(&id).map(|held| ManagedObject::from_row(held.row.clone(), now))
+    }
+
+    /// Every object the batch has changed or made.
+    pub(super) fn objects(&self, now: i64) -> impl Iterator<Item = Result<ManagedObject, OpError>> {
+        self.objects.values().map(move |held| ManagedObject::from_row(held.row.clone(), now))
+    }
+
+    /// The one transaction that makes all of it true.
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        let change = |Held { base, mut row, index }| {
+            row.revision = base + 1;
+            if base == 0 { Change::Insert { row, index } } else { Change::Update { row, index: Some(index) } }
+        };
+        self.objects.into_values().map(change).collect()
+    }
+}

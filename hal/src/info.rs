@@ -280,3 +280,24 @@ pub struct Capabilities {
     /// How many calls are served at the same time; 0 where there is no limit.
     pub sessions: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short_printable_and_trimmed() {
+        for good in ["a", "root key 1", "Schlüssel", &"x".repeat(64)] {
+            assert_eq!(Label::new(good).map(|label| label.to_string()), Ok(good.to_owned()));
+        }
+        for bad in ["", " a", "a ", "a\nb", "a\0", &"x".repeat(65)] {
+            assert_eq!(Label::new(bad), Err(InvalidLabel), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_value_prints_as_six_hex_digits() {
+        let kcv = Kcv { method: KcvMethod::EcbZeroBlock, value: [0, 0x0a, 0xff] };
+        assert_eq!(kcv.to_string(), "000aff");
+    }
+}

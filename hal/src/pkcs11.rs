@@ -210,3 +210,93 @@ impl RootKeys for Pkcs11Hal {
         self.admin(move |conn| signers::describe(conn, signer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crossbeam_channel::{Receiver, Sender, bounded};
+    use pkcs11_fixtures::SoftHsm;
+
+    use super::*;
+    use crate::Outage;
+
+    /// Long enough that a busy machine does not reach it.
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    /// A backend whose callers are impatient, once it has connected.
+    fn impatient(workers: usize) -> Option<Pkcs11Hal> {
+        let softhsm = SoftHsm::shared()?;
+        let token = softhsm.token("impatient");
+        let mut hal = Pkcs11Hal::new(Pkcs11Config {
+            module: softhsm.module().to_owned(),
+            token_label: token.label,
+            token_serial: None,
+            pin: SecretBytes::from(token.pin.into_bytes()),
+            workers,
+            queue: 8,
+            deadline: PATIENT,
+            scheme: None,
+        })
+        .unwrap();
+        assert_eq!(hal.health(), Health::Ready);
+        hal.deadline = Duration::from_millis(20);
+        Some(hal)
+    }
+
+    /// Runs `test` while one worker is inside a call that does not return.
+    fn while_one_hangs(hal: &Pkcs11Hal, test: impl FnOnce()) {
+        let (started, has_started) = bounded(1);
+        let (release, hung): (Sender<()>, Receiver<()>) = bounded(0);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                hal.call(PATIENT, Kind::Use, move |_| {
+                    let _ = started.send(());
+                    let _ = hung.recv();
+                    Ok(())
+                })
+            });
+            has_started.recv().unwrap();
+            test();
+            drop(release);
+        });
+    }
+
+    fn wait_until_ready(hal: &Pkcs11Hal) {
+        while hal.health() != Health::Ready {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_hanging_token_costs_each_caller_its_deadline_and_heals() {
+        let Some(hal) = impatient(1) else { return };
+        let ran = Arc::new(AtomicUsize::new(0));
+        while_one_hangs(&hal, || {
+            for _ in 0..20 {
+                let counter = Arc::clone(&ran);
+                let late = hal.call(hal.deadline, Kind::Use, move |_| {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                });
+                // Never "overloaded": once all workers are known to hang, calls are refused before they queue.
+                assert_eq!(late, Err(HalError::Unavailable(Outage::DeadlinePassed)));
+            }
+            assert_eq!(hal.health(), Health::Down(HalError::Unavailable(Outage::DeadlinePassed)));
+        });
+        wait_until_ready(&hal);
+        assert_eq!(ran.load(Ordering::SeqCst), 0, "calls that nobody waits for are not made");
+    }
+
+    #[test]
+    fn one_hanging_worker_of_two_degrades_and_the_other_serves() {
+        let Some(hal) = impatient(2) else { return };
+        while_one_hangs(&hal, || {
+            hal.call(PATIENT, Kind::Use, |_| Ok(())).unwrap();
+            while hal.health() != Health::Degraded(Degradation::WorkersStuck { stuck: 1, workers: 2 }) {
+                std::thread::yield_now();
+            }
+        });
+        wait_until_ready(&hal);
+    }
+}

@@ -140,3 +140,66 @@ impl WrappedKek {
             && self.ciphertext.len() == self.scheme.ciphertext_len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample(scheme: WrapScheme) -> WrappedKek {
+        let iv = if scheme == WrapScheme::AesGcm { vec![1; 12] } else { Vec::new() };
+        let root = RootKeyId::from_uuid(Uuid::from_bytes([9; 16]));
+        WrappedKek { root, version: 1, scheme, iv, ciphertext: vec![2; scheme.ciphertext_len()] }
+    }
+
+    #[test]
+    fn the_stored_form_is_fixed() {
+        let bytes = sample(WrapScheme::AesKw).to_bytes();
+        let expected = [&[1, 2][..], &[9; 16], &[0, 0, 0, 1], &[0], &[2; 40]].concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(WrapScheme::from_name("aes-kw"), Some(WrapScheme::AesKw));
+        assert_eq!(WrapScheme::from_name("AES-KW"), None);
+    }
+
+    #[test]
+    fn every_scheme_comes_back_and_every_other_length_is_refused() {
+        for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw, WrapScheme::AesKwp] {
+            let bytes = sample(scheme).to_bytes();
+            assert_eq!(WrappedKek::from_bytes(&bytes), Ok(sample(scheme)));
+            for len in 0..bytes.len() {
+                assert_eq!(WrappedKek::from_bytes(&bytes[..len]), Err(HalError::Tampered), "{len} bytes");
+            }
+            assert_eq!(WrappedKek::from_bytes(&[bytes.as_slice(), &[0]].concat()), Err(HalError::Tampered));
+        }
+    }
+
+    #[test]
+    fn a_format_of_the_future_is_not_called_tampered() {
+        let mut bytes = sample(WrapScheme::AesGcm).to_bytes();
+        bytes[0] = 2;
+        assert_eq!(WrappedKek::from_bytes(&bytes), Err(HalError::Refused(Refusal::UnknownBlobFormat)));
+        bytes[0] = 1;
+        bytes[1] = 4;
+        assert_eq!(WrappedKek::from_bytes(&bytes), Err(HalError::Tampered), "an unknown scheme");
+    }
+
+    #[test]
+    fn an_iv_of_16_bytes_is_taken_and_one_of_13_is_not() {
+        let luna = WrappedKek { iv: vec![3; 16], ..sample(WrapScheme::AesGcm) };
+        assert_eq!(WrappedKek::from_bytes(&luna.to_bytes()), Ok(luna));
+        let odd = WrappedKek { iv: vec![3; 13], ..sample(WrapScheme::AesGcm) };
+        assert_eq!(WrappedKek::from_bytes(&odd.to_bytes()), Err(HalError::Tampered));
+        let huge = WrappedKek { iv: vec![3; 300], ..sample(WrapScheme::AesGcm) };
+        assert_eq!(WrappedKek::from_bytes(&huge.to_bytes()), Err(HalError::Tampered));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_writes_the_same_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(parsed) = WrappedKek::from_bytes(&bytes) {
+                prop_assert_eq!(parsed.to_bytes(), bytes);
+            }
+        }
+    }
+}

@@ -7,9 +7,6 @@ use cryptoki::{
 
 use crate::{HalError, Outage, Refusal};
 
-/// CKR_AEAD_DECRYPT_FAILED of PKCS#11 3.0, which cryptoki has no name for.
-const AEAD_DECRYPT_FAILED: u64 = 0x35;
-
 /// What a failed call asks for.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -72,8 +69,9 @@ fn of_code(code: &RvError, function: Function) -> Fault {
         RvError::EncryptedDataInvalid
         | RvError::EncryptedDataLenRange
         | RvError::WrappedKeyInvalid
-        | RvError::WrappedKeyLenRange => Fault::BadData,
-        RvError::UnknownErrorCode(code) if u64::from(*code) == AEAD_DECRYPT_FAILED => Fault::BadData,
+        | RvError::WrappedKeyLenRange
+        // CKR_AEAD_DECRYPT_FAILED of PKCS#11 3.0, which cryptoki has no name for.
+        | RvError::UnknownErrorCode(0x35) => Fault::BadData,
 
         RvError::CryptokiNotInitialized
         | RvError::TokenNotPresent

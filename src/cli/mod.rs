@@ -15,7 +15,6 @@ mod dev;
 mod error;
 mod hsm;
 mod init;
-mod no_engine;
 mod output;
 mod root_key;
 mod serve;

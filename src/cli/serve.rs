@@ -22,6 +22,7 @@ use crate::{
     audit::Audit,
     ca::read_certificates,
     config::{self, Config, LogFormat, LogLevel},
+    engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{
         Handler, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
@@ -30,6 +31,7 @@ use crate::{
     store::Store,
     telemetry,
     trust::{LiveTrust, TrustSource},
+    vault::Vault,
 };
 
 /// Threads that move bytes; requests have threads of their own.
@@ -108,13 +110,26 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError
 
 /// The engine behind the network.
 fn engine(
-    _store: Arc<Store>,
-    _hal: Arc<dyn RootKeys>,
-    _audit: Arc<Audit>,
-    _trust: Arc<LiveTrust>,
-    _config: &Config,
+    store: Arc<Store>,
+    hal: Arc<dyn RootKeys>,
+    audit: Arc<Audit>,
+    trust: Arc<LiveTrust>,
+    config: &Config,
 ) -> Arc<dyn Handler> {
-    Arc::new(super::no_engine::NoEngine)
+    let limits = EngineLimits {
+        decode: kmip::ttlv::Limits {
+            bytes: size(config.limits.frame_bytes),
+            depth: size(config.limits.tree_depth),
+            ..kmip::ttlv::Limits::default()
+        },
+        batch_items: size(config.limits.batch_items),
+        locate_page: config.limits.locate_page,
+    };
+    Arc::new(Engine::new(EngineParts { store, vault: Vault::new(hal), trust, audit, clock: Clock::System, limits }))
+}
+
+fn size(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn network_limits(limits: &config::Limits) -> Limits {

@@ -7,16 +7,19 @@ use std::{fmt, path::Path, path::PathBuf, sync::Arc};
 
 use parking_lot::RwLock;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerMisbehaved, ServerConfig,
+    SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
     server::{
         ClientHello, ResolvesServerCert, ServerSessionMemoryCache,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::{CertifiedKey, SigningKey},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, UnixTime, pem::PemObject};
+use webpki::RawPublicKeyEntity;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::trust::{LiveTrust, Refusal};
 
@@ -165,7 +168,7 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        verify_tls12(message, &public_key(cert)?, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -174,12 +177,43 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// The public key of a certificate. A handshake is signed with the key alone: whether the rest of the certificate is acceptable
+/// has been settled by trust, which takes registered certificates of any version and with any extension.
+fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
+}
+
+/// What rustls has for TLS 1.3 only. A scheme of TLS 1.2 names no curve, so there may be several algorithms to it, one of which
+/// fits the key.
+fn verify_tls12(
+    message: &[u8],
+    key: &SubjectPublicKeyInfoDer<'_>,
+    dss: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let entity = RawPublicKeyEntity::try_from(key).map_err(|_| CertificateError::BadEncoding)?;
+    let (_, candidates) = algorithms
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == dss.scheme)
+        .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+    for &algorithm in *candidates {
+        match entity.verify_signature(algorithm, message, dss.signature()) {
+            Ok(()) => return Ok(HandshakeSignatureValid::assertion()),
+            Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
+            Err(_) => return Err(CertificateError::BadSignature.into()),
+        }
+    }
+    Err(CertificateError::BadSignature.into())
 }
 
 fn read_pem(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {

@@ -32,6 +32,23 @@ async fn a_registered_self_signed_certificate_without_eku_is_its_adapter() {
 }
 
 #[tokio::test]
+async fn keys_of_every_kind_prove_themselves() {
+    // vCenter's are RSA.
+    for algorithm in
+        [&rcgen::PKCS_RSA_SHA256, &rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519]
+    {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let holder = holder(params("any").self_signed(&key).unwrap().der().clone(), &key);
+        let server = Running::with_alice(&holder, limits()).await;
+        for version in BOTH {
+            let mut client = server.connect_with(server.client(Some(&holder), version)).await.unwrap();
+            assert_eq!(client.call(b"who").await.unwrap(), b"a", "{algorithm:?} {version:?}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_registered_certificate_that_says_it_is_a_ca_is_its_adapter() {
     let mut params = params("openssl req -x509");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -42,6 +59,64 @@ async fn a_registered_certificate_that_says_it_is_a_ca_is_its_adapter() {
         assert_eq!(client.call(b"who").await.unwrap(), b"a");
     }
     server.stop().await;
+}
+
+/// The bytes of a DER element (tag, definite length, content) at the start of `der`.
+fn element(der: &[u8]) -> &[u8] {
+    let length = match der[1] {
+        short @ 0..=0x7f => 2 + usize::from(short),
+        0x81 => 3 + usize::from(der[2]),
+        _ => 4 + usize::from(u16::from_be_bytes([der[2], der[3]])),
+    };
+    &der[..length]
+}
+
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let mut der = vec![0x30, 0x82];
+    der.extend_from_slice(&u16::try_from(content.len()).unwrap().to_be_bytes());
+    der.extend_from_slice(content);
+    der
+}
+
+/// `holder` with its certificate cut down to X.509 version 1: no version field, no extensions. Its signature no longer fits, which
+/// is nothing to a registered certificate.
+fn as_version_1(holder: &Holder) -> Holder {
+    let whole = holder.der().to_vec();
+    let tbs = element(&whole[4..]);
+    let behind_tbs = &whole[4 + tbs.len()..];
+    let mut fields = &tbs[if tbs[1] == 0x82 { 4 } else { 3 }..];
+    let mut kept = Vec::new();
+    while !fields.is_empty() {
+        let field = element(fields);
+        // [0] is the version, [3] are the extensions.
+        if field[0] != 0xa0 && field[0] != 0xa3 {
+            kept.extend_from_slice(field);
+        }
+        fields = &fields[field.len()..];
+    }
+    let der = sequence(&[&sequence(&kept), behind_tbs].concat());
+    Holder { chain: vec![der.into()], key: Arc::clone(&holder.key) }
+}
+
+#[tokio::test]
+async fn a_registered_certificate_of_version_1_is_its_adapter() {
+    let holder = as_version_1(&self_signed(&params("openssl x509 -req")));
+    let server = Running::with_alice(&holder, limits()).await;
+    for version in BOTH {
+        let mut client = server.connect_with(unchecked(&server, &holder, version)).await.unwrap();
+        assert_eq!(client.call(b"who").await.unwrap(), b"a");
+    }
+    server.stop().await;
+}
+
+/// A client that rustls' own checks of its certificate and key are kept away from.
+fn unchecked(server: &Running, holder: &Holder, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    let mut config = server.client(None, version);
+    let key = rustls::crypto::ring::sign::any_supported_type(&holder.key).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(holder.chain.clone(), key);
+    Arc::get_mut(&mut config).unwrap().client_auth_cert_resolver =
+        Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+    config
 }
 
 #[tokio::test]
@@ -69,12 +144,7 @@ async fn a_registered_certificate_without_its_key_is_refused() {
     let thief = Holder { chain: known.chain.clone(), key: self_signed(&params("thief")).key };
     let server = Running::with_alice(&known, limits()).await;
     for version in BOTH {
-        let mut config = server.client(Some(&known), version);
-        // rustls' own builder notices that the key does not belong to the certificate, so it is given past it.
-        let key = rustls::crypto::ring::sign::any_supported_type(&thief.key).unwrap();
-        let certified = rustls::sign::CertifiedKey::new(thief.chain.clone(), key);
-        Arc::get_mut(&mut config).unwrap().client_auth_cert_resolver =
-            Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+        let config = unchecked(&server, &thief, version);
         let error = match server.connect_with(config).await {
             Ok(mut client) => client.call(b"who").await.unwrap_err(),
             Err(error) => error,

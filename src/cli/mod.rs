@@ -15,6 +15,7 @@ mod dev;
 mod error;
 mod hsm;
 mod init;
+mod key;
 mod output;
 mod root_key;
 mod serve;
@@ -63,6 +64,9 @@ enum Command {
     /// Register, issue, sign, list and remove client certificates, and rules for issued ones
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// See where managed objects lie and how they are sealed; never their material
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 /// Which server a command is about.
@@ -130,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::RootKey(command) => root_key::run(&command),
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
+        Command::Key(command) => key::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

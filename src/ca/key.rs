@@ -20,17 +20,6 @@ pub enum KeyKind {
     EcdsaP256,
 }
 
-impl KeyKind {
-    /// Its name, as arguments and progress lines have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            KeyKind::Rsa3072 => "rsa-3072",
-            KeyKind::EcdsaP256 => "ecdsa-p256",
-        }
-    }
-}
-
 /// A private key in memory. It signs with SHA-256.
 pub struct PrivateKey {
     pair: Pair,

@@ -15,7 +15,7 @@ use super::{
     output::{as_text, json, progress, say, table},
 };
 use crate::{
-    ca::{CertificateAuthority, IssuedCertificate, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
+    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
     config::{TlsConfig, read_secret_file, write_secret_file},
     store::{AdapterRow, CaRuleRow, CertificateRow, Fingerprint, StoreError},
     trust::fingerprint,
@@ -286,26 +286,40 @@ fn issue(args: &IssueArgs) -> Result<(), CliError> {
             return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
         }
     }
-    let issued = issue_files(&authority, &args.common_name, args.key.into(), &args.out)?;
-    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), issued.der)?, &adapter);
+    let (name, common_name) = (args.owner.name.clone(), &args.common_name);
+    let new = NewCertificate { name, common_name, kind: args.key.into(), folder: &args.out };
+    say_registered(&issue_files(&admin, &authority, &adapter, &new)?, &adapter);
     say(format_args!("{}: ca.pem, cert.pem and key.pem for the client", args.out.display()));
     Ok(())
 }
 
-/// Makes a private key and a certificate for it in `folder`, with the authority's certificate beside them. A key that is
-/// there is used again.
+/// A client certificate to be issued.
+pub(super) struct NewCertificate<'a> {
+    /// A name for people.
+    pub(super) name: Option<String>,
+    /// Its subject's common name.
+    pub(super) common_name: &'a str,
+    /// The kind of its key.
+    pub(super) kind: KeyKind,
+    /// Where its files go.
+    pub(super) folder: &'a Path,
+}
+
+/// Issues and registers a client certificate and writes it, its private key and the authority's certificate. A key that is
+/// there is used again. The certificate's own file comes last, so that it stands for everything before it.
 pub(super) fn issue_files(
+    admin: &Admin,
     authority: &CertificateAuthority,
-    common_name: &str,
-    kind: KeyKind,
-    folder: &Path,
-) -> Result<IssuedCertificate, CliError> {
-    create_folder(folder)?;
-    let key = private_key(&folder.join("key.pem"), kind, "the client's")?;
-    let issued = authority.issue_client(&key, common_name, Timestamp::now())?;
-    write_file(&folder.join("ca.pem"), &authority.certificate().pem)?;
-    write_file(&folder.join("cert.pem"), &issued.pem)?;
-    Ok(issued)
+    adapter: &AdapterRow,
+    new: &NewCertificate<'_>,
+) -> Result<CertificateRow, CliError> {
+    create_folder(new.folder)?;
+    let key = private_key(&new.folder.join("key.pem"), new.kind, "the client's")?;
+    let issued = authority.issue_client(&key, new.common_name, Timestamp::now())?;
+    let row = insert(admin, adapter, new.name.clone(), issued.der)?;
+    write_file(&new.folder.join("ca.pem"), &authority.certificate().pem)?;
+    write_file(&new.folder.join("cert.pem"), &issued.pem)?;
+    Ok(row)
 }
 
 /// The private key in the file `path`, or a new one that is then there.
@@ -314,7 +328,12 @@ pub(super) fn private_key(path: &Path, kind: KeyKind, whose: &str) -> Result<Pri
         let text = read_secret_file(path).map_err(CliError::secret(path))?;
         return PrivateKey::from_pem(&text).map_err(CliError::content(path));
     }
-    let key = progress(format_args!("making {whose} private key ({})", kind.name()), || PrivateKey::generate(kind))?;
+    let key = match kind {
+        KeyKind::EcdsaP256 => PrivateKey::generate(kind)?,
+        KeyKind::Rsa3072 => {
+            progress(format_args!("making {whose} private key (RSA with 3072 bits)"), || PrivateKey::generate(kind))?
+        }
+    };
     write_secret_file(path, key.to_pem()?.as_bytes()).map_err(CliError::file(path))?;
     Ok(key)
 }

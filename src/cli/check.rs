@@ -4,8 +4,11 @@
 //! most the first four bytes of a key's SHA-256.
 
 mod connect;
+mod dialogue;
 mod explain;
-mod sequence;
+mod generic;
+mod mongodb;
+mod vcenter;
 
 use std::{
     fmt::Display,
@@ -46,6 +49,9 @@ pub(super) struct CheckArgs {
     /// A file with one line user:password (mode 600): the KMIP credential to give
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
+    /// Leave the key that was made on the server; otherwise it is revoked and destroyed at the end
+    #[arg(long)]
+    keep_key: bool,
     /// How long to wait for the server at each step, in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout_seconds: u64,
@@ -118,7 +124,15 @@ struct Report<'a> {
     client: &'static str,
     server: &'a str,
     ok: bool,
+    /// The key that was left on the server.
+    kept_key: Option<&'a str>,
     steps: &'a [Step],
+}
+
+/// The key that a check made.
+struct Made {
+    id: String,
+    kept: bool,
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
@@ -133,15 +147,19 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
         say(format_args!("playing {client} against {}", args.addr));
     }
     let result = match args.client {
-        Client::Vcenter => sequence::vcenter(&target, &mut trace),
-        Client::Mongodb => sequence::mongodb(&target, &mut trace),
-        Client::Generic => sequence::generic(&target, &mut trace),
+        Client::Vcenter => vcenter::play(&target, &mut trace, args.keep_key),
+        Client::Mongodb => mongodb::play(&target, &mut trace, args.keep_key),
+        Client::Generic => generic::play(&target, &mut trace),
     };
+    let kept_key = result.as_ref().ok().filter(|made| made.kept).map(|made| made.id.as_str());
     if args.json {
-        json(&Report { client, server: &args.addr, ok: result.is_ok(), steps: &trace.steps })?;
+        json(&Report { client, server: &args.addr, ok: result.is_ok(), kept_key, steps: &trace.steps })?;
     } else if result.is_ok() {
         let total: f64 = trace.steps.iter().map(|step| step.millis).sum();
         say(format_args!("all {} steps are right, {total:.1} ms", trace.steps.len()));
+        if let Some(id) = kept_key {
+            say(format_args!("key left on the server: {id}"));
+        }
     }
-    result.map_err(CliError::Check)
+    result.map(drop).map_err(CliError::Check)
 }

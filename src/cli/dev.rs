@@ -74,6 +74,7 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
         names,
         root_key: Label::new("keystead-root").map_err(UsageError::Label)?,
         clients: vec![(FIRST_ADAPTER, "client"), (SECOND_ADAPTER, "client2")],
+        log_level: None,
         settings: vec![
             ("server.kmip_listen", format!("[{}]", quoted(&args.kmip_listen.to_string()))),
             ("telemetry.listen", quoted(&args.admin_listen.to_string())),

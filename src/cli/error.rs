@@ -65,6 +65,9 @@ pub enum CliError {
         /// Names that there are.
         others: Vec<String>,
     },
+    /// A row of the database was damaged.
+    #[error("what is stored for this object is not what the vault wrote: the row is damaged")]
+    SealedDamaged,
     /// There is nothing to wrap with.
     #[error("there is no root key yet: make one with `keystead root-key create`")]
     NoRootKey,

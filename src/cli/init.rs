@@ -13,7 +13,10 @@ use super::{
     root_key::protection,
     setup::{self, Hsm, Plan, Ready, usual_names},
 };
-use crate::ca::{SubjectAltName, Thumbprints, read_certificates};
+use crate::{
+    ca::{SubjectAltName, Thumbprints, read_certificates},
+    config::LogLevel,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -68,6 +71,7 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
         names,
         root_key: args.root_key.clone(),
         clients: vec![(&args.adapter, "client")],
+        log_level: Some(LogLevel::Warn),
         settings: Vec::new(),
     })?;
     report(args, &ready)

@@ -15,6 +15,7 @@ mod dev;
 mod error;
 mod hsm;
 mod init;
+mod key;
 mod output;
 mod root_key;
 mod serve;
@@ -27,8 +28,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::error::CliError;
 use crate::{
     ca::KeyKind,
-    config::{Config, LogFormat},
-    process, telemetry,
+    config::{Config, LogFormat, LogLevel},
+    process,
 };
 
 /// A key management server: KMIP over mutual TLS, keys sealed under root keys that never leave an HSM.
@@ -63,6 +64,9 @@ enum Command {
     /// Register, issue, sign, list and remove client certificates, and rules for issued ones
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// See where managed objects lie and how they are sealed; never their material
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 /// Which server a command is about.
@@ -79,7 +83,7 @@ impl ConfigArgs {
         let config = Config::load(&self.config)?;
         backend::prepare_environment(&config.hsm.backend)?;
         // What a command of an administrator runs into, not what a server reports all day.
-        let _ = telemetry::init_logs(LogFormat::Text, "warn");
+        serve::start_logs(LogFormat::Text, LogLevel::Warn);
         Ok(config)
     }
 }
@@ -130,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::RootKey(command) => root_key::run(&command),
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
+        Command::Key(command) => key::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     audit::Audit,
     ca::read_certificates,
-    config::{self, Config},
+    config::{self, Config, LogFormat, LogLevel},
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{
         Handler, Limits, Server, ServerCertificate, TlsConfig,
@@ -42,15 +42,15 @@ const OTHER_FILES: u64 = 256;
 pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
     let config = Config::load_checked(&args.config)?;
     backend::prepare_environment(&config.hsm.backend)?;
-    start_logs(&config.telemetry);
+    start_logs(config.telemetry.log_format, config.telemetry.log_level);
     let hal = backend::open(&config.hsm)?;
     serve(Admin::open(config)?, hal)
 }
 
-/// Sends log lines where the configuration says. Does nothing where that was done before.
-pub(super) fn start_logs(config: &config::TelemetryConfig) {
+/// Sends log lines to standard error. Does nothing where that was done before.
+pub(super) fn start_logs(format: LogFormat, level: LogLevel) {
     // It can only fail because logs were started before: a level is always a good filter.
-    let _ = telemetry::init_logs(config.log_format, config.log_level.as_str());
+    let _ = telemetry::init_logs(format, level.as_str());
 }
 
 /// What a signal may have to reach.

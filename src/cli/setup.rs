@@ -4,28 +4,28 @@
 //! A root key is made only while there is no adapter: a token that lost its keys is an error to report, never one to cover up
 //! with a new key.
 
+mod certificates;
+
 use std::path::{Path, PathBuf};
 
 use hal::{Label, RootKeyId, RootKeyInfo, RootKeys, software::SoftwareHal};
-use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
+pub(super) use self::certificates::usual_names;
 use super::{
-    CliError, adapter,
+    CliError,
     admin::{Admin, Subject},
     backend,
-    cert::{insert, issue_files, load_authority, private_key},
     data_dir::{DataDir, create_folder, exists, write_file},
     error::UsageError,
     output::{note, progress},
     serve::start_logs,
 };
 use crate::{
-    ca::{CaError, CertificateAuthority, KeyKind, SubjectAltName, describe, read_certificates},
-    config::{self, Config, HsmBackend, Pkcs11Config, SoftwareConfig, write_secret_file},
+    ca::{CaError, KeyKind, SubjectAltName},
+    config::{self, Config, HsmBackend, LogLevel, Pkcs11Config, SoftwareConfig, write_secret_file},
     store::TrustRows,
-    trust::fingerprint,
 };
 
 /// Where SoftHSM2's module lies on Debian and Ubuntu, Fedora, Arch and macOS.
@@ -56,6 +56,8 @@ pub(super) struct Plan<'a> {
     pub(super) root_key: Label,
     /// Adapters, each with the folder of its client's files.
     pub(super) clients: Vec<(&'a str, &'a str)>,
+    /// The least important log lines that are written; `None` for what the configuration says.
+    pub(super) log_level: Option<LogLevel>,
     /// Settings of a new configuration file that are not the defaults, as `config::render` takes them.
     pub(super) settings: Vec<(&'static str, String)>,
 }
@@ -93,13 +95,17 @@ pub(super) struct Ready {
 /// Carries `plan` out.
 pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     let dir = DataDir::create(plan.dir)?;
-    let config = configuration(&dir, plan)?;
+    let (config, new) = configuration(&dir, plan)?;
     if is_own_soft_hsm(&dir, &config.hsm.backend) {
         write_soft_hsm_conf(&dir)?;
     }
     // The program may start again from the beginning here; what it made so far is then kept.
     backend::prepare_environment(&config.hsm.backend)?;
-    start_logs(&config.telemetry);
+    start_logs(config.telemetry.log_format, plan.log_level.unwrap_or(config.telemetry.log_level));
+    // Before the store is there, this is still the first run, perhaps started again for the environment.
+    if !new && exists(&config.store.path)? {
+        kept("configuration", &dir.config());
+    }
 
     let admin = Admin::open(config)?;
     let trust = admin.store.trust()?;
@@ -108,12 +114,7 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     }
     let hal = backend::open(&admin.config.hsm)?;
     let root_key = root_key(&admin, &*hal, &trust, &plan.root_key)?;
-    let authority = authority(&admin, plan.key)?;
-    server_certificate(&admin, &authority, plan)?;
-    for (adapter, folder) in &plan.clients {
-        let folder = dir.path(folder);
-        client(&admin, &authority, &NewClient { adapter, folder, root_key: root_key.id, kind: plan.key })?;
-    }
+    certificates::make(&dir, &admin, root_key.id, plan)?;
     Ok(Ready { admin, hal, root_key })
 }
 
@@ -126,7 +127,8 @@ fn kept(what: impl std::fmt::Display, path: &Path) {
 }
 
 /// The configuration that is there, or a new one with what its backend needs beside it.
-fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
+/// Says also whether it is new.
+fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliError> {
     let path = dir.config();
     if exists(&path)? {
         let config = Config::load(&path)?;
@@ -135,8 +137,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
         {
             return Err(UsageError::OtherBackend { dir: dir.root().to_owned() }.into());
         }
-        kept("configuration", &path);
-        return Ok(config);
+        return Ok((config, false));
     }
     let mut settings = plan.settings.clone();
     settings.extend(match &plan.hsm {
@@ -154,7 +155,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Config, CliError> {
     });
     write_file(&path, &config::render(&settings))?;
     made("configuration", &path);
-    Ok(Config::load(&path)?)
+    Ok((Config::load(&path)?, true))
 }
 
 fn soft_hsm_settings(dir: &DataDir, module: Option<&Path>) -> Result<Vec<(&'static str, String)>, CliError> {
@@ -227,84 +228,6 @@ fn root_key(admin: &Admin, hal: &dyn RootKeys, trust: &TrustRows, label: &Label)
     Ok(root)
 }
 
-fn authority(admin: &Admin, kind: KeyKind) -> Result<CertificateAuthority, CliError> {
-    let tls = &admin.config.tls;
-    if exists(&tls.ca)? {
-        kept("certificate authority", &tls.ca);
-        return load_authority(tls);
-    }
-    let key = private_key(&tls.ca_key, kind, "the certificate authority's")?;
-    let authority = CertificateAuthority::create(key, Timestamp::now())?;
-    write_file(&tls.ca, &authority.certificate().pem)?;
-    made("certificate authority", &tls.ca);
-    Ok(authority)
-}
-
-fn server_certificate(admin: &Admin, authority: &CertificateAuthority, plan: &Plan<'_>) -> Result<(), CliError> {
-    let tls = &admin.config.tls;
-    if exists(&tls.certificate)? {
-        if !exists(&tls.key)? {
-            return Err(CliError::HalfThere { present: tls.certificate.clone(), missing: tls.key.clone() });
-        }
-        kept("server certificate", &tls.certificate);
-        return warn_of_missing_names(&tls.certificate, &plan.names);
-    }
-    let key = private_key(&tls.key, plan.key, "the server's")?;
-    let issued = authority.issue_server(&key, &plan.names, Timestamp::now())?;
-    write_file(&tls.certificate, &issued.pem)?;
-    let names = plan.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    made(format_args!("server certificate for {names}"), &tls.certificate);
-    Ok(())
-}
-
-fn warn_of_missing_names(path: &Path, names: &[SubjectAltName]) -> Result<(), CliError> {
-    let file = std::fs::read(path).map_err(CliError::file(path))?;
-    let certificates = read_certificates(&file).map_err(CliError::content(path))?;
-    let Some(certificate) = certificates.first() else { return Ok(()) };
-    let there = describe(certificate)?.alternative_names;
-    for name in names.iter().filter(|name| !there.contains(name)) {
-        note(format_args!("      it does not name {name}: remove {} to have a new one made", path.display()));
-    }
-    Ok(())
-}
-
-/// An adapter with a client certificate of its own.
-struct NewClient<'a> {
-    adapter: &'a str,
-    folder: PathBuf,
-    root_key: RootKeyId,
-    kind: KeyKind,
-}
-
-fn client(admin: &Admin, authority: &CertificateAuthority, new: &NewClient<'_>) -> Result<(), CliError> {
-    let trust = admin.store.trust()?;
-    let adapter = match trust.adapters.iter().find(|row| row.name == new.adapter) {
-        Some(row) => row.clone(),
-        None => {
-            let row = adapter::insert(admin, new.adapter, None, new.root_key)?;
-            note(format_args!("made  adapter {:?}: {}", row.name, row.id.0));
-            row
-        }
-    };
-    let path = new.folder.join("cert.pem");
-    let der = if exists(&path)? {
-        let file = std::fs::read(&path).map_err(CliError::file(&path))?;
-        let certificates = read_certificates(&file).map_err(CliError::content(&path))?;
-        kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
-        certificates.into_iter().next().map(|certificate| certificate.to_vec()).unwrap_or_default()
-    } else {
-        let issued = issue_files(authority, new.adapter, new.kind, &new.folder)?;
-        made(format_args!("client certificate of adapter {:?}", adapter.name), &path);
-        issued.der
-    };
-    // A set-up that was cut short may have left a certificate that is not registered.
-    let registered = trust.certificates.iter().any(|row| row.fingerprint == fingerprint(&der.as_slice().into()));
-    if !registered {
-        insert(admin, &adapter, None, der)?;
-    }
-    Ok(())
-}
-
 impl Hsm {
     fn matches(&self, backend: &HsmBackend) -> bool {
         match (self, backend) {
@@ -314,21 +237,6 @@ impl Hsm {
             _ => false,
         }
     }
-}
-
-/// The names under which clients may reach this machine: its host name and the loopback ones.
-pub(super) fn usual_names() -> Vec<SubjectAltName> {
-    let system = rustix::system::uname();
-    let host = system.nodename().to_string_lossy().into_owned();
-    [host.as_str(), "localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).fold(
-        Vec::new(),
-        |mut names, name| {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-            names
-        },
-    )
 }
 
 /// A file with 128 random bits in hexadecimal, unless it is there.

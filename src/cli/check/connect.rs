@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use kmip::client::ClientError;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _};
 use zeroize::Zeroizing;
@@ -48,9 +49,15 @@ pub enum CheckError {
     /// TLS failed, or the connection ended.
     #[error("{}", explain::transport(.0))]
     Transport(io::Error),
-    /// The server does something that the client does not expect.
-    #[error("not yet possible: the sequence is not built into this program")]
-    NotBuilt,
+    /// KMIP failed: the connection, the server's answer, or the server said no.
+    #[error("{}", explain::client(.0))]
+    Client(#[from] ClientError),
+    /// The server answers otherwise than the client needs.
+    #[error("{0}")]
+    Unexpected(&'static str),
+    /// The system has no random numbers.
+    #[error("the system's random number generator failed")]
+    NoRandomness,
 }
 
 /// A server to connect to, and who to be.

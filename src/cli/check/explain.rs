@@ -2,6 +2,10 @@
 
 use std::io;
 
+use kmip::{
+    client::{ClientError, Refusal},
+    enums::ResultReason,
+};
 use rustls::{AlertDescription, CertificateError, Error};
 
 /// Why there is no TCP connection.
@@ -30,6 +34,17 @@ pub(super) fn transport(error: &io::Error) -> String {
                 .to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+/// Why KMIP failed.
+pub(super) fn client(error: &ClientError) -> String {
+    match error {
+        ClientError::Connection(error) => transport(error),
+        ClientError::Refused(Refusal { reason: Some(ResultReason::AuthenticationNotSuccessful), .. }) => {
+            format!("{error}; the adapter has a KMIP credential: give it with --credential-file")
+        }
+        other => other.to_string(),
     }
 }
 

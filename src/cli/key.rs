@@ -1,0 +1,180 @@
+//! `keystead key`: where managed objects lie and how they are sealed. Metadata only: no command shows material.
+
+use clap::{Args, Subcommand};
+use hal::{RootKeyInfo, WrappedKek};
+use kmip::enums::ObjectType;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    CliError, ConfigArgs,
+    admin::Admin,
+    backend,
+    output::{as_text, json, say, table},
+    root_key::protection,
+};
+use crate::{
+    store::{AdapterRow, ObjectId, ObjectRow, Search},
+    vault::Vault,
+};
+
+/// See where managed objects lie.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Show how one object is sealed, and the root key that seals it as the HSM tells about it
+    Show(ShowArgs),
+    /// List the objects of an adapter, oldest first
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The object's Unique Identifier
+    id: Uuid,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// The adapter's name
+    #[arg(long)]
+    adapter: String,
+    /// Pass over so many first
+    #[arg(long, default_value_t = 0)]
+    offset: u64,
+    /// At most so many
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    limit: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
+    match command {
+        KeyCommand::Show(args) => show(args),
+        KeyCommand::List(args) => list(args),
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(serialize_with = "as_text")]
+    id: Uuid,
+    adapter: String,
+    object_type: &'static str,
+    revision: u64,
+    /// `None` once the object is destroyed: then its material is gone.
+    sealed: Option<Sealed>,
+}
+
+#[derive(Serialize)]
+struct Sealed {
+    /// Bytes in the database: wrapped KEK, nonce, ciphertext and tag.
+    bytes: usize,
+    /// How the root key wraps the object's KEK.
+    scheme: &'static str,
+    /// Bytes of the wrapped KEK.
+    wrapped_kek_bytes: usize,
+    root_key: RootKeyInfo,
+}
+
+fn show(args: &ShowArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let (adapter, row) = find(&admin, args.id)?;
+    let sealed = match &row.sealed {
+        Some(sealed) => {
+            let wrapped = Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?;
+            Some(describe(&admin, sealed.len(), &wrapped)?)
+        }
+        None => None,
+    };
+    let object_type = type_name(&row);
+    let shown = Shown { id: row.id.0, adapter: adapter.name, object_type, revision: row.revision, sealed };
+    if args.json {
+        return json(&shown);
+    }
+    say(format_args!("object      {} ({}), revision {}", shown.id, shown.object_type, shown.revision));
+    say(format_args!("adapter     {}", shown.adapter));
+    say(format_args!("database    {}", admin.config.store.path.display()));
+    let Some(sealed) = shown.sealed else {
+        say("sealed      destroyed: its material is gone");
+        return Ok(());
+    };
+    let (root, kek) = (&sealed.root_key, sealed.wrapped_kek_bytes);
+    say(format_args!("sealed      {} bytes: AES-256-GCM under a key of its own (KEK)", sealed.bytes));
+    say(format_args!("KEK         wrapped by the root key with {}, {kek} bytes", sealed.scheme));
+    say(format_args!("root key    {:?}, {}, KCV {}", root.label.as_str(), root.id, root.kcv));
+    match &root.token {
+        Some(token) => say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model)),
+        None => say("token       none: software root key, not an HSM"),
+    }
+    say(format_args!("it says     {}", protection(root)));
+    Ok(())
+}
+
+fn describe(admin: &Admin, bytes: usize, wrapped: &WrappedKek) -> Result<Sealed, CliError> {
+    let root_key = backend::open(&admin.config.hsm)?.describe_root(wrapped.root)?;
+    Ok(Sealed { bytes, scheme: wrapped.scheme.name(), wrapped_kek_bytes: wrapped.ciphertext.len(), root_key })
+}
+
+/// The object `id`, whichever adapter owns it.
+fn find(admin: &Admin, id: Uuid) -> Result<(AdapterRow, ObjectRow), CliError> {
+    for adapter in admin.store.trust()?.adapters {
+        if let Some(row) = admin.store.object(adapter.id, ObjectId(id))? {
+            return Ok((adapter, row));
+        }
+    }
+    Err(CliError::NoSuch { what: "object", name: id.to_string(), others: Vec::new() })
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(serialize_with = "as_text")]
+    id: Uuid,
+    object_type: &'static str,
+    revision: u64,
+    destroyed: bool,
+    sealed_bytes: Option<usize>,
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let adapter = admin.adapter(&args.adapter)?;
+    let everything =
+        Search { live: true, destroyed: true, offset: args.offset, limit: args.limit, ..Search::default() };
+    let mut listing = Vec::new();
+    for id in admin.store.search(adapter.id, &everything)? {
+        // An object never goes away again, so every one that was found is there.
+        let Some(row) = admin.store.object(adapter.id, id)? else { continue };
+        listing.push(Listed {
+            id: id.0,
+            object_type: type_name(&row),
+            revision: row.revision,
+            destroyed: row.destroyed,
+            sealed_bytes: row.sealed.as_ref().map(Vec::len),
+        });
+    }
+    if args.json {
+        return json(&listing);
+    }
+    let rows: Vec<_> = listing
+        .into_iter()
+        .map(|row| {
+            let sealed = row.sealed_bytes.map_or_else(|| "destroyed".to_owned(), |bytes| bytes.to_string());
+            [row.id.to_string(), row.object_type.to_owned(), row.revision.to_string(), sealed]
+        })
+        .collect();
+    table(["ID", "TYPE", "REVISION", "SEALED BYTES"], &rows, "no objects");
+    Ok(())
+}
+
+fn type_name(row: &ObjectRow) -> &'static str {
+    ObjectType::from_code(row.object_type).map_or("unknown", ObjectType::name)
+}

@@ -1,0 +1,182 @@
+//! The certificates of a data directory: the own authority's, the server's, and one for each adapter that is set up.
+//!
+//! A certificate that is there is kept together with its private key, which may then lie elsewhere: the authority's key is
+//! needed only where something is issued.
+
+use std::path::{Path, PathBuf};
+
+use hal::RootKeyId;
+use jiff::Timestamp;
+
+use super::{Plan, kept, made};
+use crate::{
+    ca::{CaError, CertificateAuthority, KeyKind, PrivateKey, SubjectAltName, describe, read_certificates},
+    cli::{
+        CliError, adapter,
+        admin::Admin,
+        cert::{NewCertificate, insert, issue_files, load_authority, private_key},
+        data_dir::{DataDir, create_folder, exists, write_file},
+        output::{note, progress},
+    },
+    config::write_secret_file,
+};
+
+/// Makes what is missing.
+pub(super) fn make(dir: &DataDir, admin: &Admin, root_key: RootKeyId, plan: &Plan<'_>) -> Result<(), CliError> {
+    make_private_keys(dir, admin, plan)?;
+    let authority = Authority::open(admin, plan.key)?;
+    server_certificate(admin, &authority, plan)?;
+    for (adapter, folder) in &plan.clients {
+        client(admin, &authority, &NewClient { adapter, folder: dir.path(folder), root_key, kind: plan.key })?;
+    }
+    Ok(())
+}
+
+/// Makes the RSA keys that will be needed, at the same time: each takes up to a few seconds of one processor.
+fn make_private_keys(dir: &DataDir, admin: &Admin, plan: &Plan<'_>) -> Result<(), CliError> {
+    let tls = &admin.config.tls;
+    let mut pairs = vec![(tls.ca.clone(), tls.ca_key.clone()), (tls.certificate.clone(), tls.key.clone())];
+    pairs.extend(
+        plan.clients.iter().map(|(_, folder)| (dir.path(folder).join("cert.pem"), dir.path(folder).join("key.pem"))),
+    );
+    let mut missing = Vec::new();
+    for (certificate, key) in pairs {
+        if !exists(&certificate)? && !exists(&key)? {
+            missing.push(key);
+        }
+    }
+    if missing.is_empty() || plan.key != KeyKind::Rsa3072 {
+        return Ok(());
+    }
+    progress(format_args!("making {} private keys (RSA with 3072 bits)", missing.len()), || {
+        std::thread::scope(|scope| {
+            let makers: Vec<_> = missing.iter().map(|_| scope.spawn(|| PrivateKey::generate(plan.key))).collect();
+            for (maker, path) in makers.into_iter().zip(&missing) {
+                let key = maker.join().map_err(|_| CaError::Crypto)??;
+                if let Some(folder) = path.parent() {
+                    create_folder(folder)?;
+                }
+                write_secret_file(path, key.to_pem()?.as_bytes()).map_err(CliError::file(path))?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// The own authority, whose key may lie elsewhere.
+enum Authority {
+    Ready(Box<CertificateAuthority>),
+    KeyElsewhere { certificate: PathBuf, key: PathBuf },
+}
+
+impl Authority {
+    fn open(admin: &Admin, kind: KeyKind) -> Result<Self, CliError> {
+        let tls = &admin.config.tls;
+        if !exists(&tls.ca)? {
+            let key = private_key(&tls.ca_key, kind, "the certificate authority's")?;
+            let authority = CertificateAuthority::create(key, Timestamp::now())?;
+            write_file(&tls.ca, &authority.certificate().pem)?;
+            made("certificate authority", &tls.ca);
+            return Ok(Self::Ready(Box::new(authority)));
+        }
+        kept("certificate authority", &tls.ca);
+        if exists(&tls.ca_key)? {
+            Ok(Self::Ready(Box::new(load_authority(tls)?)))
+        } else {
+            Ok(Self::KeyElsewhere { certificate: tls.ca.clone(), key: tls.ca_key.clone() })
+        }
+    }
+
+    fn ready(&self) -> Result<&CertificateAuthority, CliError> {
+        match self {
+            Self::Ready(authority) => Ok(authority),
+            Self::KeyElsewhere { certificate, key } => {
+                Err(CliError::HalfThere { present: certificate.clone(), missing: key.clone() })
+            }
+        }
+    }
+}
+
+fn server_certificate(admin: &Admin, authority: &Authority, plan: &Plan<'_>) -> Result<(), CliError> {
+    let tls = &admin.config.tls;
+    if exists(&tls.certificate)? {
+        if !exists(&tls.key)? {
+            return Err(CliError::HalfThere { present: tls.certificate.clone(), missing: tls.key.clone() });
+        }
+        kept("server certificate", &tls.certificate);
+        return warn_of_missing_names(&tls.certificate, &plan.names);
+    }
+    let key = private_key(&tls.key, plan.key, "the server's")?;
+    let issued = authority.ready()?.issue_server(&key, &plan.names, Timestamp::now())?;
+    write_file(&tls.certificate, &issued.pem)?;
+    let names = plan.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    made(format_args!("server certificate for {names}"), &tls.certificate);
+    Ok(())
+}
+
+fn warn_of_missing_names(path: &Path, names: &[SubjectAltName]) -> Result<(), CliError> {
+    let there = describe(&first_certificate(path)?)?.alternative_names;
+    for name in names.iter().filter(|name| !there.contains(name)) {
+        note(format_args!("      it does not name {name}: remove {} to have a new one made", path.display()));
+    }
+    Ok(())
+}
+
+/// An adapter with a client certificate of its own.
+struct NewClient<'a> {
+    adapter: &'a str,
+    folder: PathBuf,
+    root_key: RootKeyId,
+    kind: KeyKind,
+}
+
+fn client(admin: &Admin, authority: &Authority, new: &NewClient<'_>) -> Result<(), CliError> {
+    let known = admin.store.trust()?.adapters.into_iter().find(|row| row.name == new.adapter);
+    let is_new = known.is_none();
+    let adapter = match known {
+        Some(row) => row,
+        None => {
+            let row = adapter::insert(admin, new.adapter, None, new.root_key)?;
+            note(format_args!("made  adapter {:?}: {}", row.name, row.id.0));
+            row
+        }
+    };
+    let path = new.folder.join("cert.pem");
+    if !exists(&path)? {
+        issue_files(
+            admin,
+            authority.ready()?,
+            &adapter,
+            &NewCertificate { name: None, common_name: new.adapter, kind: new.kind, folder: &new.folder },
+        )?;
+        made(format_args!("client certificate of adapter {:?}", adapter.name), &path);
+        return Ok(());
+    }
+    kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
+    // With an adapter that was there, a certificate that is not registered was removed on purpose.
+    if is_new {
+        insert(admin, &adapter, None, first_certificate(&path)?)?;
+    }
+    Ok(())
+}
+
+fn first_certificate(path: &Path) -> Result<Vec<u8>, CliError> {
+    let file = std::fs::read(path).map_err(CliError::file(path))?;
+    let first = read_certificates(&file).map_err(CliError::content(path))?.into_iter().next();
+    first.map(|certificate| certificate.to_vec()).ok_or(CaError::NotACertificate).map_err(CliError::content(path))
+}
+
+/// The names under which clients may reach this machine: its host name and the loopback ones.
+pub(in crate::cli) fn usual_names() -> Vec<SubjectAltName> {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy().into_owned();
+    [host.as_str(), "localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).fold(
+        Vec::new(),
+        |mut names, name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+            names
+        },
+    )
+}

@@ -1,0 +1,184 @@
+//! A real engine, vault and store in this process, with the software HAL and a clock that tests turn.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use hal::{Label, RootKeys, SecretBytes, software::SoftwareHal};
+use keystead::{
+    audit::Audit,
+    engine::{Clock, Engine, EngineLimits, EngineParts},
+    net::{Handler, PeerIdentity},
+    store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, Store, StoreOptions},
+    trust::{LiveTrust, TrustSource},
+    vault::Vault,
+};
+use kmip::{
+    client::{ClientError, Refusal, RequestBuilder, read_results},
+    enums::ResultReason,
+    payloads::{Request, Response},
+    tree::Item,
+    ttlv,
+    version::Version,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// The time at which tests begin: 2026-01-01.
+pub const START: i64 = 1_767_225_600;
+
+/// An engine with two adapters.
+pub struct TestServer {
+    pub engine: Arc<Engine>,
+    pub store: Arc<Store>,
+    clock: Arc<AtomicI64>,
+    users: Vec<PeerIdentity>,
+    dir: TempDir,
+}
+
+/// A client of one adapter, speaking one version.
+#[derive(Clone)]
+pub struct User {
+    pub engine: Arc<Engine>,
+    pub peer: PeerIdentity,
+    pub version: Version,
+}
+
+impl TestServer {
+    /// Everything new, in a directory that goes when the server goes.
+    pub fn new() -> Self {
+        Self::with_limits(EngineLimits::default())
+    }
+
+    /// The same with other limits.
+    pub fn with_limits(limits: EngineLimits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let passphrase = SecretBytes::new(Zeroizing::new(b"a passphrase of tests".to_vec()));
+        let hal = SoftwareHal::create(&dir.path().join("root-keys"), &passphrase).unwrap();
+        let root = hal.generate_root(&Label::new("root").unwrap()).unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("keystead.db"), StoreOptions::default()).unwrap());
+        let mut users = Vec::new();
+        for (number, name) in [(1, "alice"), (2, "bob")] {
+            let adapter = AdapterId(Uuid::now_v7());
+            let root_key = *root.id.as_uuid();
+            let row = AdapterRow {
+                id: adapter,
+                name: name.to_owned(),
+                description: None,
+                root_key,
+                credential: None,
+                created_at: START,
+            };
+            store.insert_adapter(row).unwrap();
+            let certificate = Fingerprint([number; 32]);
+            let name = name.to_owned();
+            store
+                .insert_certificate(CertificateRow {
+                    fingerprint: certificate,
+                    adapter,
+                    name,
+                    der: vec![number],
+                    added_at: START,
+                })
+                .unwrap();
+            users.push(PeerIdentity { adapter, certificate, address: SocketAddr::from(([127, 0, 0, 1], 50_000)) });
+        }
+        let trust = LiveTrust::start(TrustSource::store(&store), &[]).unwrap();
+        let audit = Arc::new(Audit::open(&dir.path().join("audit.jsonl")).unwrap());
+        let clock = Arc::new(AtomicI64::new(START));
+        let vault = Vault::new(Arc::new(hal));
+        let parts = EngineParts {
+            store: Arc::clone(&store),
+            vault,
+            trust,
+            audit,
+            clock: Clock::Manual(Arc::clone(&clock)),
+            limits,
+        };
+        Self { engine: Arc::new(Engine::new(parts)), store, clock, users, dir }
+    }
+
+    /// The client of the first adapter, speaking 1.4.
+    pub fn alice(&self) -> User {
+        self.user(0)
+    }
+
+    /// The client of the second adapter, speaking 1.4.
+    pub fn bob(&self) -> User {
+        self.user(1)
+    }
+
+    fn user(&self, number: usize) -> User {
+        User { engine: Arc::clone(&self.engine), peer: self.users[number].clone(), version: Version::V1_4 }
+    }
+
+    /// Turns the clock on.
+    pub fn pass(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// The time.
+    pub fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    /// The audit log's lines.
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+}
+
+impl User {
+    /// The same client speaking another version.
+    pub fn speaking(&self, version: Version) -> Self {
+        Self { version, ..self.clone() }
+    }
+
+    /// Asks one thing.
+    pub fn ask(&self, request: impl Into<Request>) -> Result<Response, Refusal> {
+        let results = self.send(RequestBuilder::new(self.version).item(request));
+        results.into_iter().next().expect("one item asked, one answered")
+    }
+
+    /// Asks one thing that must be refused, and says why it was.
+    pub fn refused(&self, request: impl Into<Request>) -> ResultReason {
+        self.ask(request).expect_err("it is refused").reason.expect("a refusal has a reason")
+    }
+
+    /// Sends a batch.
+    pub fn send(&self, request: RequestBuilder) -> Vec<Result<Response, Refusal>> {
+        let version = self.version;
+        let response = self.exchange(&ttlv::encode(&request.build()));
+        let refusal = |error| match error {
+            ClientError::Refused(refusal) => refusal,
+            other => panic!("the response cannot be read: {other}"),
+        };
+        read_results(response, version).expect("a response").into_iter().map(|result| result.map_err(refusal)).collect()
+    }
+
+    /// Sends bytes and returns the tree that comes back.
+    pub fn exchange(&self, request: &[u8]) -> Item {
+        let reply = self.engine.handle(&self.peer, Zeroizing::new(request.to_vec()));
+        ttlv::decode(&reply.bytes, &ttlv::Limits::default()).expect("the server writes TTLV")
+    }
+
+    /// Makes an AES key and returns its identifier.
+    pub fn create_aes(&self, bits: i32) -> String {
+        match self.ask(super::create_aes(bits, [])) {
+            Ok(Response::Create(response)) => response.unique_identifier,
+            other => panic!("{other:?}"),
+        }
+    }
+}

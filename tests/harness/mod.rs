@@ -1,0 +1,39 @@
+//! What the tests stand on: an engine in this process with a clock to turn, and a server in a process of its own.
+
+pub mod engine;
+pub mod server;
+
+use std::path::PathBuf;
+
+use kmip::{
+    attributes::{Attribute, Attributes, Name},
+    enums::{CryptographicAlgorithm, NameType, ObjectType},
+    masks::CryptographicUsageMask,
+    payloads::{CreateRequest, GivenAttributes},
+};
+
+/// A Create request as vCenter sends it, with further attributes.
+pub fn create_aes(bits: i32, more: impl IntoIterator<Item = Attribute>) -> CreateRequest {
+    let base = [
+        Attribute::CryptographicAlgorithm(CryptographicAlgorithm::Aes),
+        Attribute::CryptographicUsageMask(CryptographicUsageMask::Encrypt | CryptographicUsageMask::Decrypt),
+        Attribute::CryptographicLength(bits),
+    ];
+    let attributes = GivenAttributes(Attributes::from_iter(base.into_iter().chain(more)));
+    CreateRequest { object_type: ObjectType::SymmetricKey, attributes }
+}
+
+/// A Name attribute.
+pub fn name(text: &str) -> Attribute {
+    Attribute::Name(Name { name_value: text.to_owned(), name_type: NameType::UninterpretedTextString })
+}
+
+/// The folder beside the checkout that holds the OASIS cases and tools; says so where it is absent.
+pub fn shared(what: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared").join(what);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("SKIP: {what} is not beside the checkout");
+    None
+}

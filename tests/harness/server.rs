@@ -1,0 +1,154 @@
+//! The real program in a process of its own, over TLS, with everything made by `keystead dev`.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
+    time::Duration,
+};
+
+use kmip::{client::Client, version::Version};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tempfile::TempDir;
+
+/// A connection to the server.
+pub type Connection = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+/// A running server. Killed when dropped.
+pub struct Server {
+    child: Child,
+    dir: PathBuf,
+    addr: SocketAddr,
+    lines: Receiver<String>,
+    _owned: Option<TempDir>,
+}
+
+impl Server {
+    /// A new server with the software HAL in a new directory.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = Self::start_in(dir.path(), &[]);
+        server._owned = Some(dir);
+        server
+    }
+
+    /// A server in `dir`, which may hold the state of an earlier one.
+    pub fn start_in(dir: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        command.args(["dev", "--kmip-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--tls-key", "ecdsa-p256"]).arg("--dir").arg(dir).args(more);
+        if !more.contains(&"--hsm") {
+            command.args(["--hsm", "software"]);
+        }
+        Self::spawn(command, dir)
+    }
+
+    fn spawn(mut command: Command, dir: &Path) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let (sender, lines) = channel();
+        for pipe in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        let mut seen = Vec::new();
+        let addr = loop {
+            let line = lines
+                .recv_timeout(Duration::from_secs(120))
+                .unwrap_or_else(|_| panic!("the server does not get ready:\n{}", seen.join("\n")));
+            if let Some(addr) = line.strip_prefix("KMIP ready on ") {
+                break addr.trim().parse().expect("an address");
+            }
+            seen.push(line);
+        };
+        Self { child, dir: dir.to_owned(), addr, lines, _owned: None }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed and logged since it was last asked.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// A connection of adapter `demo`.
+    pub fn connect(&self, version: Version) -> Connection {
+        self.connect_as("client", version)
+    }
+
+    /// A connection with the certificate in a folder of the data directory: `client` is adapter `demo`, `client2` is `other`.
+    pub fn connect_as(&self, folder: &str, version: Version) -> Connection {
+        let config = client_config(&self.dir.join(folder));
+        Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(mut self) -> Option<TempDir> {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self._owned.take()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The TLS client of the certificate, key and CA in a folder.
+pub fn client_config(folder: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(folder.join("ca.pem")).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let chain = CertificateDer::pem_file_iter(folder.join("cert.pem")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap())
+}
+
+/// A TLS stream to `addr`, its handshake done.
+pub fn connect(
+    addr: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut socket = TcpStream::connect(addr)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut tls =
+        ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).map_err(std::io::Error::other)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    Ok(StreamOwned::new(tls, socket))
+}

@@ -1,0 +1,4 @@
+//! What users of the server care about, from outside: over its engine, over TLS, over its command line.
+
+mod harness;
+mod lifecycle;

@@ -11,12 +11,10 @@ use super::{
     error::UsageError,
     output::say,
     root_key::protection,
+    serve::say_thumbprints,
     setup::{self, Hsm, Plan, Ready, usual_names},
 };
-use crate::{
-    ca::{SubjectAltName, Thumbprints, read_certificates},
-    config::LogLevel,
-};
+use crate::{ca::SubjectAltName, config::LogLevel};
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -91,13 +89,7 @@ fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<Hsm, CliError> {
 fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
     let root = &ready.root_key;
     say(format_args!("root key {:?}: KCV {}, {}", root.label.as_str(), root.kcv, protection(root)));
-    let path = &ready.admin.config.tls.certificate;
-    let file = std::fs::read(path).map_err(CliError::file(path))?;
-    for certificate in read_certificates(&file).map_err(CliError::content(path))?.iter().take(1) {
-        let thumbprints = Thumbprints::of(certificate);
-        say(format_args!("server certificate SHA-256 {}", thumbprints.sha256));
-        say(format_args!("server certificate SHA-1   {}", thumbprints.sha1));
-    }
+    say_thumbprints(&ready.admin.config)?;
     say(format_args!("serve with: keystead serve --config {}", args.dir.join("keystead.toml").display()));
     Ok(())
 }

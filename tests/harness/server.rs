@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, channel},
     },
     time::Duration,
@@ -27,7 +27,7 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     addr: SocketAddr,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
 
@@ -44,7 +44,10 @@ impl Server {
     pub fn start_in(dir: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
         command.args(["dev", "--kmip-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(["--tls-key", "ecdsa-p256"]).arg("--dir").arg(dir).args(more);
+        command.arg("--dir").arg(dir).args(more);
+        if !more.contains(&"--tls-key") {
+            command.args(["--tls-key", "ecdsa-p256"]);
+        }
         if !more.contains(&"--hsm") {
             command.args(["--hsm", "software"]);
         }
@@ -75,7 +78,7 @@ impl Server {
             }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, lines, _owned: None }
+        Self { child, dir: dir.to_owned(), addr, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
@@ -95,7 +98,7 @@ impl Server {
 
     /// What it has printed and logged since it was last asked.
     pub fn log(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+        self.lines.lock().unwrap().try_iter().collect()
     }
 
     /// A connection of adapter `demo`.
@@ -107,6 +110,25 @@ impl Server {
     pub fn connect_as(&self, folder: &str, version: Version) -> Connection {
         let config = client_config(&self.dir.join(folder));
         Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
+    }
+
+    /// Asks it to end, waits until it has, and returns all that it printed and logged since it was last asked.
+    pub fn stop(mut self) -> Vec<String> {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success(), "the server had ended before");
+        assert!(self.child.wait().unwrap().success(), "the server ends in order");
+        // Its end closes the pipes, and with them the channel.
+        self.lines.lock().unwrap().iter().collect()
+    }
+
+    /// Lets it run until this process ends; a static never drops what it holds.
+    pub fn end_with_this_process(&self, folder: &Path) {
+        // The pipe to the watcher closes with this process, however that ends.
+        let watch = "cat >/dev/null; kill -9 \"$1\"; rm -rf \"$2\"";
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", watch, "watcher", &self.child.id().to_string()]).arg(folder);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        std::mem::forget(watcher.spawn().expect("the shell starts"));
     }
 
     /// Ends it at once, as a power cut would.

@@ -1,5 +1,15 @@
 //! What users of the server care about, from outside: over its engine, over TLS, over its command line.
+#![allow(unreachable_pub, reason = "the modules of a test binary have no outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod clients;
+mod conformance;
 mod harness;
 mod lifecycle;
+mod real_clients;

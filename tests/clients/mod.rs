@@ -16,21 +16,21 @@ mod synology;
 mod tls;
 mod vcenter;
 
-use std::{os::unix::fs::OpenOptionsExt, path::Path, sync::OnceLock};
+use std::sync::OnceLock;
 
 use kmip::{client::RequestBuilder, message::RequestMessage, tree::Item, version::Version};
 
 use self::answers::Answer;
-use crate::harness::server::{Connection, Server};
+use crate::harness::server::{Connection, Server, write_private};
 
 /// The user of the shared server's adapter `demo`.
-const USER: &str = "kmip-user";
+pub const USER: &str = "kmip-user";
 /// That user's password.
-const PASSWORD: &str = "a password: with a colon";
+pub const PASSWORD: &str = "a password: with a colon";
 
 /// The server that these tests share, as a customer's: RSA certificates, and a credential for adapter `demo`. Each test
 /// makes objects of its own.
-fn server() -> &'static Server {
+pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap().keep();
@@ -41,13 +41,6 @@ fn server() -> &'static Server {
         server.end_with_this_process(&folder);
         server
     })
-}
-
-/// Writes a file that only its owner reads.
-pub fn write_private(path: &Path, content: &str) {
-    use std::io::Write as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
-    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// One connection.

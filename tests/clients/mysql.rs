@@ -117,7 +117,7 @@ fn mysql_okv_gives_every_attribute_an_index_before_its_value() {
     let bytes = material(&line.ask_one(okv().op(Operation::Get, [uid(&key)])));
     assert_eq!(bytes.len(), 32);
     let criteria = [indexed_attribute("Name", 0, name_value(&key_name))];
-    assert_eq!(uids_of(&line.ask_one(okv().op(Operation::Locate, criteria))), [key.clone()]);
+    assert_eq!(uids_of(&line.ask_one(okv().op(Operation::Locate, criteria))), std::slice::from_ref(&key));
     line.ask_one(okv().op(Operation::Revoke, [uid(&key), reason(RevocationReasonCode::CessationOfOperation)]));
     let asked = okv().op(Operation::GetAttributes, [uid(&key), attribute_name("State")]);
     assert_eq!(state_of(&line.ask_one(asked)), State::Deactivated);

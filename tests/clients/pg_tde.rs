@@ -47,7 +47,7 @@ fn finds_and_fetches_the_key_it_registered_without_activating_it() {
         let key = register(&mut Line::open(), &key_name, &key_bytes);
 
         let mut line = Line::open();
-        assert_eq!(look_up(&mut line, &key_name), [key.clone()]);
+        assert_eq!(look_up(&mut line, &key_name), std::slice::from_ref(&key));
         let get = message(Version::V1_0).maximum_response_size(8192).op(Operation::Get, [uid(&key)]);
         assert_eq!(material(&line.ask_one(get)), key_bytes);
         let asked = message(Version::V1_0).op(Operation::GetAttributes, [uid(&key), attribute_name("State")]);

@@ -43,7 +43,7 @@ fn finds_and_fetches_a_key_in_one_batch_through_the_id_placeholder() {
         line.ask(batch(&serial, 2)).into_iter().map(super::answers::Answer::into_payload).collect();
     assert_eq!(payloads.len(), 4);
     assert!(tags(&payloads[0]).iter().all(|tag| *tag == Tag::Operation));
-    assert_eq!(uids_of(&payloads[1]), [key.clone()]);
+    assert_eq!(uids_of(&payloads[1]), std::slice::from_ref(&key));
     assert_eq!((uid_of(&payloads[2]), material(&payloads[2])), (key.clone(), vec![2; 32]));
     assert_eq!(uid_of(&payloads[3]), key);
     assert_eq!(values(&payloads[3], "x-slot"), [&Value::Integer(2)]);

@@ -11,7 +11,7 @@ use kmip::{
 
 use super::{
     Line, PASSWORD, USER, answers,
-    answers::{at, material, state_of, tags, text, uid_of},
+    answers::{material, state_of, tags, text, uid_of},
     message::{Batch, attribute, attribute_name, enumeration, message, object_type, template, uid, unique},
 };
 use crate::harness::server::Server;

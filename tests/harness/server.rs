@@ -1,8 +1,10 @@
 //! The real program in a process of its own, over TLS, with everything made by `keystead dev`.
 
 use std::{
-    io::{BufRead, BufReader},
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -34,8 +36,13 @@ pub struct Server {
 impl Server {
     /// A new server with the software HAL in a new directory.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options of `keystead dev`.
+    pub fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut server = Self::start_in(dir.path(), &[]);
+        let mut server = Self::start_in(dir.path(), more);
         server._owned = Some(dir);
         server
     }
@@ -144,6 +151,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a file that only its owner reads.
+pub fn write_private(path: &Path, content: &str) {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// The TLS client of the certificate, key and CA in a folder.

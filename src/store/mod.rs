@@ -208,7 +208,9 @@ pub enum StoreError {
     #[error("the store is overloaded")]
     Overloaded,
     /// The database was made by a newer version of the program.
-    #[error("the database has schema version {found}, this program knows up to {known}: install the newer version again")]
+    #[error(
+        "the database has schema version {found}, this program knows up to {known}: install the newer version again"
+    )]
     NewerSchema {
         /// Version in the file.
         found: u32,

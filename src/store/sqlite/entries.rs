@@ -147,14 +147,9 @@ fn without<'a, T: Ord>(all: &'a [T], kept: &'a [T]) -> impl Iterator<Item = &'a 
     all.iter().filter(|value| kept.binary_search(value).is_err())
 }
 
-fn claim<'a>(
-    connection: &Connection,
-    place: Place,
-    terms: impl Iterator<Item = &'a Term>,
-) -> Result<(), StoreError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO unique_term (adapter, term, object) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-    )?;
+fn claim<'a>(connection: &Connection, place: Place, terms: impl Iterator<Item = &'a Term>) -> Result<(), StoreError> {
+    let mut insert = connection
+        .prepare_cached("INSERT INTO unique_term (adapter, term, object) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
     for term in terms {
         if insert.execute(params![place.adapter, term.0, place.object])? == 0 {
             return Err(StoreError::Duplicate);
@@ -163,11 +158,7 @@ fn claim<'a>(
     Ok(())
 }
 
-fn release<'a>(
-    connection: &Connection,
-    place: Place,
-    terms: impl Iterator<Item = &'a Term>,
-) -> Result<(), StoreError> {
+fn release<'a>(connection: &Connection, place: Place, terms: impl Iterator<Item = &'a Term>) -> Result<(), StoreError> {
     let mut delete =
         connection.prepare_cached("DELETE FROM unique_term WHERE adapter = ?1 AND term = ?2 AND object = ?3")?;
     for term in terms {
@@ -194,9 +185,8 @@ fn delete_terms<'a>(
     place: Place,
     terms: impl Iterator<Item = &'a Term>,
 ) -> Result<(), StoreError> {
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM term WHERE adapter = ?1 AND term = ?2 AND destroyed = ?3 AND object = ?4",
-    )?;
+    let mut delete = connection
+        .prepare_cached("DELETE FROM term WHERE adapter = ?1 AND term = ?2 AND destroyed = ?3 AND object = ?4")?;
     for term in terms {
         delete.execute(params![place.adapter, term.0, place.destroyed, place.object])?;
     }
@@ -208,9 +198,8 @@ fn insert_dates<'a>(
     place: Place,
     dates: impl Iterator<Item = &'a (u32, i64)>,
 ) -> Result<(), StoreError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO dated (adapter, field, destroyed, seconds, object) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO dated (adapter, field, destroyed, seconds, object) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (field, seconds) in dates {
         insert.execute(params![place.adapter, field, place.destroyed, seconds, place.object])?;
     }

@@ -11,7 +11,6 @@ use crate::store::{
 };
 
 /// One change of who may connect.
-#[derive(Debug)]
 pub(super) enum TrustChange {
     InsertAdapter(AdapterRow),
     SetCredential(AdapterId, Option<AdapterCredential>),
@@ -148,11 +147,7 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, StoreError> {
     Ok(select.query_row([], |row| row.get(0))?)
 }
 
-fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    one: fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>, StoreError> {
+fn rows<T>(connection: &Connection, sql: &str, one: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_map([], one)?.collect::<Result<_, _>>()?)
 }
 

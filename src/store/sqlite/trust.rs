@@ -11,7 +11,6 @@ use crate::store::{
 };
 
 /// One change of who may connect.
-#[derive(Debug)]
 pub(super) enum TrustChange {
     InsertAdapter(AdapterRow),
     SetCredential(AdapterId, Option<AdapterCredential>),

@@ -30,7 +30,7 @@ const BATCH: usize = 256;
 const CHECKPOINT_PAGES: i32 = 4096;
 
 /// When readers have kept the log from starting over for so many pages, the writer waits for them and cuts it.
-const LOG_LIMIT_PAGES: i32 = 8 * CHECKPOINT_PAGES;
+const LOG_LIMIT_PAGES: i32 = 3 * CHECKPOINT_PAGES;
 
 /// How long erased material may stay in the log.
 const SCRUB_AFTER: Duration = Duration::from_secs(1);
@@ -39,7 +39,6 @@ const SCRUB_AFTER: Duration = Duration::from_secs(1);
 const SCRUB_PATIENCE: Duration = Duration::from_millis(50);
 
 /// What the writer can be asked for.
-#[derive(Debug)]
 pub(super) enum Mutation {
     /// Changes of objects, all or none.
     Objects(Vec<Change>),

@@ -2,7 +2,10 @@
 //!
 //! Each item becomes typed on its own and fails alone. A reply leaves only after its events are written.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
 
 use kmip::{
     enums::{BatchErrorContinuationOption, Operation, ResultStatus},
@@ -157,7 +160,10 @@ impl Message<'_> {
 
     /// All items or none: their changes are held back and become one transaction.
     fn run_undo(&self, items: &[Item], principal: Principal) -> Vec<Done> {
+        // Once others were first, they are kept away from the objects that the batch changes.
+        let mut contended = BTreeSet::new();
         for _ in 0..UNDO_ATTEMPTS {
+            let _queue = self.engine.lock_stripes(&contended);
             let mut ctx = self.ctx(principal);
             ctx.unit = Some(RefCell::new(Unit::default()));
             let mut done = Vec::with_capacity(items.len());
@@ -174,10 +180,15 @@ impl Message<'_> {
                         .collect();
                 }
             }
-            let changes = ctx.unit.take().map(RefCell::into_inner).map_or_else(Vec::new, Unit::into_changes);
+            let unit = ctx.unit.take().map(RefCell::into_inner).unwrap_or_default();
+            let touched: Vec<ObjectId> = unit.ids().collect();
+            let changes = unit.into_changes();
             let error = match if changes.is_empty() { Ok(()) } else { self.engine.parts.store.apply(changes) } {
                 Ok(()) => return done,
-                Err(StoreError::Conflict) => continue,
+                Err(StoreError::Conflict) => {
+                    contended.extend(touched);
+                    continue;
+                }
                 Err(StoreError::Duplicate) => OpError::NameTaken { creating: true },
                 Err(error) => error.into(),
             };
@@ -209,7 +220,8 @@ impl Message<'_> {
             operation: Operation::Query,
             version: self.version,
             now: self.now,
-            placeholder: RefCell::new(None),
+            placeholder: Cell::new(None),
+            subject: Cell::new(None),
             unit: None,
         }
     }
@@ -221,9 +233,9 @@ impl Message<'_> {
             Err(error) => return self.failed(code, id, "Unknown", None, &error.into()),
         };
         let name = item.operation.map_or("Unknown", Operation::name);
-        let object_before = *ctx.placeholder.borrow();
+        ctx.subject.set(None);
         let result = self.perform(ctx, item);
-        let object = ctx.placeholder.borrow().filter(|_| true).or(object_before);
+        let object = ctx.subject.get();
         match result {
             Ok(response) => Done {
                 item: ResponseItem {

@@ -171,6 +171,10 @@ fn object(row: &Row<'_>, adapter: AdapterId) -> rusqlite::Result<ObjectRow> {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        // Every column has its type by the schema, so what cannot be read is what the store itself encodes.
+        if matches!(error, rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) {
+            return Self::Damaged;
+        }
         let Some(failure) = error.sqlite_error() else { return Self::Database(error) };
         match (failure.code, failure.extended_code) {
             (ErrorCode::DiskFull, _) => Self::DiskFull,

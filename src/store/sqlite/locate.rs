@@ -71,8 +71,13 @@ fn collect(
     let mut passed_over = 0;
     while u64::try_from(found.len()).unwrap_or(u64::MAX) < search.limit {
         let Some(object) = next(streams, search.newest_first)? else { break };
-        if plan.has_rest() && !plan.rest_met_by(&describe.query_row([object], |row| row.get(0))?) {
-            continue;
+        if plan.has_rest() {
+            match describe.query_row([object], |row| row.get(0)).map_err(StoreError::from) {
+                Ok(entries) if plan.rest_met_by(&entries) => {}
+                // A damaged object is not found by what it no longer says, and keeps nobody from the others.
+                Ok(_) | Err(StoreError::Damaged) => continue,
+                Err(error) => return Err(error),
+            }
         }
         if passed_over < search.offset {
             passed_over += 1;

@@ -287,6 +287,7 @@ fn repeat(error: &StoreError) -> StoreError {
     match error {
         StoreError::DiskFull => StoreError::DiskFull,
         StoreError::Overloaded => StoreError::Overloaded,
+        StoreError::Damaged => StoreError::Damaged,
         StoreError::Database(rusqlite::Error::SqliteFailure(code, message)) => failure(*code, message.clone()),
         other => failure(ffi::Error::new(ffi::SQLITE_ERROR), Some(other.to_string())),
     }

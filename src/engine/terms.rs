@@ -8,6 +8,7 @@
 use kmip::{
     attributes::{Attribute, AttributeKind, AttributeName},
     enums::ObjectGroupMember,
+    error::Fault,
     masks::StorageStatusMask,
     payloads::Criterion,
     tags::Tag,
@@ -196,7 +197,7 @@ impl Plan {
         // Whole values are read as the attribute's type; a structure may be given in part and is then compared as it came.
         let value = match kind.read(value.clone(), version) {
             Ok(attribute) => attribute.into_value(Version::V1_4),
-            Err(_) if matches!(value, Value::Structure(_)) => value,
+            Err(error) if error.fault == Fault::MissingField && matches!(value, Value::Structure(_)) => value,
             Err(error) => return Err(error.within(kind.tag()).into()),
         };
         match (&value, kind) {

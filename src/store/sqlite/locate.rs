@@ -14,7 +14,7 @@ use super::entries::Entries;
 use crate::store::{DateRange, ObjectId, Search, StoreError, Term};
 
 /// Candidates are counted only so far: first cheaply, then, if every condition has at least so many, once more.
-const PROBES: [u64; 2] = [256, 4096];
+const PROBES: [u64; 2] = [128, 1024];
 
 /// So many terms besides the driving one are looked up in the index; further ones (SQLite joins 64 tables at most) are
 /// checked beside the object.

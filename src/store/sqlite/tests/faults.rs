@@ -73,7 +73,7 @@ fn the_child_with_a_limit_on_files() {
     let Some(directory) = std::env::var_os(CHILD) else { return };
     let fixture = Fixture::new();
     let unlimited = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(500_000), ..unlimited.clone() }).unwrap();
+    setrlimit(Resource::Fsize, Rlimit { current: Some(500_000), ..unlimited }).unwrap();
     fill_and_recover(fixture, |_| setrlimit(Resource::Fsize, unlimited).unwrap());
     fs::write(std::path::Path::new(&directory).join("done"), "").unwrap();
 }

@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    time::Instant,
 };
 
 use kmip::{

@@ -52,7 +52,7 @@ fn destroyed_material_is_nowhere_in_the_files_after_a_scrub_and_live_material_is
         fixture.update(&destroyed(row), None).unwrap();
     }
     fixture.store.scrub().unwrap();
-    assert_eq!(marks_left(&fixture, (0..120).step_by(2)), []);
+    assert_eq!(marks_left(&fixture, (0..120).step_by(2)), Vec::<usize>::new());
     assert_eq!(marks_left(&fixture, (1..120).step_by(2)).len(), 60);
     for row in rows.iter().skip(1).step_by(2) {
         assert_eq!(fixture.object(row.id).as_ref(), Some(row));
@@ -66,7 +66,7 @@ fn destroyed_material_is_nowhere_in_the_files_after_closing_the_store() {
         fixture.update(&destroyed(row), Some(IndexEntries::default())).unwrap();
     }
     let fixture = fixture.reopened();
-    assert_eq!(marks_left(&fixture, 0..40), []);
+    assert_eq!(marks_left(&fixture, 0..40), Vec::<usize>::new());
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn replaced_material_is_erased_like_destroyed_material() {
         fixture.update(&ObjectRow { sealed: Some(material(number, length)), ..next(row) }, None).unwrap();
     }
     fixture.store.scrub().unwrap();
-    assert_eq!(marks_left(&fixture, 0..40), []);
+    assert_eq!(marks_left(&fixture, 0..40), Vec::<usize>::new());
     assert_eq!(marks_left(&fixture, 1000..1040).len(), 40);
 }
 
@@ -93,7 +93,7 @@ fn a_scrub_that_a_reader_hinders_says_so_and_succeeds_later() {
     fixture.update(&destroyed(&rows[1]), None).unwrap();
     snapshot.finish().unwrap();
     fixture.store.scrub().unwrap();
-    assert_eq!(marks_left(&fixture, 0..2), []);
+    assert_eq!(marks_left(&fixture, 0..2), Vec::<usize>::new());
 }
 
 #[test]
@@ -104,5 +104,5 @@ fn the_log_is_cut_by_itself_when_material_was_erased() {
     while fs::metadata(&log).unwrap().len() > 0 {
         std::thread::yield_now();
     }
-    assert_eq!(marks_left(&fixture, 0..1), []);
+    assert_eq!(marks_left(&fixture, 0..1), Vec::<usize>::new());
 }

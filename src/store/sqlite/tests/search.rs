@@ -156,12 +156,13 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
 
 fn searches() -> impl Strategy<Value = Search> {
     let ranges = prop::collection::vec((0..2_u32, 0..10_i64, 0..10_i64), 0..3);
-    (prop::collection::vec(0..6_u64, 0..4), ranges, any::<(bool, bool)>(), 0..10_u64, 0..20_u64).prop_map(
-        |(terms, ranges, (live, destroyed), offset, limit)| Search {
+    (prop::collection::vec(0..6_u64, 0..4), ranges, any::<(bool, bool, bool)>(), 0..10_u64, 0..20_u64).prop_map(
+        |(terms, ranges, (live, destroyed, newest_first), offset, limit)| Search {
             terms: terms.into_iter().map(term).collect(),
             ranges: ranges.into_iter().map(|(field, from, to)| range(field, from, to)).collect(),
             live,
             destroyed,
+            newest_first,
             offset,
             limit,
         },
@@ -190,9 +191,12 @@ proptest! {
             fixture.update(&ObjectRow { destroyed: sample.destroyed, ..next(row) }, Some(sample.index())).unwrap();
         }
         for search in searches {
-            let expected: Vec<ObjectId> = rows.iter().zip(&samples)
-                .filter(|(_, sample)| sample.meets(&search))
-                .map(|(row, _)| row.id)
+            let mut met: Vec<ObjectId> =
+                rows.iter().zip(&samples).filter(|(_, sample)| sample.meets(&search)).map(|(row, _)| row.id).collect();
+            if search.newest_first {
+                met.reverse();
+            }
+            let expected: Vec<ObjectId> = met.into_iter()
                 .skip(usize::try_from(search.offset).unwrap())
                 .take(usize::try_from(search.limit).unwrap())
                 .collect();

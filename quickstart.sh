@@ -105,8 +105,12 @@ say "Starting Keystead in $dir"
 if [ ! -e "$dir/keystead.db" ]; then
     echo "making a SoftHSM2 token, a root key, a certificate authority and certificates: a few seconds"
 fi
+: >"$log"
+# In a process group of its own, Ctrl-C reaches only this script, which then stops the server once.
+set -m
 "$keystead" dev --dir "$dir" --kmip-listen "$kmip" --admin-listen "$admin" >"$log" 2>&1 &
 server=$!
+set +m
 until grep -q '^KMIP ready on ' "$log"; do
     if ! kill -0 "$server" 2>/dev/null; then
         cat "$log" >&2

@@ -71,47 +71,4 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 say "Tests"
 cargo test --workspace --locked
 
-# --- The conformance cases, against a server with the software backend. ---
-
-conformance() {
-    local runner=$1 dir=$2 log=$2/server.log server
-    rm -rf "$dir"
-    mkdir -p "$dir"
-    (umask 077 && echo 'Fred:password1' >"$dir/credential")
-    "$target/debug/keystead" dev --dir "$dir/data" --hsm software --tls-key ecdsa-p256 \
-        --credential-file "$dir/credential" --kmip-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 >"$log" 2>&1 &
-    server=$!
-    # shellcheck disable=SC2064 # the process that was started now
-    trap "kill $server 2>/dev/null || true" EXIT
-    until grep -q '^KMIP ready on ' "$log"; do
-        if ! kill -0 "$server" 2>/dev/null; then
-            cat "$log" >&2
-            return 1
-        fi
-        sleep 0.1
-    done
-    local port result=0
-    port=$(sed -n 's/^KMIP ready on .*://p' "$log" | head -n 1)
-    local client=$dir/data/client
-    local operations=DiscoverVersions,Query,Create,Register,Get,GetAttributes,GetAttributeList,AddAttribute
-    operations+=,ModifyAttribute,DeleteAttribute,Locate,Activate,Revoke,Destroy
-    local version
-    for version in 1.0 1.1 1.2 1.3 1.4; do
-        echo "KMIP $version:"
-        "$runner" --port "$port" --ca "$client/ca.pem" --cert "$client/cert.pem" --key "$client/key.pem" \
-            --version "$version" --ops "$operations" -q || result=1
-    done
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-    trap - EXIT
-    return $result
-}
-
-say "Conformance"
-if [ -x ../shared/conformance/run.py ]; then
-    conformance ../shared/conformance/run.py "$target/conformance"
-else
-    skip "the conformance cases are not on this machine"
-fi
-
 say "All tests passed"

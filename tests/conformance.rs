@@ -60,6 +60,7 @@ fn server(credential: &str) -> Server {
 fn play(runner: &Path, server: &Server, folder: &str, results: &Path) -> Command {
     let folder = server.dir().join(folder);
     let mut command = Command::new("python3");
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(runner).args(["--quiet", "--port", &server.addr().port().to_string(), "--junit"]).arg(results);
     command.arg("--ca").arg(folder.join("ca.pem")).arg("--cert").arg(folder.join("cert.pem"));
     command.arg("--key").arg(folder.join("key.pem"));

@@ -12,7 +12,7 @@ use super::{
     output::say,
     root_key::protection,
     serve::say_thumbprints,
-    setup::{self, Hsm, Plan, Ready, usual_names},
+    setup::{self, HsmChoice, Plan, Ready, usual_names},
 };
 use crate::{ca::SubjectAltName, config::LogLevel};
 
@@ -75,12 +75,12 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
     report(args, &ready)
 }
 
-fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<Hsm, CliError> {
+fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<HsmChoice, CliError> {
     Ok(match (hsm, &args.module, &args.token_label, &args.pin_file) {
-        (HsmArg::SoftHsm, module, _, _) => Hsm::SoftHsm { module: module.clone() },
-        (HsmArg::Software, ..) => Hsm::Software,
+        (HsmArg::SoftHsm, module, _, _) => HsmChoice::SoftHsm { module: module.clone() },
+        (HsmArg::Software, ..) => HsmChoice::Software,
         (HsmArg::Pkcs11, Some(module), Some(token_label), Some(pin_file)) => {
-            Hsm::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
+            HsmChoice::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
         }
         (HsmArg::Pkcs11, ..) => return Err(UsageError::TokenNotDescribed.into()),
     })

@@ -2,7 +2,11 @@
 //!
 //! Each item becomes typed on its own and fails alone. A reply leaves only after its events are written.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    time::Instant,
+};
 
 use kmip::{
     enums::{BatchErrorContinuationOption, Operation, ResultStatus},
@@ -12,11 +16,12 @@ use kmip::{
         ResponseMessage,
     },
     payloads::{Request, Response},
+    tags::Tag,
     tree::{Enumerated, Item},
     ttlv,
     version::Version,
 };
-use tracing::{debug, error};
+use tracing::{debug, debug_span, error};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -36,6 +41,8 @@ use crate::{
 
 /// Versions whose messages the engine reads, newest first: what Discover Versions answers.
 pub(super) const VERSIONS: [Version; 5] = [Version::V1_4, Version::V1_3, Version::V1_2, Version::V1_1, Version::V1_0];
+/// Fewer bytes than any response has: a header, and one item with an operation, a status and a payload.
+const MIN_RESPONSE_BYTES: i32 = 128;
 /// How often an Undo batch starts again because another request changed one of its objects.
 const UNDO_ATTEMPTS: u32 = 10;
 
@@ -111,9 +118,14 @@ impl Message<'_> {
     }
 
     fn run(self, header: RequestHeader, items: Vec<Item>) -> Reply {
+        if items.len() > self.engine.parts.limits.batch_items {
+            let version = Some(self.version);
+            return self
+                .refuse(version, &OpError::InvalidMessage("the batch has more items than this server processes"));
+        }
         let maximum = header.maximum_response_size;
         let client_correlation = header.client_correlation_value.clone();
-        let done = match self.admit(&header, &items) {
+        let done = match self.admit(&header) {
             Ok(principal) => self.run_items(&header, items, principal),
             Err(error) => items
                 .iter()
@@ -129,9 +141,10 @@ impl Message<'_> {
     }
 
     /// Whether the message as a whole may be processed, and for whom.
-    fn admit(&self, header: &RequestHeader, items: &[Item]) -> Result<Principal, OpError> {
-        if items.len() > self.engine.parts.limits.batch_items {
-            return Err(OpError::InvalidMessage("the batch has more items than this server processes"));
+    fn admit(&self, header: &RequestHeader) -> Result<Principal, OpError> {
+        // No answer is so short: whatever were done would be done unseen.
+        if header.maximum_response_size.is_some_and(|maximum| maximum < MIN_RESPONSE_BYTES) {
+            return Err(OpError::ResponseTooLarge);
         }
         let trust = self.engine.parts.trust.current();
         self.engine.credentials.authenticate(&trust, self.peer.adapter, header.authentication.as_ref())
@@ -143,9 +156,9 @@ impl Message<'_> {
             return self.run_undo(&items, principal);
         }
         let mut ctx = self.ctx(principal);
-        let mut done = Vec::with_capacity(items.len());
+        let (mut done, mut bytes) = (Vec::with_capacity(items.len()), 0);
         for item in items {
-            let one = self.run_item(&mut ctx, item);
+            let one = self.run_item(&mut ctx, item, &mut bytes);
             let failed = one.item.result_status != ResultStatus::Success;
             done.push(one);
             if failed && option == BatchErrorContinuationOption::Stop {
@@ -157,12 +170,15 @@ impl Message<'_> {
 
     /// All items or none: their changes are held back and become one transaction.
     fn run_undo(&self, items: &[Item], principal: Principal) -> Vec<Done> {
+        // Once others were first, they are kept away from the objects that the batch changes.
+        let mut contended = BTreeSet::new();
         for _ in 0..UNDO_ATTEMPTS {
+            let _queue = self.engine.lock_stripes(&contended);
             let mut ctx = self.ctx(principal);
             ctx.unit = Some(RefCell::new(Unit::default()));
-            let mut done = Vec::with_capacity(items.len());
+            let (mut done, mut bytes) = (Vec::with_capacity(items.len()), 0);
             for item in items {
-                let one = self.run_item(&mut ctx, item.clone());
+                let one = self.run_item(&mut ctx, item.clone(), &mut bytes);
                 let failed = one.item.result_status != ResultStatus::Success;
                 done.push(one);
                 if failed {
@@ -174,10 +190,15 @@ impl Message<'_> {
                         .collect();
                 }
             }
-            let changes = ctx.unit.take().map(RefCell::into_inner).map_or_else(Vec::new, Unit::into_changes);
+            let unit = ctx.unit.take().map(RefCell::into_inner).unwrap_or_default();
+            let touched: Vec<ObjectId> = unit.ids().collect();
+            let changes = unit.into_changes();
             let error = match if changes.is_empty() { Ok(()) } else { self.engine.parts.store.apply(changes) } {
                 Ok(()) => return done,
-                Err(StoreError::Conflict) => continue,
+                Err(StoreError::Conflict) => {
+                    contended.extend(touched);
+                    continue;
+                }
                 Err(StoreError::Duplicate) => OpError::NameTaken { creating: true },
                 Err(error) => error.into(),
             };
@@ -209,35 +230,51 @@ impl Message<'_> {
             operation: Operation::Query,
             version: self.version,
             now: self.now,
-            placeholder: RefCell::new(None),
+            placeholder: Cell::new(None),
+            subject: Cell::new(None),
             unit: None,
         }
     }
 
-    fn run_item(&self, ctx: &mut Ctx<'_>, item: Item) -> Done {
+    /// `bytes` counts what the response has in it already.
+    fn run_item(&self, ctx: &mut Ctx<'_>, item: Item, bytes: &mut usize) -> Done {
         let (code, id) = RequestItem::outline(&item);
         let item = match RequestItem::from_item(item, self.version) {
             Ok(item) => item,
             Err(error) => return self.failed(code, id, "Unknown", None, &error.into()),
         };
         let name = item.operation.map_or("Unknown", Operation::name);
-        let object_before = *ctx.placeholder.borrow();
-        let result = self.perform(ctx, item);
-        let object = ctx.placeholder.borrow().filter(|_| true).or(object_before);
+        let _span =
+            debug_span!("item", principal = %self.peer.adapter.0, operation = name, version = %self.version).entered();
+        let started = Instant::now();
+        ctx.subject.set(None);
+        // Asked before the item is performed, so that nothing is done that is not answered.
+        let room = *bytes < self.engine.parts.limits.response_bytes;
+        let result = if room { self.perform(ctx, item) } else { Err(OpError::ResponseTooLarge) };
+        let object = ctx.subject.get();
+        let outcome = result.as_ref().map_or_else(|error| error.reason(self.version).name(), |_| "success");
+        let took = started.elapsed();
+        self.engine.metrics.record(name, outcome, took);
+        debug!(
+            object_id = object.map(|id| tracing::field::display(id.0)),
+            outcome,
+            latency_us = took.as_micros(),
+            "item done"
+        );
         match result {
-            Ok(response) => Done {
-                item: ResponseItem {
+            Ok(response) => {
+                let payload = Item::new(Tag::ResponsePayload, response.into_value(self.version));
+                *bytes += ttlv::encoded_len(&payload);
+                let item = ResponseItem {
                     operation: code,
                     unique_batch_item_id: id,
                     result_status: ResultStatus::Success,
                     result_reason: None,
                     result_message: None,
-                    payload: Some(response.into_value(self.version)),
-                },
-                operation: name,
-                object,
-                outcome: Outcome::Success,
-            },
+                    payload: Some(payload.value),
+                };
+                Done { item, operation: name, object, outcome: Outcome::Success }
+            }
             Err(error) => self.failed(code, id, name, object, &error),
         }
     }

@@ -160,9 +160,11 @@ impl OpError {
         let same = |reason| (reason, reason);
         match self {
             Self::Decode(error) => match error.fault {
-                Fault::InvalidValue | Fault::UnknownEnumeration { .. } | Fault::NotInVersion { .. } => {
-                    same(R::InvalidField)
-                }
+                // §11.1: a field that the version does not know is an invalid field; what cannot be parsed is an invalid message.
+                Fault::InvalidValue
+                | Fault::UnknownEnumeration { .. }
+                | Fault::NotInVersion { .. }
+                | Fault::UnexpectedField => same(R::InvalidField),
                 _ => same(R::InvalidMessage),
             },
             Self::NotFound => (R::ObjectNotFound, R::ItemNotFound),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, channel},
     },
     time::Duration,
@@ -27,7 +27,7 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     addr: SocketAddr,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
 
@@ -42,9 +42,16 @@ impl Server {
 
     /// A server in `dir`, which may hold the state of an earlier one.
     pub fn start_in(dir: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_keystead")), dir, more)
+    }
+
+    /// The same, with `command` to run the program, to which its arguments are added.
+    pub fn start_by(mut command: Command, dir: &Path, more: &[&str]) -> Self {
         command.args(["dev", "--kmip-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(["--tls-key", "ecdsa-p256"]).arg("--dir").arg(dir).args(more);
+        command.arg("--dir").arg(dir).args(more);
+        if !more.contains(&"--tls-key") {
+            command.args(["--tls-key", "ecdsa-p256"]);
+        }
         if !more.contains(&"--hsm") {
             command.args(["--hsm", "software"]);
         }
@@ -75,7 +82,7 @@ impl Server {
             }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, lines, _owned: None }
+        Self { child, dir: dir.to_owned(), addr, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
@@ -95,7 +102,7 @@ impl Server {
 
     /// What it has printed and logged since it was last asked.
     pub fn log(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+        self.lines.lock().unwrap().try_iter().collect()
     }
 
     /// A connection of adapter `demo`.
@@ -107,6 +114,27 @@ impl Server {
     pub fn connect_as(&self, folder: &str, version: Version) -> Connection {
         let config = client_config(&self.dir.join(folder));
         Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
+    }
+
+    /// Waits for a line that it prints or logs.
+    pub fn wait_for(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.lock().unwrap().recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line has {part:?} in it:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Asks it to end, waits until it has, and returns all that it printed and logged since it was last asked.
+    pub fn stop(mut self) -> Vec<String> {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success(), "the server had ended before");
+        assert!(self.child.wait().unwrap().success(), "the server ends in order");
+        // Its end closes the pipes, and with them the channel.
+        self.lines.lock().unwrap().iter().collect()
     }
 
     /// Ends it at once, as a power cut would.

@@ -153,7 +153,7 @@ fn what_is_the_clients_own_is_given_added_changed_and_deleted() {
 fn instances_keep_their_indices() {
     let server = TestServer::new();
     let alice = server.alice();
-    let id = alice.make(create_aes(128, [name("zero"), name("one"), name("two")].into_iter().enumerate().map(|(_, n)| n)));
+    let id = alice.make(create_aes(128, [name("zero"), name("one"), name("two")]));
     let names = || {
         let names = alice.attributes(&id, &[AttributeKind::Name]).unwrap();
         names.into_iter().map(|one| (one.index.unwrap_or(0), one.attribute)).collect::<Vec<_>>()

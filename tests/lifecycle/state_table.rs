@@ -302,8 +302,8 @@ fn random_lives_follow_the_state_table() {
     let server = TestServer::new();
     let runs = Cell::new(0_u64);
     let steps = Cell::new(0_u64);
-    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&proptest::collection::vec(step(), 1..40), |story| {
+    let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&proptest::collection::vec(step(), 1..48), |story| {
         runs.set(runs.get() + 1);
         let group = format!("run {}", runs.get());
         let mut run = Run { server: &server, alice: server.alice(), group, objects: Vec::new(), steps: &steps };

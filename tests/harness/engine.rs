@@ -201,7 +201,7 @@ impl User {
 }
 
 /// A directory in memory where the system has such a place: what tests of the engine store need not survive a power cut.
-fn memory_dir() -> TempDir {
+pub fn memory_dir() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

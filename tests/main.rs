@@ -11,6 +11,11 @@
 mod cli;
 mod clients;
 mod conformance;
+
+mod faults;
 mod harness;
+mod isolation;
 mod lifecycle;
 mod real_clients;
+mod races;
+mod secrets;

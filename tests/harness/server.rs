@@ -49,7 +49,11 @@ impl Server {
 
     /// A server in `dir`, which may hold the state of an earlier one.
     pub fn start_in(dir: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_keystead")), dir, more)
+    }
+
+    /// The same, with `command` to run the program, to which its arguments are added.
+    pub fn start_by(mut command: Command, dir: &Path, more: &[&str]) -> Self {
         command.args(["dev", "--kmip-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--dir").arg(dir).args(more);
         if !more.contains(&"--tls-key") {
@@ -117,6 +121,18 @@ impl Server {
     pub fn connect_as(&self, folder: &str, version: Version) -> Connection {
         let config = client_config(&self.dir.join(folder));
         Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
+    }
+
+    /// Waits for a line that it prints or logs.
+    pub fn wait_for(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.lock().unwrap().recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line has {part:?} in it:\n{}", seen.join("\n")),
+            }
+        }
     }
 
     /// Asks it to end, waits until it has, and returns all that it printed and logged since it was last asked.

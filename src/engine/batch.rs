@@ -233,8 +233,15 @@ impl Message<'_> {
         let name = item.operation.map_or("Unknown", Operation::name);
         let object_before = *ctx.placeholder.borrow();
         // Asked before the item is performed, so that nothing is done that is not answered.
-        let room = *bytes < self.engine.parts.limits.response_bytes;
-        let result = if room { self.perform(ctx, item) } else { Err(OpError::ResponseTooLarge) };
+        let limit = self.engine.parts.limits.held_bytes;
+        let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
+        let result = if *bytes >= limit {
+            Err(OpError::ResponseTooLarge)
+        } else if held_back >= limit {
+            Err(OpError::InvalidMessage("the batch changes more at once than this server can undo"))
+        } else {
+            self.perform(ctx, item)
+        };
         let object = ctx.placeholder.borrow().filter(|_| true).or(object_before);
         match result {
             Ok(response) => {

@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, reason = "one binary: modules share their items with each other only")]
 
 mod bad_input;
+mod cli;
 mod harness;
 mod lifecycle;

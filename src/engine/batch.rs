@@ -2,7 +2,11 @@
 //!
 //! Each item becomes typed on its own and fails alone. A reply leaves only after its events are written.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    time::Instant,
+};
 
 use kmip::{
     enums::{BatchErrorContinuationOption, Operation, ResultStatus},
@@ -17,7 +21,7 @@ use kmip::{
     ttlv,
     version::Version,
 };
-use tracing::{debug, error};
+use tracing::{debug, debug_span, error};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -166,7 +170,10 @@ impl Message<'_> {
 
     /// All items or none: their changes are held back and become one transaction.
     fn run_undo(&self, items: &[Item], principal: Principal) -> Vec<Done> {
+        // Once others were first, they are kept away from the objects that the batch changes.
+        let mut contended = BTreeSet::new();
         for _ in 0..UNDO_ATTEMPTS {
+            let _queue = self.engine.lock_stripes(&contended);
             let mut ctx = self.ctx(principal);
             ctx.unit = Some(RefCell::new(Unit::default()));
             let (mut done, mut bytes) = (Vec::with_capacity(items.len()), 0);
@@ -183,10 +190,15 @@ impl Message<'_> {
                         .collect();
                 }
             }
-            let changes = ctx.unit.take().map(RefCell::into_inner).map_or_else(Vec::new, Unit::into_changes);
+            let unit = ctx.unit.take().map(RefCell::into_inner).unwrap_or_default();
+            let touched: Vec<ObjectId> = unit.ids().collect();
+            let changes = unit.into_changes();
             let error = match if changes.is_empty() { Ok(()) } else { self.engine.parts.store.apply(changes) } {
                 Ok(()) => return done,
-                Err(StoreError::Conflict) => continue,
+                Err(StoreError::Conflict) => {
+                    contended.extend(touched);
+                    continue;
+                }
                 Err(StoreError::Duplicate) => OpError::NameTaken { creating: true },
                 Err(error) => error.into(),
             };
@@ -218,7 +230,8 @@ impl Message<'_> {
             operation: Operation::Query,
             version: self.version,
             now: self.now,
-            placeholder: RefCell::new(None),
+            placeholder: Cell::new(None),
+            subject: Cell::new(None),
             unit: None,
         }
     }
@@ -231,7 +244,10 @@ impl Message<'_> {
             Err(error) => return self.failed(code, id, "Unknown", None, &error.into()),
         };
         let name = item.operation.map_or("Unknown", Operation::name);
-        let object_before = *ctx.placeholder.borrow();
+        let _span =
+            debug_span!("item", principal = %self.peer.adapter.0, operation = name, version = %self.version).entered();
+        let started = Instant::now();
+        ctx.subject.set(None);
         // Asked before the item is performed, so that nothing is done that is not answered.
         let limit = self.engine.parts.limits.held_bytes;
         let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
@@ -242,7 +258,16 @@ impl Message<'_> {
         } else {
             self.perform(ctx, item)
         };
-        let object = ctx.placeholder.borrow().filter(|_| true).or(object_before);
+        let object = ctx.subject.get();
+        let outcome = result.as_ref().map_or_else(|error| error.reason(self.version).name(), |_| "success");
+        let took = started.elapsed();
+        self.engine.metrics.record(name, outcome, took);
+        debug!(
+            object_id = object.map(|id| tracing::field::display(id.0)),
+            outcome,
+            latency_us = took.as_micros(),
+            "item done"
+        );
         match result {
             Ok(response) => {
                 let payload = Item::new(Tag::ResponsePayload, response.into_value(self.version));

@@ -1,6 +1,6 @@
 //! What an operation may touch: objects it is permitted, the vault, the store, the clock. There is no other way to any of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use kmip::{enums::Operation, objects::Object, ttlv, version::Version};
 use uuid::Uuid;
@@ -36,8 +36,10 @@ pub(super) struct Ctx<'a> {
     pub(super) version: Version,
     /// When the message arrived, seconds since 1970-01-01 UTC.
     pub(super) now: i64,
-    /// The ID Placeholder (KMIP 1.4 §4): the object that the last item of this batch was about.
-    pub(super) placeholder: RefCell<Option<ObjectId>>,
+    /// The ID Placeholder (KMIP 1.4 §4): the object that an item of this batch made or located last.
+    pub(super) placeholder: Cell<Option<ObjectId>>,
+    /// The object that this item is about, for the audit log and for operators: never one that the principal may not know of.
+    pub(super) subject: Cell<Option<ObjectId>>,
     /// Changes held back, in a batch with the Undo option.
     pub(super) unit: Option<RefCell<Unit>>,
 }
@@ -50,7 +52,7 @@ impl Ctx<'_> {
     pub(super) fn target(&self, unique_identifier: Option<String>) -> Result<String, OpError> {
         match unique_identifier {
             Some(id) => Ok(id),
-            None => self.placeholder.borrow().map(|id| id.0.to_string()).ok_or(OpError::NoPlaceholder),
+            None => self.placeholder.get().map(|id| id.0.to_string()).ok_or(OpError::NoPlaceholder),
         }
     }
 
@@ -59,12 +61,7 @@ impl Ctx<'_> {
     /// # Errors
     /// There is no such object that the principal may know of.
     pub(super) fn fetch(&self, unique_identifier: &str) -> Result<ManagedObject, OpError> {
-        // Only the form that the server writes is an identifier: no second spelling of one object.
-        let id = Uuid::try_parse(unique_identifier).map(ObjectId).map_err(|_| OpError::NotFound)?;
-        if id.0.to_string() != unique_identifier {
-            return Err(OpError::NotFound);
-        }
-        self.fetch_id(id)
+        self.fetch_id(parse_id(unique_identifier).ok_or(OpError::NotFound)?)
     }
 
     /// As [`Ctx::fetch`], and from here on the item is about this object.
@@ -72,9 +69,12 @@ impl Ctx<'_> {
     /// # Errors
     /// As for `fetch`.
     pub(super) fn fetch_target(&self, unique_identifier: Option<String>) -> Result<ManagedObject, OpError> {
-        let object = self.fetch(&self.target(unique_identifier)?)?;
-        *self.placeholder.borrow_mut() = Some(object.id);
-        Ok(object)
+        let id = parse_id(&self.target(unique_identifier)?).ok_or(OpError::NotFound)?;
+        let fetched = self.fetch_id(id);
+        if !matches!(fetched, Err(OpError::NotFound)) {
+            self.subject.set(Some(id));
+        }
+        fetched
     }
 
     fn fetch_id(&self, id: ObjectId) -> Result<ManagedObject, OpError> {
@@ -145,7 +145,8 @@ impl Ctx<'_> {
         let vault = &self.engine.parts.vault;
         object.sealed = Some(vault.seal(self.principal.root_key, &object.place(), &Material::new(encoded))?);
         self.save(object)?;
-        *self.placeholder.borrow_mut() = Some(object.id);
+        self.placeholder.set(Some(object.id));
+        self.subject.set(Some(object.id));
         Ok(())
     }
 
@@ -154,10 +155,10 @@ impl Ctx<'_> {
     /// # Errors
     /// It is destroyed, damaged, or the HSM is away.
     pub(super) fn object(&self, object: &ManagedObject) -> Result<Object, OpError> {
-        let sealed = match &object.sealed {
-            Some(sealed) if !is_destroyed(object.state()) => sealed,
-            _ => return Err(OpError::Destroyed),
-        };
+        if is_destroyed(object.state()) {
+            return Err(OpError::Destroyed);
+        }
+        let sealed = object.sealed.as_ref().ok_or(OpError::CorruptObject)?;
         let material = self.engine.parts.vault.open(&object.place(), sealed)?;
         let item = ttlv::decode(material.expose(), &STORED).map_err(|_| OpError::CorruptObject)?;
         Object::from_item(item, Version::V1_4).map_err(|_| OpError::CorruptObject)
@@ -248,25 +249,37 @@ impl Ctx<'_> {
         Ok(found)
     }
 
-    /// Stores the states that the clock has changed, so that the index knows them. A row that cannot be read is left to
-    /// whoever asks for it by name.
+    /// Stores the states that the clock has changed, so that the index knows them. A row that is damaged is left to whoever
+    /// asks for it by name, and stands in nobody's way.
     fn settle_due(&self) -> Result<(), OpError> {
         let store = &self.engine.parts.store;
+        let mut damaged: Vec<ObjectId> = Vec::new();
         loop {
-            let due = store.due(self.principal.adapter, self.now, SEARCH_STEP)?;
-            let mut settled = 0_u64;
-            for row in due {
-                let Ok(object) = ManagedObject::from_row(row, self.now) else { continue };
+            let limit = SEARCH_STEP.saturating_add(u64::try_from(damaged.len()).unwrap_or(u64::MAX));
+            let due = store.due(self.principal.adapter, self.now, limit)?;
+            let last = u64::try_from(due.len()).is_ok_and(|count| count < limit);
+            for row in due.into_iter().filter(|row| !damaged.contains(&row.id)).collect::<Vec<_>>() {
+                let id = row.id;
+                let Ok(object) = ManagedObject::from_row(row, self.now) else {
+                    damaged.push(id);
+                    continue;
+                };
                 let (row, index) = object.to_row();
                 match store.apply(vec![Change::Update { row, index: Some(index) }]) {
                     // Whoever changed it meanwhile settled it too.
-                    Ok(()) | Err(StoreError::Conflict | StoreError::NotFound) => settled += 1,
+                    Ok(()) | Err(StoreError::Conflict | StoreError::NotFound) => {}
+                    Err(StoreError::Damaged) => damaged.push(id),
                     Err(error) => return Err(error.into()),
                 }
             }
-            if settled < SEARCH_STEP {
+            if last {
                 return Ok(());
             }
         }
     }
+}
+
+/// The identifier of an object. Only the form that the server writes is one: no second spelling of one object.
+pub(super) fn parse_id(text: &str) -> Option<ObjectId> {
+    Uuid::try_parse(text).ok().filter(|id| id.to_string() == text).map(ObjectId)
 }

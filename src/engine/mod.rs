@@ -3,9 +3,9 @@
 //! `batch` runs a message, `authn` settles who asks, `policy` decides what they may, `ops` does it through `Ctx`, `error`
 //! says why not. It does no network I/O and never sees a socket or a certificate, only a [`PeerIdentity`].
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
 pub use self::clock::Clock;
@@ -13,6 +13,7 @@ use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
     store::{ObjectId, Store},
+    telemetry::ItemMetrics,
     trust::LiveTrust,
     vault::Vault,
 };
@@ -87,6 +88,7 @@ pub struct EngineParts {
 pub struct Engine {
     parts: EngineParts,
     credentials: authn::Credentials,
+    metrics: ItemMetrics,
     stripes: Vec<Mutex<()>>,
 }
 
@@ -94,14 +96,24 @@ impl Engine {
     /// An engine of `parts`.
     pub fn new(parts: EngineParts) -> Self {
         let stripes = std::iter::repeat_with(Mutex::default).take(STRIPES).collect();
-        Self { parts, credentials: authn::Credentials::new(), stripes }
+        Self { parts, credentials: authn::Credentials::new(), metrics: ItemMetrics::default(), stripes }
     }
 
     /// The lock that changes of `id` take.
     fn stripe(&self, id: ObjectId) -> Option<&Mutex<()>> {
-        // The last byte of a version 7 identifier is random.
-        self.stripes.get(usize::from(id.0.as_bytes()[15]) % STRIPES)
+        self.stripes.get(stripe_number(id))
     }
+
+    /// Takes the locks that changes of all of `ids` take. One order for all, so that nobody waits in a circle.
+    fn lock_stripes(&self, ids: &BTreeSet<ObjectId>) -> Vec<MutexGuard<'_, ()>> {
+        let numbers: BTreeSet<usize> = ids.iter().copied().map(stripe_number).collect();
+        numbers.into_iter().filter_map(|number| self.stripes.get(number)).map(Mutex::lock).collect()
+    }
+}
+
+fn stripe_number(id: ObjectId) -> usize {
+    // The last byte of a version 7 identifier is random.
+    usize::from(id.0.as_bytes()[15]) % STRIPES
 }
 
 impl Handler for Engine {

@@ -9,6 +9,8 @@ use kmip::{
     ttlv,
 };
 
+use ring::digest::{Context, SHA256};
+
 use super::{
     attribute_set::AttributeSet,
     error::OpError,
@@ -19,6 +21,9 @@ use crate::{
     store::{AdapterId, IndexEntries, ObjectId, ObjectRow},
     vault::Place,
 };
+
+/// Bytes of the digest behind the stored metadata.
+const DIGEST_LEN: usize = 16;
 
 /// A managed object, loaded and permitted.
 #[derive(Clone, Debug)]
@@ -46,7 +51,8 @@ impl ManagedObject {
     /// The row is not one that this server wrote.
     pub(super) fn from_row(row: ObjectRow, now: i64) -> Result<Self, OpError> {
         let object_type = ObjectType::from_code(row.object_type).ok_or(OpError::CorruptObject)?;
-        let metadata = ttlv::decode(&row.metadata, &ttlv::Limits::default()).map_err(|_| OpError::CorruptObject)?;
+        let metadata = open_metadata(&row).ok_or(OpError::CorruptObject)?;
+        let metadata = ttlv::decode(metadata, &ttlv::Limits::default()).map_err(|_| OpError::CorruptObject)?;
         let Value::Structure(items) = metadata.value else { return Err(OpError::CorruptObject) };
         let mut items = items.into_iter().peekable();
         let key_format = match items.next_if(|item| item.tag == Tag::KeyFormatType).map(|item| item.value) {
@@ -72,7 +78,7 @@ impl ManagedObject {
         }
         items.extend(self.attributes.to_items());
         let metadata = ttlv::encode(&Item::structure(Tag::Attributes, items)).to_vec();
-        let row = ObjectRow {
+        let mut row = ObjectRow {
             id: self.id,
             adapter: self.adapter,
             object_type: self.object_type.code(),
@@ -82,6 +88,7 @@ impl ManagedObject {
             destroyed: state::is_destroyed(self.state()),
             due_at: self.due_at(),
         };
+        row.metadata.extend(metadata_digest(&row, &row.metadata));
         (row, terms::index_entries(self))
     }
 
@@ -133,4 +140,25 @@ impl ManagedObject {
     fn due_at(&self) -> Option<i64> {
         self.pending().and_then(|(kind, _)| self.attributes.date(kind))
     }
+}
+
+/// What stands behind the metadata in a row: it shows damage, and metadata that came from another object. It does not stop
+/// someone who can write the database and works it out anew; material is safe from them too, for the vault has a key.
+fn metadata_digest(row: &ObjectRow, metadata: &[u8]) -> [u8; DIGEST_LEN] {
+    let mut context = Context::new(&SHA256);
+    context.update(row.adapter.0.as_bytes());
+    context.update(row.id.0.as_bytes());
+    context.update(&row.object_type.to_be_bytes());
+    context.update(metadata);
+    let mut out = [0; DIGEST_LEN];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+/// The metadata of a row without its digest; `None` where that is not its digest.
+fn open_metadata(row: &ObjectRow) -> Option<&[u8]> {
+    let (metadata, digest) = row.metadata.split_last_chunk::<DIGEST_LEN>()?;
+    (*digest == metadata_digest(row, metadata)).then_some(metadata)
 }

@@ -17,9 +17,8 @@ use kmip::{
     version::Version,
 };
 use ring::digest::{SHA256, digest};
-use uuid::Uuid;
 
-use super::{attribute_set::date_of, error::OpError, object::ManagedObject, state::is_destroyed};
+use super::{attribute_set::date_of, ctx::parse_id, error::OpError, object::ManagedObject, state::is_destroyed};
 use crate::store::{DateEntry, DateRange, IndexEntries, ObjectId, Search, Term};
 
 /// The Lease Time that every object gets, in seconds (KMIP 1.4 §3.20).
@@ -206,8 +205,8 @@ impl Plan {
                 Some((_, values)) => values.push(*seconds),
                 None => dates.push((kind, vec![*seconds])),
             },
-            (Value::TextString(id), AttributeKind::UniqueIdentifier) => match Uuid::parse_str(id) {
-                Ok(id) if self.only.is_none_or(|only| only.0 == id) => self.only = Some(ObjectId(id)),
+            (Value::TextString(id), AttributeKind::UniqueIdentifier) => match parse_id(id) {
+                Some(id) if self.only.is_none_or(|only| only == id) => self.only = Some(id),
                 _ => self.nothing = true,
             },
             (Value::Integer(mask), AttributeKind::CryptographicUsageMask) => {

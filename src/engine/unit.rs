@@ -48,6 +48,11 @@ impl Unit {
         self.objects.values().map(move |held| ManagedObject::from_row(held.row.clone(), now))
     }
 
+    /// The identifiers of those objects.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ObjectId> {
+        self.objects.keys().copied()
+    }
+
     /// The one transaction that makes all of it true.
     pub(super) fn into_changes(self) -> Vec<Change> {
         let change = |Held { base, mut row, index }| {

@@ -219,6 +219,9 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// What is stored of the object is not what the store wrote.
+    #[error("the stored object is damaged")]
+    Damaged,
     /// Anything else the engine of the store reported.
     #[error("the database failed: {0}")]
     Database(#[source] rusqlite::Error),

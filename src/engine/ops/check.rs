@@ -13,6 +13,7 @@ use crate::engine::{ctx::Ctx, error::OpError, terms::LEASE_SECONDS};
 pub(in crate::engine) fn check(ctx: &Ctx<'_>, request: CheckRequest) -> Result<CheckResponse, OpError> {
     let object = ctx.fetch_target(request.unique_identifier)?;
     if object.state() != State::Active && object.state() != State::PreActive {
+        ctx.placeholder.set(None);
         return Err(OpError::WrongState("the object is no longer to be used"));
     }
     let allowed_mask = match object.attributes.get(AttributeKind::CryptographicUsageMask) {
@@ -28,7 +29,7 @@ pub(in crate::engine) fn check(ctx: &Ctx<'_>, request: CheckRequest) -> Result<C
     let lease_time = request.lease_time.filter(|wanted| wanted.0 > LEASE_SECONDS);
     let refused = usage_limits_count.is_some() || cryptographic_usage_mask.is_some() || lease_time.is_some();
     if refused {
-        *ctx.placeholder.borrow_mut() = None;
+        ctx.placeholder.set(None);
     }
     let unique_identifier = (!refused).then(|| object.id.0.to_string());
     Ok(CheckResponse { unique_identifier, usage_limits_count, cryptographic_usage_mask, lease_time })

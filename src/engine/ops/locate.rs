@@ -22,10 +22,13 @@ pub(in crate::engine) fn locate(ctx: &Ctx<'_>, request: LocateRequest) -> Result
     let plan = Plan::new(criteria.0, storage_status_mask, object_group_member, ctx.version)?;
     let found =
         if plan.default_member { default_member(ctx, &plan)? } else { ctx.locate(&plan, offset, limit.into())? };
-    *ctx.placeholder.borrow_mut() = match found.as_slice() {
+    // Of several, none is meant (KMIP 1.4 §4.9).
+    let only = match found.as_slice() {
         [only] => Some(*only),
         _ => None,
     };
+    ctx.placeholder.set(only);
+    ctx.subject.set(only);
     // The count of all matches is known without further work only where the page was not filled.
     let complete = found.len() < usize::try_from(limit).unwrap_or(usize::MAX);
     let located_items = i32::try_from(found.len()).ok().filter(|_| complete && offset == 0);

@@ -8,6 +8,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#![allow(unreachable_pub, reason = "one binary: modules share their items with each other only")]
+
+mod bad_input;
 mod cli;
 mod clients;
 mod conformance;

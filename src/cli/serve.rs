@@ -128,7 +128,7 @@ fn engine(
         },
         batch_items: size(config.limits.batch_items),
         locate_page: config.limits.locate_page,
-        response_bytes: EngineLimits::RESPONSE_BYTES.max(size(config.limits.frame_bytes)),
+        held_bytes: EngineLimits::HELD_BYTES.max(size(config.limits.frame_bytes)),
     };
     Arc::new(Engine::new(EngineParts { store, vault: Vault::new(hal), trust, audit, clock: Clock::System, limits }))
 }

@@ -43,6 +43,9 @@ pub(super) fn give(
             }
             None => check_custom(&attribute, OpError::InvalidField)?,
         }
+        if is_name_of(set, &attribute, None) {
+            return Err(OpError::InvalidField("a name is given twice"));
+        }
         set.add(started(attribute), index)?;
         check_count(set)?;
     }
@@ -77,11 +80,8 @@ pub(super) fn add(object: &mut ManagedObject, added: AttributeInstance, now: i64
     if single_and_set {
         return Err(OpError::IllegalOperation("the object has this attribute already"));
     }
-    if let Attribute::Name(_) = attribute {
-        let name = attribute.name();
-        if object.attributes.named(&name).any(|instance| instance.attribute == attribute) {
-            return Err(OpError::IllegalOperation("the object has this name already"));
-        }
+    if is_name_of(&object.attributes, &attribute, None) {
+        return Err(OpError::IllegalOperation("the object has this name already"));
     }
     let index = object.attributes.add(started(attribute), None)?;
     check_count(&object.attributes)?;
@@ -110,11 +110,20 @@ pub(super) fn modify(object: &mut ManagedObject, modified: AttributeInstance, no
         return Err(OpError::InvalidField("the object does not have this attribute: it must be added first"));
     }
     check_date(object, &attribute, now)?;
+    if is_name_of(&object.attributes, &attribute, Some(index)) {
+        return Err(OpError::IllegalOperation("the object has this name already"));
+    }
     if !object.attributes.replace(attribute, index) {
         return Err(OpError::AttributeNotFound("the attribute has no instance with this index"));
     }
     check_size(&object.attributes)?;
     Ok(index)
+}
+
+/// Whether `attribute` is a Name that the object has already, in another instance than the one at `index`.
+fn is_name_of(set: &AttributeSet, attribute: &Attribute, index: Option<i32>) -> bool {
+    let Attribute::Name(_) = attribute else { return false };
+    set.named(&attribute.name()).any(|instance| instance.attribute == *attribute && Some(instance.index) != index)
 }
 
 /// Deletes an attribute instance (KMIP 1.4 §4.16) and returns it.

@@ -249,8 +249,15 @@ impl Message<'_> {
         let started = Instant::now();
         ctx.subject.set(None);
         // Asked before the item is performed, so that nothing is done that is not answered.
-        let room = *bytes < self.engine.parts.limits.response_bytes;
-        let result = if room { self.perform(ctx, item) } else { Err(OpError::ResponseTooLarge) };
+        let limit = self.engine.parts.limits.held_bytes;
+        let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
+        let result = if *bytes >= limit {
+            Err(OpError::ResponseTooLarge)
+        } else if held_back >= limit {
+            Err(OpError::InvalidMessage("the batch changes more at once than this server can undo"))
+        } else {
+            self.perform(ctx, item)
+        };
         let object = ctx.subject.get();
         let outcome = result.as_ref().map_or_else(|error| error.reason(self.version).name(), |_| "success");
         let took = started.elapsed();

@@ -47,13 +47,14 @@ pub struct EngineLimits {
     pub batch_items: usize,
     /// Identifiers in one Locate response.
     pub locate_page: u32,
-    /// Bytes of a response after which no further item of its batch is performed. A response can be longer by one item.
-    pub response_bytes: usize,
+    /// Bytes that one message may make the server hold, of answers and of changes held back each: past it no further item of
+    /// the batch is performed. What the last item brings comes on top.
+    pub held_bytes: usize,
 }
 
 impl EngineLimits {
     /// Room in a response for a Locate page of the largest size that can be configured, or for many keys.
-    pub const RESPONSE_BYTES: usize = 8 << 20;
+    pub const HELD_BYTES: usize = 8 << 20;
 }
 
 impl Default for EngineLimits {
@@ -62,7 +63,7 @@ impl Default for EngineLimits {
             decode: kmip::ttlv::Limits::default(),
             batch_items: 256,
             locate_page: 10_000,
-            response_bytes: Self::RESPONSE_BYTES,
+            held_bytes: Self::HELD_BYTES,
         }
     }
 }

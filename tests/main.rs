@@ -8,17 +8,14 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-#![allow(unreachable_pub, reason = "one binary: modules share their items with each other only")]
-
 mod bad_input;
 mod cli;
 mod clients;
 mod conformance;
-
 mod faults;
 mod harness;
 mod isolation;
 mod lifecycle;
-mod real_clients;
 mod races;
+mod real_clients;
 mod secrets;

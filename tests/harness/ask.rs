@@ -1,7 +1,9 @@
 //! Short ways to say the requests that most tests send, and to read what comes back.
 
 use kmip::{
-    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, Attributes, CustomAttribute, RevocationReason},
+    attributes::{
+        Attribute, AttributeInstance, AttributeKind, AttributeName, Attributes, CustomAttribute, RevocationReason,
+    },
     client::Refusal,
     enums::{CryptographicAlgorithm, KeyFormatType, ObjectType, RevocationReasonCode, State},
     masks::CryptographicUsageMask,
@@ -134,7 +136,7 @@ pub fn register_opaque(bytes: &[u8], more: impl IntoIterator<Item = Attribute>) 
         object_type: ObjectType::OpaqueObject,
         attributes: GivenAttributes(Attributes::from_iter(more)),
         object: Object::OpaqueObject(OpaqueObject {
-            opaque_data_type: Value::Enumeration(Enumerated::code(0x8000_0001)),
+            opaque_data_type: Enumerated::code(0x8000_0001),
             opaque_data_value: zeroize::Zeroizing::new(bytes.to_vec()),
         }),
     }

@@ -1,7 +1,8 @@
 //! The bounded pool of threads that requests are answered on.
 //!
 //! It owns the hop from a connection's task to a thread that may block and back. A request that a thread has taken up is always
-//! carried to its end, whether or not anybody still waits for the answer.
+//! carried to its end, whether or not anybody still waits for the answer. Requests that never wait for the HSM have a few threads
+//! of their own: they are answered while all other threads wait for it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,10 +19,16 @@ use zeroize::Zeroizing;
 use super::{Handler, PeerIdentity, Reply};
 use crate::telemetry::metric;
 
-/// The pool's entrance. The threads end once every clone is dropped and the queue is empty.
-#[derive(Clone, Debug)]
+/// Threads for requests that never wait for the HSM. Their work is short and needs the processor or a disk's cache.
+const PROMPT_THREADS: usize = 4;
+
+/// The pool's entrance. The threads end once every clone is dropped and the queues are empty.
+#[derive(Clone)]
 pub(super) struct Workers {
+    handler: Arc<dyn Handler>,
     queue: Sender<Job>,
+    /// For requests that never wait for the HSM.
+    prompt: Sender<Job>,
 }
 
 /// Resolves when every thread of the pool has ended.
@@ -40,8 +47,9 @@ struct Job {
 }
 
 impl Workers {
-    /// Starts `threads` threads (at least one) over a queue of `waiting` requests. A connection has one request under way at
-    /// most, so with as many places as connections the queue is never full.
+    /// Starts `threads` threads (at least one), and a few for requests that never wait for the HSM, each over a queue of
+    /// `waiting` requests. A connection has one request under way at most, so with as many places as connections no queue is
+    /// ever full.
     ///
     /// # Errors
     /// A thread could not be started.
@@ -50,16 +58,21 @@ impl Workers {
         threads: usize,
         waiting: usize,
     ) -> Result<(Self, Ended), std::io::Error> {
-        let (queue, jobs) = crossbeam_channel::bounded(waiting);
         let (alive, ended) = mpsc::channel(1);
-        for index in 0..threads.max(1) {
-            let (handler, jobs, alive) = (Arc::clone(handler), jobs.clone(), alive.clone());
-            thread::Builder::new().name(format!("request-{index}")).spawn(move || {
-                work(&*handler, &jobs);
-                drop(alive);
-            })?;
-        }
-        Ok((Self { queue }, Ended(ended)))
+        let start = |name: &str, threads: usize| {
+            let (queue, jobs) = crossbeam_channel::bounded(waiting);
+            for index in 0..threads {
+                let (handler, jobs, alive) = (Arc::clone(handler), jobs.clone(), alive.clone());
+                thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                    work(&*handler, &jobs);
+                    drop(alive);
+                })?;
+            }
+            Ok::<_, std::io::Error>(queue)
+        };
+        let queue = start("request", threads.max(1))?;
+        let prompt = start("prompt", PROMPT_THREADS)?;
+        Ok((Self { handler: Arc::clone(handler), queue, prompt }, Ended(ended)))
     }
 
     /// Has `request` answered. Dropping the future does not cancel the request.
@@ -69,8 +82,9 @@ impl Workers {
         request: Zeroizing<Vec<u8>>,
     ) -> Result<Reply, Unanswered> {
         let (answer, answered) = oneshot::channel();
+        let queue = if self.handler.may_wait_for_hsm(&request) { &self.queue } else { &self.prompt };
         let job = Job { peer: Arc::clone(peer), request, answer, span: Span::current() };
-        self.queue.try_send(job).map_err(|_| Unanswered)?;
+        queue.try_send(job).map_err(|_| Unanswered)?;
         answered.await.map_err(|_| Unanswered)
     }
 }

@@ -189,7 +189,12 @@ fn check_story(told: &[Told], last: State) {
     for one in told {
         assert!(one.low <= rank(last), "{} told of a later state than the last, {last:?}", one.what);
         for later in told.iter().filter(|later| later.start > one.end) {
-            assert!(later.high >= one.low, "{} began after {} ended and tells of an earlier state", later.what, one.what);
+            assert!(
+                later.high >= one.low,
+                "{} began after {} ended and tells of an earlier state",
+                later.what,
+                one.what
+            );
         }
     }
     let done = |what| told.iter().any(|one| one.what == what && one.done);
@@ -415,8 +420,7 @@ fn a_batch_that_may_be_undone_and_a_destroy_are_one_after_the_other() {
         let destroys: u32 = outcomes.iter().map(|(_, destroy)| destroy).sum();
         assert_eq!(batches + destroys, 1, "{batches} batches and {destroys} destroys succeeded");
         let states = (alice.state(&a), alice.state(&b));
-        let expected =
-            if batches == 1 { (State::Active, State::Active) } else { (State::PreActive, State::Destroyed) };
+        let expected = if batches == 1 { (State::Active, State::Active) } else { (State::PreActive, State::Destroyed) };
         assert_eq!(states, expected);
     }
 }

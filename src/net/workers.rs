@@ -56,6 +56,8 @@ impl Workers {
             let (handler, jobs, alive) = (Arc::clone(handler), jobs.clone(), alive.clone());
             thread::Builder::new().name(format!("request-{index}")).spawn(move || {
                 work(&*handler, &jobs);
+                // First what it works with, such as the store: whoever waits for the end may end the process next.
+                drop(handler);
                 drop(alive);
             })?;
         }

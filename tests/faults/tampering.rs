@@ -133,8 +133,7 @@ fn sealed_keys_that_change_places_do_not_open() {
     let second = scene.alice.create_aes(256);
     let bob = scene.server.bob();
     let bobs = bob.create_aes(256);
-    let [of_victim, of_second, of_bobs] =
-        [&scene.victim, &second, &bobs].map(|id| sealed(&scene.database, id));
+    let [of_victim, of_second, of_bobs] = [&scene.victim, &second, &bobs].map(|id| sealed(&scene.database, id));
     set_sealed(&scene.database, &scene.victim, &of_second);
     set_sealed(&scene.database, &second, &of_victim);
     for id in [&scene.victim, &second] {
@@ -253,10 +252,8 @@ fn a_sealed_key_put_back_after_destroy_does_not_bring_the_object_back() {
     let (blob, metadata) = (sealed(&scene.database, id), column(&scene.database, id, "metadata"));
     let key_bytes = scene.alice.material(id);
     scene.alice.ask(destroy(id)).unwrap();
-    let material: Option<i64> = scene
-        .database
-        .query_row("SELECT material FROM object WHERE id = ?1", [key(id)], |row| row.get(0))
-        .unwrap();
+    let material: Option<i64> =
+        scene.database.query_row("SELECT material FROM object WHERE id = ?1", [key(id)], |row| row.get(0)).unwrap();
     assert_eq!(material, None);
     scene.database.execute("INSERT INTO material (sealed) VALUES (?1)", [&blob]).unwrap();
     set_column(&scene.database, id, "material", scene.database.last_insert_rowid());

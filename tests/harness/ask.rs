@@ -1,7 +1,9 @@
 //! Short ways to say the requests that most tests send, and to read what comes back.
 
 use kmip::{
-    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, Attributes, CustomAttribute, RevocationReason},
+    attributes::{
+        Attribute, AttributeInstance, AttributeKind, AttributeName, Attributes, CustomAttribute, RevocationReason,
+    },
     client::Refusal,
     enums::{CryptographicAlgorithm, KeyFormatType, ObjectType, RevocationReasonCode, State},
     masks::CryptographicUsageMask,

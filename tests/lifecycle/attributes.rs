@@ -141,10 +141,7 @@ fn what_is_the_clients_own_is_given_added_changed_and_deleted() {
     let deleted = alice.ask(delete(&id, standard(AttributeKind::ContactInformation), 0)).unwrap();
     assert!(matches!(deleted, Response::DeleteAttribute(found) if found.attribute.attribute == contact("changed")));
     assert_eq!(value(&alice, &id, AttributeKind::ContactInformation), None);
-    assert_eq!(
-        alice.refused(delete(&id, standard(AttributeKind::ContactInformation), 0)),
-        ResultReason::ItemNotFound
-    );
+    assert_eq!(alice.refused(delete(&id, standard(AttributeKind::ContactInformation), 0)), ResultReason::ItemNotFound);
     assert_eq!(alice.refused(modify(&id, contact("gone"))), ResultReason::InvalidField, "it must be added first");
     alice.ask(add(&id, contact("added"))).unwrap();
 }

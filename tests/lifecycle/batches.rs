@@ -133,10 +133,8 @@ fn undo_does_a_batch_that_succeeds_and_its_items_see_each_other() {
 fn undo_refuses_a_batch_whose_items_contradict_each_other_at_its_end() {
     let server = TestServer::new();
     let alice = server.alice();
-    let request = batch()
-        .on_error(Option_::Undo)
-        .item(create_aes(128, [name("twice")]))
-        .item(create_aes(128, [name("twice")]));
+    let request =
+        batch().on_error(Option_::Undo).item(create_aes(128, [name("twice")])).item(create_aes(128, [name("twice")]));
     let results = alice.send(request);
     assert_eq!(failed(&results[0]), UNDONE);
     let (status, reason) = failed(&results[1]);

@@ -201,7 +201,11 @@ fn finds_a_usage_mask_by_any_part_of_it() {
     let alice = server.alice();
     let with_mask = |mask: M| {
         let mut request = create_aes(128, []);
-        request.attributes.0.attributes.retain(|one| one.attribute.kind() != Some(AttributeKind::CryptographicUsageMask));
+        request
+            .attributes
+            .0
+            .attributes
+            .retain(|one| one.attribute.kind() != Some(AttributeKind::CryptographicUsageMask));
         request.attributes.0.attributes.push(Attribute::CryptographicUsageMask(mask).into());
         alice.make(request)
     };
@@ -245,7 +249,8 @@ fn an_attribute_that_is_not_known_is_refused_and_never_passed_over() {
     let alice = server.alice();
     alice.make(create_aes(128, [name("a")]));
     for text in ["Colour", "name", "Name ", "", "z-mine"] {
-        for criteria in [vec![named(text, Value::text("a"))], vec![named(text, Value::text("a")), criterion(name("a"))]] {
+        for criteria in [vec![named(text, Value::text("a"))], vec![named(text, Value::text("a")), criterion(name("a"))]]
+        {
             assert_eq!(alice.refused(locate_by(criteria)), ResultReason::InvalidField, "{text:?}");
         }
     }

@@ -100,6 +100,9 @@ pub enum Fault {
         /// The version of the message.
         version: Version,
     },
+    /// A Batch Count that is not the number of batch items.
+    #[error("not the number of items that follow")]
+    WrongCount,
     /// A value of the right type that the field does not allow.
     #[error("value not allowed")]
     InvalidValue,

@@ -199,6 +199,34 @@ impl Field for Value {
     }
 }
 
+/// A structure of any fields, for what a vendor fills.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Structure(pub Vec<Item>);
+
+impl Field for Structure {
+    fn from_value(value: Value, _: Version) -> Result<Self, DecodeError> {
+        match value {
+            Value::Structure(fields) => Ok(Self(fields)),
+            other => Err(wrong_type("Structure", &other)),
+        }
+    }
+
+    fn into_value(self, _: Version) -> Value {
+        Value::Structure(self.0)
+    }
+}
+
+/// An enumeration of any value, for those that vendors number.
+impl Field for Enumerated {
+    fn from_value(value: Value, _: Version) -> Result<Self, DecodeError> {
+        enumerated(value)
+    }
+
+    fn into_value(self, _: Version) -> Value {
+        Value::Enumeration(self)
+    }
+}
+
 /// Reads an enumeration's code and name from a value.
 pub(crate) fn enumerated(value: Value) -> Result<Enumerated, DecodeError> {
     match value {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     enums::*,
     error::{DecodeError, Fault},
-    fields::{DateTime, Field, Fields, Slot, kmip_struct, wrong_type},
+    fields::{DateTime, Field, Fields, Slot, Structure, kmip_struct, wrong_type},
     tags::Tag,
     tree::{Enumerated, Item, Value},
     version::Version,
@@ -50,7 +50,7 @@ kmip_struct! {
         /// The server's name for it, in requests of servers.
         ServerCorrelationValue => server_correlation_value: Option<String>, in V1_4..;
         /// Whether the client can wait for a later answer.
-        AsynchronousIndicator => asynchronous_indicator: Option<Value>, in V1_0..;
+        AsynchronousIndicator => asynchronous_indicator: Option<AsynchronousIndicator>, in V1_0..;
         /// Whether the client can attest itself.
         AttestationCapableIndicator => attestation_capable_indicator: Option<bool>, in V1_2..;
         /// How.
@@ -65,6 +65,31 @@ kmip_struct! {
         TimeStamp => time_stamp: Option<DateTime>, in V1_0..;
         /// How many items follow.
         BatchCount => batch_count: i32, in V1_0..;
+    }
+}
+
+/// Whether the client can wait for a later answer: true or false in 1.x, one of a list from 2.0 on (KMIP 1.4 §6.7).
+#[derive(Clone, Debug, PartialEq)]
+pub enum AsynchronousIndicator {
+    /// 1.x.
+    Flag(bool),
+    /// 2.x.
+    Choice(Enumerated),
+}
+
+impl Field for AsynchronousIndicator {
+    fn from_value(value: Value, version: Version) -> Result<Self, DecodeError> {
+        if version < Version::V2_0 {
+            return bool::from_value(value, version).map(Self::Flag);
+        }
+        Enumerated::from_value(value, version).map(Self::Choice)
+    }
+
+    fn into_value(self, _: Version) -> Value {
+        match self {
+            Self::Flag(flag) => Value::Boolean(flag),
+            Self::Choice(choice) => Value::Enumeration(choice),
+        }
     }
 }
 
@@ -166,7 +191,7 @@ impl RequestMessage {
     /// It is no request message, its version is unknown, its header is wrong, or the batch has not as many items as the header says.
     pub fn from_item(message: Item) -> Result<Self, MessageError> {
         if message.tag != Tag::RequestMessage {
-            return Err(DecodeError::new(Fault::UnexpectedField).within(message.tag).into());
+            return Err(DecodeError::at(Tag::RequestMessage, Fault::MissingField).into());
         }
         let numbers = Self::version_of(&message).ok_or_else(|| {
             DecodeError::new(Fault::MissingField).within(Tag::ProtocolVersion).within(Tag::RequestHeader)
@@ -177,10 +202,7 @@ impl RequestMessage {
         let items: Vec<Item> = fields.take_all(|tag| tag == Tag::BatchItem).collect();
         fields.finish()?;
         if i32::try_from(items.len()) != Ok(header.batch_count) || items.is_empty() {
-            return Err(DecodeError::new(Fault::InvalidValue)
-                .within(Tag::BatchCount)
-                .within(Tag::RequestHeader)
-                .into());
+            return Err(DecodeError::at(Tag::BatchCount, Fault::WrongCount).within(Tag::RequestHeader).into());
         }
         Ok(Self { header, items, version })
     }
@@ -215,7 +237,7 @@ kmip_struct! {
         /// Whether a receiver that does not know it must refuse.
         CriticalityIndicator => criticality_indicator: bool, in V1_0..;
         /// Anything.
-        VendorExtension => vendor_extension: Value, in V1_0..;
+        VendorExtension => vendor_extension: Structure, in V1_0..;
     }
 }
 

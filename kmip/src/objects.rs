@@ -8,9 +8,9 @@ use crate::{
     attributes::{Attributes, CryptographicParameters},
     enums::*,
     error::{DecodeError, Fault},
-    fields::{Field, Fields, Slot, kmip_struct},
+    fields::{Field, Fields, Slot, kmip_struct, wrong_type},
     tags::Tag,
-    tree::{Item, Value},
+    tree::{Enumerated, Item, Value},
     version::Version,
 };
 
@@ -171,7 +171,7 @@ kmip_struct! {
     /// Bytes that the server cannot interpret (KMIP 1.4 §2.2.8).
     pub struct OpaqueObject {
         /// A vendor's number.
-        OpaqueDataType => opaque_data_type: Value, in V1_0..;
+        OpaqueDataType => opaque_data_type: Enumerated, in V1_0..;
         /// The bytes.
         OpaqueDataValue => opaque_data_value: Zeroizing<Vec<u8>>, in V1_0..;
     }
@@ -236,7 +236,7 @@ impl Field for KeyValue {
         let mut fields = Fields::of(value, version)?;
         let material = fields.take::<Value>(Tag::KeyMaterial)?;
         if !matches!(material, Value::ByteString(_) | Value::Structure(_)) {
-            return Err(DecodeError::new(Fault::InvalidValue).within(Tag::KeyMaterial));
+            return Err(wrong_type("Byte String or Structure", &material).within(Tag::KeyMaterial));
         }
         let attributes = fields.take_all(|tag| tag == Tag::Attribute || tag == Tag::Attributes).collect();
         fields.finish()?;

@@ -4,7 +4,7 @@ use crate::{
     attributes::{AttributeInstance, AttributeName, Attributes, RngParameters},
     enums::*,
     error::{DecodeError, Fault},
-    fields::{DateTime, Field, Fields, Interval, Slot, kmip_struct},
+    fields::{DateTime, Field, Fields, Interval, Slot, Structure, kmip_struct},
     masks::{CryptographicUsageMask, StorageStatusMask},
     message::ProtocolVersion,
     objects::{KeyWrappingSpecification, Object},
@@ -509,7 +509,7 @@ kmip_struct! {
         /// Who made the server.
         VendorIdentification => vendor_identification: Option<String>, in V1_0..;
         /// What the vendor says of it.
-        ServerInformation => server_information: Option<Value>, in V1_0..;
+        ServerInformation => server_information: Option<Structure>, in V1_0..;
         /// Namespaces for which the server makes up Application Data.
         ApplicationNamespace => application_namespace: Vec<String>, in V1_0..;
         /// Extension tags.

@@ -1,23 +1,24 @@
 //! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
 
+mod rule;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{
     CliError, ConfigArgs, KeyArg,
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
     data_dir::{create_folder, exists, write_file},
-    output::{as_text, json, progress, say, table},
+    output::{json, progress, say, table},
 };
 use crate::{
     ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
     config::{TlsConfig, read_secret_file, write_secret_file},
-    store::{AdapterRow, CaRuleRow, CertificateRow, Fingerprint, StoreError},
+    store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
     trust::fingerprint,
 };
 
@@ -39,7 +40,7 @@ pub(super) enum CertCommand {
     SignCsr(SignArgs),
     /// Rules that map certificates of the own authority to an adapter by their common name
     #[command(subcommand)]
-    Rule(RuleCommand),
+    Rule(rule::RuleCommand),
 }
 
 #[derive(Debug, Args)]
@@ -113,46 +114,6 @@ pub(super) struct SignArgs {
     config: ConfigArgs,
 }
 
-/// Rules for certificates of the own authority.
-#[derive(Debug, Subcommand)]
-pub(super) enum RuleCommand {
-    /// Let certificates of the own authority with this common name act as an adapter
-    Add(RuleAddArgs),
-    /// List the rules
-    List(RuleListArgs),
-    /// Remove a rule
-    Remove(RuleRemoveArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RuleAddArgs {
-    /// The adapter's name
-    #[arg(long)]
-    adapter: String,
-    /// The common name, compared exactly
-    #[arg(long, value_parser = parse_common_name)]
-    common_name: String,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RuleListArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RuleRemoveArgs {
-    /// The rule's identifier
-    id: Uuid,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
 pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     match command {
         CertCommand::Register(args) => register(args),
@@ -160,9 +121,7 @@ pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
         CertCommand::Remove(args) => remove(args),
         CertCommand::Issue(args) => issue(args),
         CertCommand::SignCsr(args) => sign(args),
-        CertCommand::Rule(RuleCommand::Add(args)) => add_rule(args),
-        CertCommand::Rule(RuleCommand::List(args)) => list_rules(args),
-        CertCommand::Rule(RuleCommand::Remove(args)) => remove_rule(args),
+        CertCommand::Rule(command) => rule::run(command),
     }
 }
 
@@ -362,73 +321,6 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct ListedRule {
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    common_name: String,
-    adapter: String,
-    added_at: String,
-}
-
-fn add_rule(args: &RuleAddArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.adapter)?;
-    let row = CaRuleRow {
-        id: Uuid::new_v4(),
-        adapter: adapter.id,
-        common_name: args.common_name.clone(),
-        added_at: Timestamp::now().as_second(),
-    };
-    let id = row.id;
-    let about = Subject { adapter: Some(adapter.id), ca_rule: Some(id), ..Subject::default() };
-    admin.act("ca_rule.add", about, || match admin.store.insert_ca_rule(row) {
-        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a rule for", name: args.common_name.clone() }),
-        result => Ok(result?),
-    })?;
-    say(format_args!("rule {id}: {:?} of the own authority now acts as adapter {:?}", args.common_name, adapter.name));
-    Ok(())
-}
-
-fn list_rules(args: &RuleListArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let trust = admin.store.trust()?;
-    let names = adapter_names(&trust);
-    let listing: Vec<_> = trust
-        .ca_rules
-        .iter()
-        .map(|row| ListedRule {
-            id: row.id,
-            common_name: row.common_name.clone(),
-            adapter: names.get(&row.adapter).copied().unwrap_or_default().to_owned(),
-            added_at: shown_time(row.added_at),
-        })
-        .collect();
-    if args.json {
-        return json(&listing);
-    }
-    let rows: Vec<_> = listing.into_iter().map(|row| [row.common_name, row.adapter, row.id.to_string()]).collect();
-    table(["COMMON NAME", "ADAPTER", "ID"], &rows, "no rules: only registered certificates are accepted");
-    Ok(())
-}
-
-fn remove_rule(args: &RuleRemoveArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let about = Subject { ca_rule: Some(args.id), ..Subject::default() };
-    admin.act("ca_rule.remove", about, || match admin.store.delete_ca_rule(args.id) {
-        Err(StoreError::NotFound) => {
-            Err(CliError::NoSuch { what: "rule", name: args.id.to_string(), others: Vec::new() })
-        }
-        result => Ok(result?),
-    })?;
-    say(format_args!("rule {} removed; connections that it let in end within a second", args.id));
-    Ok(())
-}
-
 fn parse_certificate_name(text: &str) -> Result<String, BadText> {
     parse_text(text, 1, 100)
-}
-
-fn parse_common_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, 1, 64)
 }

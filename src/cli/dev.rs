@@ -11,7 +11,7 @@ use super::{
     adapter::set_credential,
     error::UsageError,
     serve,
-    setup::{self, Hsm, Plan, quoted, usual_names},
+    setup::{self, HsmChoice, Plan, quoted, usual_names},
 };
 use crate::{ca::SubjectAltName, config::read_secret_file};
 
@@ -67,8 +67,8 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
     let mut ready = setup::prepare(&Plan {
         dir: &args.dir,
         hsm: args.hsm.map(|hsm| match hsm {
-            DevHsm::SoftHsm => Hsm::SoftHsm { module: None },
-            DevHsm::Software => Hsm::Software,
+            DevHsm::SoftHsm => HsmChoice::SoftHsm { module: None },
+            DevHsm::Software => HsmChoice::Software,
         }),
         key: args.tls_key.into(),
         names,

@@ -11,12 +11,10 @@ use super::{
     error::UsageError,
     output::say,
     root_key::protection,
-    setup::{self, Hsm, Plan, Ready, usual_names},
+    serve::say_thumbprints,
+    setup::{self, HsmChoice, Plan, Ready, usual_names},
 };
-use crate::{
-    ca::{SubjectAltName, Thumbprints, read_certificates},
-    config::LogLevel,
-};
+use crate::{ca::SubjectAltName, config::LogLevel};
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -77,12 +75,12 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
     report(args, &ready)
 }
 
-fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<Hsm, CliError> {
+fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<HsmChoice, CliError> {
     Ok(match (hsm, &args.module, &args.token_label, &args.pin_file) {
-        (HsmArg::SoftHsm, module, _, _) => Hsm::SoftHsm { module: module.clone() },
-        (HsmArg::Software, ..) => Hsm::Software,
+        (HsmArg::SoftHsm, module, _, _) => HsmChoice::SoftHsm { module: module.clone() },
+        (HsmArg::Software, ..) => HsmChoice::Software,
         (HsmArg::Pkcs11, Some(module), Some(token_label), Some(pin_file)) => {
-            Hsm::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
+            HsmChoice::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
         }
         (HsmArg::Pkcs11, ..) => return Err(UsageError::TokenNotDescribed.into()),
     })
@@ -91,13 +89,7 @@ fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<Hsm, CliError> {
 fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
     let root = &ready.root_key;
     say(format_args!("root key {:?}: KCV {}, {}", root.label.as_str(), root.kcv, protection(root)));
-    let path = &ready.admin.config.tls.certificate;
-    let file = std::fs::read(path).map_err(CliError::file(path))?;
-    for certificate in read_certificates(&file).map_err(CliError::content(path))?.iter().take(1) {
-        let thumbprints = Thumbprints::of(certificate);
-        say(format_args!("server certificate SHA-256 {}", thumbprints.sha256));
-        say(format_args!("server certificate SHA-1   {}", thumbprints.sha1));
-    }
+    say_thumbprints(&ready.admin.config)?;
     say(format_args!("serve with: keystead serve --config {}", args.dir.join("keystead.toml").display()));
     Ok(())
 }

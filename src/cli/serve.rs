@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     audit::Audit,
-    ca::read_certificates,
+    ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{
@@ -92,10 +92,14 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError
         let limits = network_limits(&config.limits);
         let threads = config.limits.worker_threads as usize;
         let server = Server::bind(&config.server.kmip_listen, tls, limits, handler, threads).await?;
-        let pages = listen(config.telemetry.listen).await?;
+        let listens_for_health = config.telemetry.listen;
+        let pages = listen(listens_for_health).await?;
         let (stop, stopping) = watch::channel(false);
+        say_thumbprints(&config)?;
         let running = Arc::new(Running { config, certificate, trust, audit });
         let signals = follow_signals(stop, running)?;
+        let health = pages.local_addr().unwrap_or(listens_for_health);
+        say(format_args!("health and metrics: http://{health}/readyz and /metrics"));
         for address in server.local_addrs() {
             say(format_args!("KMIP ready on {address}"));
         }
@@ -130,12 +134,25 @@ fn engine(
         },
         batch_items: size(config.limits.batch_items),
         locate_page: config.limits.locate_page,
+        held_bytes: EngineLimits::HELD_BYTES.max(size(config.limits.frame_bytes)),
     };
     Arc::new(Engine::new(EngineParts { store, vault: Vault::new(hal), trust, audit, clock: Clock::System, limits }))
 }
 
 fn size(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// What an administrator compares with what vCenter shows.
+pub(super) fn say_thumbprints(config: &Config) -> Result<(), CliError> {
+    let path = &config.tls.certificate;
+    let file = std::fs::read(path).map_err(CliError::file(path))?;
+    if let Some(certificate) = read_certificates(&file).map_err(CliError::content(path))?.first() {
+        let thumbprints = Thumbprints::of(certificate);
+        say(format_args!("server certificate SHA-256 {}", thumbprints.sha256));
+        say(format_args!("server certificate SHA-1   {}", thumbprints.sha1));
+    }
+    Ok(())
 }
 
 fn network_limits(limits: &config::Limits) -> Limits {

@@ -47,7 +47,7 @@ pub(super) struct Plan<'a> {
     /// Where.
     pub(super) dir: &'a Path,
     /// What holds the root keys; `None` takes what an existing configuration says, or SoftHSM2.
-    pub(super) hsm: Option<Hsm>,
+    pub(super) hsm: Option<HsmChoice>,
     /// The kind of all private keys.
     pub(super) key: KeyKind,
     /// The server's names.
@@ -63,7 +63,7 @@ pub(super) struct Plan<'a> {
 }
 
 /// What holds the root keys.
-pub(super) enum Hsm {
+pub(super) enum HsmChoice {
     /// A SoftHSM2 token in the data directory.
     SoftHsm {
         /// Its module, where it is not in a usual place.
@@ -142,12 +142,12 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliEr
     let mut settings = plan.settings.clone();
     settings.extend(match &plan.hsm {
         None => soft_hsm_settings(dir, None)?,
-        Some(Hsm::SoftHsm { module }) => soft_hsm_settings(dir, module.as_deref())?,
-        Some(Hsm::Software) => {
+        Some(HsmChoice::SoftHsm { module }) => soft_hsm_settings(dir, module.as_deref())?,
+        Some(HsmChoice::Software) => {
             secret_file(&dir.hsm().join("passphrase"), "passphrase of the software root keys")?;
             vec![("hsm.backend", "\"software\"".to_owned())]
         }
-        Some(Hsm::Pkcs11 { module, token_label, pin_file }) => vec![
+        Some(HsmChoice::Pkcs11 { module, token_label, pin_file }) => vec![
             ("hsm.module", quoted(&absolute(module)?.to_string_lossy())),
             ("hsm.token_label", quoted(token_label)),
             ("hsm.pin_file", quoted(&absolute(pin_file)?.to_string_lossy())),
@@ -228,12 +228,12 @@ fn root_key(admin: &Admin, hal: &dyn RootKeys, trust: &TrustRows, label: &Label)
     Ok(root)
 }
 
-impl Hsm {
+impl HsmChoice {
     fn matches(&self, backend: &HsmBackend) -> bool {
         match (self, backend) {
-            (Hsm::Software, HsmBackend::Software(_)) => true,
-            (Hsm::SoftHsm { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_some(),
-            (Hsm::Pkcs11 { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_none(),
+            (HsmChoice::Software, HsmBackend::Software(_)) => true,
+            (HsmChoice::SoftHsm { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_some(),
+            (HsmChoice::Pkcs11 { .. }, HsmBackend::Pkcs11(token)) => token.softhsm_conf.is_none(),
             _ => false,
         }
     }

@@ -3,7 +3,9 @@
 //! Everything here works on an [`AttributeSet`] in memory; storing it is its caller's.
 
 use kmip::{
-    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, ClientAccess, UsageLimits},
+    attributes::{
+        Attribute, AttributeInstance, AttributeKind, AttributeName, ClientAccess, RevocationReason, UsageLimits,
+    },
     enums::{ObjectType, State},
     tree::Value,
 };
@@ -14,6 +16,10 @@ use super::{attribute_set::AttributeSet, attribute_set::date_of, error::OpError,
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Most attribute instances an object may have.
 const MAX_INSTANCES: usize = 1024;
+
+/// Most bytes that all attributes of an object may have together. Well below what the engine reads back, because the server adds
+/// to them for as long as the object lives.
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Takes the attributes that a request gives for a new object.
 ///
@@ -36,6 +42,9 @@ pub(super) fn give(
                 }
             }
             None => check_custom(&attribute, OpError::InvalidField)?,
+        }
+        if is_name_of(set, &attribute, None) {
+            return Err(OpError::InvalidField("a name is given twice"));
         }
         set.add(started(attribute), index)?;
         check_count(set)?;
@@ -71,14 +80,12 @@ pub(super) fn add(object: &mut ManagedObject, added: AttributeInstance, now: i64
     if single_and_set {
         return Err(OpError::IllegalOperation("the object has this attribute already"));
     }
-    if let Attribute::Name(_) = attribute {
-        let name = attribute.name();
-        if object.attributes.named(&name).any(|instance| instance.attribute == attribute) {
-            return Err(OpError::IllegalOperation("the object has this name already"));
-        }
+    if is_name_of(&object.attributes, &attribute, None) {
+        return Err(OpError::IllegalOperation("the object has this name already"));
     }
     let index = object.attributes.add(started(attribute), None)?;
     check_count(&object.attributes)?;
+    check_size(&object.attributes)?;
     Ok(index)
 }
 
@@ -103,10 +110,20 @@ pub(super) fn modify(object: &mut ManagedObject, modified: AttributeInstance, no
         return Err(OpError::InvalidField("the object does not have this attribute: it must be added first"));
     }
     check_date(object, &attribute, now)?;
+    if is_name_of(&object.attributes, &attribute, Some(index)) {
+        return Err(OpError::IllegalOperation("the object has this name already"));
+    }
     if !object.attributes.replace(attribute, index) {
         return Err(OpError::AttributeNotFound("the attribute has no instance with this index"));
     }
+    check_size(&object.attributes)?;
     Ok(index)
+}
+
+/// Whether `attribute` is a Name that the object has already, in another instance than the one at `index`.
+fn is_name_of(set: &AttributeSet, attribute: &Attribute, index: Option<i32>) -> bool {
+    let Attribute::Name(_) = attribute else { return false };
+    set.named(&attribute.name()).any(|instance| instance.attribute == *attribute && Some(instance.index) != index)
 }
 
 /// Deletes an attribute instance (KMIP 1.4 §4.16) and returns it.
@@ -237,9 +254,35 @@ fn check_value(attribute: &Attribute) -> Result<(), OpError> {
                 )) > MAX_VALUE_BYTES
         }
         Attribute::CryptographicLength(bits) => *bits < 0,
+        Attribute::UsageLimits(limits) => limits.total.is_some_and(|total| total < 0),
         _ => false,
     };
     if too_long { Err(OpError::InvalidField("an attribute's value is empty, negative or too long")) } else { Ok(()) }
+}
+
+/// Checks that the attributes can be kept.
+///
+/// # Errors
+/// Together they are longer than the server keeps.
+pub(super) fn check_size(set: &AttributeSet) -> Result<(), OpError> {
+    let bytes: usize = set.to_items().iter().map(kmip::ttlv::encoded_len).sum();
+    if bytes > MAX_BYTES {
+        return Err(OpError::InvalidField("the object's attributes are longer together than this server keeps"));
+    }
+    Ok(())
+}
+
+/// Checks the reason of a revocation, which is kept beside the attributes that clients give.
+///
+/// # Errors
+/// Its message is too long.
+pub(super) fn check_revocation(reason: &RevocationReason) -> Result<(), OpError> {
+    match &reason.message {
+        Some(message) if message.len() > MAX_VALUE_BYTES => {
+            Err(OpError::InvalidField("the revocation message is too long"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_count(set: &AttributeSet) -> Result<(), OpError> {

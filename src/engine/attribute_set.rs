@@ -111,9 +111,12 @@ impl AttributeSet {
         let index = match index {
             Some(index) if taken(index) => return Err(OpError::IndexOutOfBounds("the attribute index is taken")),
             Some(index) => index,
-            None => {
-                self.named(&name).map(|instance| instance.index).max().map_or(0, |highest| highest.saturating_add(1))
-            }
+            None => match self.named(&name).map(|instance| instance.index).max() {
+                None => 0,
+                Some(highest) => {
+                    highest.checked_add(1).ok_or(OpError::IndexOutOfBounds("no attribute index is left"))?
+                }
+            },
         };
         self.0.push(Instance { attribute, index });
         Ok(index)

@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    time::Instant,
 };
 
 use kmip::{
@@ -15,11 +16,12 @@ use kmip::{
         ResponseMessage,
     },
     payloads::{Request, Response},
+    tags::Tag,
     tree::{Enumerated, Item},
     ttlv,
     version::Version,
 };
-use tracing::{debug, error};
+use tracing::{debug, debug_span, error};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -39,6 +41,8 @@ use crate::{
 
 /// Versions whose messages the engine reads, newest first: what Discover Versions answers.
 pub(super) const VERSIONS: [Version; 5] = [Version::V1_4, Version::V1_3, Version::V1_2, Version::V1_1, Version::V1_0];
+/// Fewer bytes than any response has: a header, and one item with an operation, a status and a payload.
+const MIN_RESPONSE_BYTES: i32 = 128;
 /// How often an Undo batch starts again because another request changed one of its objects.
 const UNDO_ATTEMPTS: u32 = 10;
 
@@ -114,9 +118,14 @@ impl Message<'_> {
     }
 
     fn run(self, header: RequestHeader, items: Vec<Item>) -> Reply {
+        if items.len() > self.engine.parts.limits.batch_items {
+            let version = Some(self.version);
+            return self
+                .refuse(version, &OpError::InvalidMessage("the batch has more items than this server processes"));
+        }
         let maximum = header.maximum_response_size;
         let client_correlation = header.client_correlation_value.clone();
-        let done = match self.admit(&header, &items) {
+        let done = match self.admit(&header) {
             Ok(principal) => self.run_items(&header, items, principal),
             Err(error) => items
                 .iter()
@@ -132,9 +141,10 @@ impl Message<'_> {
     }
 
     /// Whether the message as a whole may be processed, and for whom.
-    fn admit(&self, header: &RequestHeader, items: &[Item]) -> Result<Principal, OpError> {
-        if items.len() > self.engine.parts.limits.batch_items {
-            return Err(OpError::InvalidMessage("the batch has more items than this server processes"));
+    fn admit(&self, header: &RequestHeader) -> Result<Principal, OpError> {
+        // No answer is so short: whatever were done would be done unseen.
+        if header.maximum_response_size.is_some_and(|maximum| maximum < MIN_RESPONSE_BYTES) {
+            return Err(OpError::ResponseTooLarge);
         }
         let trust = self.engine.parts.trust.current();
         self.engine.credentials.authenticate(&trust, self.peer.adapter, header.authentication.as_ref())
@@ -146,9 +156,9 @@ impl Message<'_> {
             return self.run_undo(&items, principal);
         }
         let mut ctx = self.ctx(principal);
-        let mut done = Vec::with_capacity(items.len());
+        let (mut done, mut bytes) = (Vec::with_capacity(items.len()), 0);
         for item in items {
-            let one = self.run_item(&mut ctx, item);
+            let one = self.run_item(&mut ctx, item, &mut bytes);
             let failed = one.item.result_status != ResultStatus::Success;
             done.push(one);
             if failed && option == BatchErrorContinuationOption::Stop {
@@ -166,9 +176,9 @@ impl Message<'_> {
             let _queue = self.engine.lock_stripes(&contended);
             let mut ctx = self.ctx(principal);
             ctx.unit = Some(RefCell::new(Unit::default()));
-            let mut done = Vec::with_capacity(items.len());
+            let (mut done, mut bytes) = (Vec::with_capacity(items.len()), 0);
             for item in items {
-                let one = self.run_item(&mut ctx, item.clone());
+                let one = self.run_item(&mut ctx, item.clone(), &mut bytes);
                 let failed = one.item.result_status != ResultStatus::Success;
                 done.push(one);
                 if failed {
@@ -226,30 +236,52 @@ impl Message<'_> {
         }
     }
 
-    fn run_item(&self, ctx: &mut Ctx<'_>, item: Item) -> Done {
+    /// `bytes` counts what the response has in it already.
+    fn run_item(&self, ctx: &mut Ctx<'_>, item: Item, bytes: &mut usize) -> Done {
         let (code, id) = RequestItem::outline(&item);
         let item = match RequestItem::from_item(item, self.version) {
             Ok(item) => item,
             Err(error) => return self.failed(code, id, "Unknown", None, &error.into()),
         };
         let name = item.operation.map_or("Unknown", Operation::name);
+        let _span =
+            debug_span!("item", principal = %self.peer.adapter.0, operation = name, version = %self.version).entered();
+        let started = Instant::now();
         ctx.subject.set(None);
-        let result = self.perform(ctx, item);
+        // Asked before the item is performed, so that nothing is done that is not answered.
+        let limit = self.engine.parts.limits.held_bytes;
+        let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
+        let result = if *bytes >= limit {
+            Err(OpError::ResponseTooLarge)
+        } else if held_back >= limit {
+            Err(OpError::InvalidMessage("the batch changes more at once than this server can undo"))
+        } else {
+            self.perform(ctx, item)
+        };
         let object = ctx.subject.get();
+        let outcome = result.as_ref().map_or_else(|error| error.reason(self.version).name(), |_| "success");
+        let took = started.elapsed();
+        self.engine.metrics.record(name, outcome, took);
+        debug!(
+            object_id = object.map(|id| tracing::field::display(id.0)),
+            outcome,
+            latency_us = took.as_micros(),
+            "item done"
+        );
         match result {
-            Ok(response) => Done {
-                item: ResponseItem {
+            Ok(response) => {
+                let payload = Item::new(Tag::ResponsePayload, response.into_value(self.version));
+                *bytes += ttlv::encoded_len(&payload);
+                let item = ResponseItem {
                     operation: code,
                     unique_batch_item_id: id,
                     result_status: ResultStatus::Success,
                     result_reason: None,
                     result_message: None,
-                    payload: Some(response.into_value(self.version)),
-                },
-                operation: name,
-                object,
-                outcome: Outcome::Success,
-            },
+                    payload: Some(payload.value),
+                };
+                Done { item, operation: name, object, outcome: Outcome::Success }
+            }
             Err(error) => self.failed(code, id, name, object, &error),
         }
     }

@@ -57,6 +57,9 @@ const NAME_PARTS: [(Oid<'static>, AttributeKind, AttributeKind); 12] = [
     ),
 ];
 
+/// Values of one part of a name that become attributes; a name made to exhaust the server has tens of thousands.
+const MAX_NAME_PARTS: usize = 64;
+
 /// Sets the attributes that follow from `certificate`.
 ///
 /// # Errors
@@ -67,7 +70,8 @@ pub(super) fn describe(certificate: &Certificate, set: &mut AttributeSet) -> Res
     let length = i32::try_from(der.len()).map_err(|_| OpError::InvalidField("the certificate is too long"))?;
     set.set(Attribute::CertificateLength(length));
     if certificate.certificate_type != CertificateType::X509 {
-        return Ok(());
+        let empty = Err(OpError::InvalidField("the certificate value is empty"));
+        return if der.is_empty() { empty } else { Ok(()) };
     }
     let (rest, parsed) = X509Certificate::from_der(der)
         .map_err(|_| OpError::InvalidField("the certificate value is no X.509 certificate in DER"))?;
@@ -147,7 +151,7 @@ fn name_parts(
     set: &mut AttributeSet,
 ) {
     for row in &NAME_PARTS {
-        for found in name.iter_by_oid(&row.0) {
+        for found in name.iter_by_oid(&row.0).take(MAX_NAME_PARTS) {
             let text = found.as_str().ok().map(Value::text);
             let read = text.and_then(|text| attribute(row).read(text, Version::V1_4).ok());
             // A second value of a part that has only one is in the whole name all the same.

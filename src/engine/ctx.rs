@@ -20,6 +20,10 @@ const ATTEMPTS: u32 = 100;
 /// Objects looked at in one step of a search that the index cannot decide.
 const SEARCH_STEP: u64 = 256;
 
+/// What a stored object may cost to read: as much as the configuration can ever let in, so that a limit that an operator lowers
+/// does not shut older keys away.
+const STORED: ttlv::Limits = ttlv::Limits { bytes: 64 << 20, depth: 64, items: 1 << 16 };
+
 /// One item of a batch at work.
 pub(super) struct Ctx<'a> {
     /// The engine.
@@ -156,8 +160,7 @@ impl Ctx<'_> {
         }
         let sealed = object.sealed.as_ref().ok_or(OpError::CorruptObject)?;
         let material = self.engine.parts.vault.open(&object.place(), sealed)?;
-        let item =
-            ttlv::decode(material.expose(), &self.engine.parts.limits.decode).map_err(|_| OpError::CorruptObject)?;
+        let item = ttlv::decode(material.expose(), &STORED).map_err(|_| OpError::CorruptObject)?;
         Object::from_item(item, Version::V1_4).map_err(|_| OpError::CorruptObject)
     }
 

@@ -24,6 +24,9 @@ pub(super) enum OpError {
     /// The object's material is gone.
     #[error("the object is destroyed")]
     Destroyed,
+    /// Destroy of an object that is destroyed already.
+    #[error("the object is destroyed already")]
+    DestroyedAlready,
     /// The object's state does not permit the operation.
     #[error("{0}")]
     WrongState(&'static str),
@@ -160,14 +163,17 @@ impl OpError {
         let same = |reason| (reason, reason);
         match self {
             Self::Decode(error) => match error.fault {
-                Fault::InvalidValue | Fault::UnknownEnumeration { .. } | Fault::NotInVersion { .. } => {
-                    same(R::InvalidField)
-                }
+                // §11.1: a field that the version does not know is an invalid field; what cannot be parsed is an invalid message.
+                Fault::InvalidValue
+                | Fault::UnknownEnumeration { .. }
+                | Fault::NotInVersion { .. }
+                | Fault::UnexpectedField => same(R::InvalidField),
                 _ => same(R::InvalidMessage),
             },
             Self::NotFound => (R::ObjectNotFound, R::ItemNotFound),
             Self::NoPlaceholder => same(R::ItemNotFound),
             Self::Destroyed => (R::ObjectDestroyed, R::ItemNotFound),
+            Self::DestroyedAlready => (R::ObjectDestroyed, R::PermissionDenied),
             Self::WrongState(_) => (R::WrongKeyLifecycleState, R::PermissionDenied),
             Self::IllegalOperation(_) => (R::IllegalOperation, R::IllegalOperation),
             Self::PermissionDenied(_) => same(R::PermissionDenied),

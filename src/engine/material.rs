@@ -93,7 +93,7 @@ fn check_key_block(object: &mut Object, set: &mut AttributeSet, must_say_algorit
         }
         _ => return Err(OpError::InvalidField("a key block has both algorithm and length, or neither")),
     }
-    check_format(object_type, block)
+    check_format(object_type, block, set)
 }
 
 /// The key value stays with the client, from KMIP 1.2 on (§3.41, Key Value Present): the server holds metadata only.
@@ -106,28 +106,55 @@ fn key_value_elsewhere(block: &KeyBlock, set: &mut AttributeSet) -> Result<(), O
     Ok(())
 }
 
-/// Checks that the material has the shape its format asks for and, for a raw symmetric key, the length it claims.
-fn check_format(object_type: ObjectType, block: &KeyBlock) -> Result<(), OpError> {
-    let Some(KeyValue::Plain { material, .. }) = &block.key_value else {
+/// Checks that the material has the shape its format asks for and, for a symmetric key, the length it claims.
+fn check_format(object_type: ObjectType, block: &KeyBlock, set: &AttributeSet) -> Result<(), OpError> {
+    let material = match &block.key_value {
+        Some(KeyValue::Plain { material, .. }) => material,
+        Some(KeyValue::Wrapped(bytes)) if bytes.is_empty() => {
+            return Err(OpError::InvalidField("the key value is empty"));
+        }
         // A PKCS#12 container protects itself, so it stands in the place of a wrapped key value.
-        return match block.key_wrapping_data {
-            Some(_) => Ok(()),
-            None if block.key_format_type == KeyFormatType::Pkcs12 => Ok(()),
-            None => Err(OpError::InvalidField("a key value of bytes is a wrapped one and needs key wrapping data")),
-        };
+        _ if block.key_wrapping_data.is_some() || block.key_format_type == KeyFormatType::Pkcs12 => return Ok(()),
+        _ => return Err(OpError::InvalidField("a key value of bytes is a wrapped one and needs key wrapping data")),
     };
-    let transparent = is_transparent(block.key_format_type);
-    match material {
-        Value::Structure(_) if transparent => return Ok(()),
-        Value::ByteString(bytes) if !transparent && !bytes.is_empty() => {}
-        _ => return Err(OpError::InvalidField("the key material is not what its format says, or empty")),
+    let bytes = match material {
+        Value::ByteString(bytes) if !is_transparent(block.key_format_type) => Some(bytes),
+        Value::Structure(fields) if is_transparent(block.key_format_type) => match (block.key_format_type, &**fields) {
+            (KeyFormatType::TransparentSymmetricKey, [Item { tag: Tag::Key, value: Value::ByteString(bytes) }]) => {
+                Some(bytes)
+            }
+            (KeyFormatType::TransparentSymmetricKey, _) | (_, []) => {
+                return Err(OpError::InvalidField("the key material lacks what its format asks for"));
+            }
+            _ => None,
+        },
+        _ => return Err(OpError::InvalidField("the key material is not what its format says")),
+    };
+    match bytes {
+        Some(bytes) if bytes.is_empty() => Err(OpError::InvalidField("the key material is empty")),
+        Some(bytes) if block.key_wrapping_data.is_none() => {
+            check_length(object_type, block.key_format_type, bytes, set)
+        }
+        _ => Ok(()),
     }
-    let raw = object_type == ObjectType::SymmetricKey && block.key_format_type == KeyFormatType::Raw;
-    if let (true, None, Some(algorithm), Some(bits), Value::ByteString(bytes)) =
-        (raw, &block.key_wrapping_data, block.cryptographic_algorithm, block.cryptographic_length, material)
-        && material_bytes(algorithm, bits)? != bytes.len()
-    {
-        return Err(OpError::InvalidField("the key material has not the length that the key block says"));
+}
+
+/// Checks a symmetric key's bytes against the algorithm and length of its key block or of its attributes, which agree.
+fn check_length(
+    object_type: ObjectType,
+    format: KeyFormatType,
+    bytes: &[u8],
+    set: &AttributeSet,
+) -> Result<(), OpError> {
+    let symmetric = object_type == ObjectType::SymmetricKey
+        && matches!(format, KeyFormatType::Raw | KeyFormatType::TransparentSymmetricKey);
+    let (Some(Attribute::CryptographicAlgorithm(algorithm)), Some(Attribute::CryptographicLength(bits)), true) =
+        (set.get(AttributeKind::CryptographicAlgorithm), set.get(AttributeKind::CryptographicLength), symmetric)
+    else {
+        return Ok(());
+    };
+    if material_bytes(*algorithm, *bits)? != bytes.len() {
+        return Err(OpError::InvalidField("the key material has not the length that the key says"));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
     store::{ObjectId, Store},
+    telemetry::ItemMetrics,
     trust::LiveTrust,
     vault::Vault,
 };
@@ -46,11 +47,24 @@ pub struct EngineLimits {
     pub batch_items: usize,
     /// Identifiers in one Locate response.
     pub locate_page: u32,
+    /// Bytes that one message may make the server hold, of answers and of changes held back each: past it no further item of
+    /// the batch is performed. What the last item brings comes on top.
+    pub held_bytes: usize,
+}
+
+impl EngineLimits {
+    /// Room in a response for a Locate page of the largest size that can be configured, or for many keys.
+    pub const HELD_BYTES: usize = 8 << 20;
 }
 
 impl Default for EngineLimits {
     fn default() -> Self {
-        Self { decode: kmip::ttlv::Limits::default(), batch_items: 256, locate_page: 10_000 }
+        Self {
+            decode: kmip::ttlv::Limits::default(),
+            batch_items: 256,
+            locate_page: 10_000,
+            held_bytes: Self::HELD_BYTES,
+        }
     }
 }
 
@@ -74,6 +88,7 @@ pub struct EngineParts {
 pub struct Engine {
     parts: EngineParts,
     credentials: authn::Credentials,
+    metrics: ItemMetrics,
     stripes: Vec<Mutex<()>>,
 }
 
@@ -81,7 +96,7 @@ impl Engine {
     /// An engine of `parts`.
     pub fn new(parts: EngineParts) -> Self {
         let stripes = std::iter::repeat_with(Mutex::default).take(STRIPES).collect();
-        Self { parts, credentials: authn::Credentials::new(), stripes }
+        Self { parts, credentials: authn::Credentials::new(), metrics: ItemMetrics::default(), stripes }
     }
 
     /// The lock that changes of `id` take.

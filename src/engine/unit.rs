@@ -11,6 +11,7 @@ use crate::store::{Change, IndexEntries, ObjectId, ObjectRow};
 #[derive(Debug, Default)]
 pub(super) struct Unit {
     objects: BTreeMap<ObjectId, Held>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -26,7 +27,15 @@ impl Unit {
     pub(super) fn hold(&mut self, object: &ManagedObject) {
         let (row, index) = object.to_row();
         let base = self.objects.get(&object.id).map_or(object.revision, |held| held.base);
-        self.objects.insert(object.id, Held { base, row, index });
+        self.bytes += size(&row);
+        if let Some(before) = self.objects.insert(object.id, Held { base, row, index }) {
+            self.bytes -= size(&before.row);
+        }
+    }
+
+    /// Bytes of the objects held back.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The object as the batch has left it.
@@ -52,4 +61,8 @@ impl Unit {
         };
         self.objects.into_values().map(change).collect()
     }
+}
+
+fn size(row: &ObjectRow) -> usize {
+    row.metadata.len() + row.sealed.as_ref().map_or(0, Vec::len)
 }

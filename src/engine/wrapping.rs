@@ -1,6 +1,8 @@
 //! Keys wrapped under other managed objects: Key Wrapping Specification of Get, and unwrapping of keys that were registered
 //! wrapped (KMIP 1.4 §2.1.5, §2.1.6). AES key wrap without padding (RFC 3394), encrypt only.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
 use kmip::{
     attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, CryptographicParameters},
@@ -48,7 +50,7 @@ pub(super) fn wrap(
             return Err(OpError::EncodingOption("the key is no byte string: it needs TTLV encoding"));
         }
         (EncodingOption::TtlvEncoding, Some(KeyValue::Plain { material, .. })) => {
-            let attributes = attributes_along(ctx, object, specification.attribute_name);
+            let attributes = attributes_along(ctx, object, specification.attribute_name)?;
             let value = KeyValue::Plain { material: material.clone(), attributes };
             ttlv::encode(&Item::new(Tag::KeyValue, value.into_value(ctx.version)))
         }
@@ -71,7 +73,15 @@ pub(super) fn wrap(
 }
 
 /// The named attributes of `object`, to be wrapped with its key. One that the object does not have is left out.
-fn attributes_along(ctx: &Ctx<'_>, object: &ManagedObject, names: Vec<String>) -> Vec<Item> {
+///
+/// # Errors
+/// A name is given twice: a request could otherwise ask for any multiple of what the object has.
+fn attributes_along(ctx: &Ctx<'_>, object: &ManagedObject, names: Vec<String>) -> Result<Vec<Item>, OpError> {
+    let given = names.len();
+    let names: BTreeSet<String> = names.into_iter().collect();
+    if names.len() < given {
+        return Err(OpError::InvalidMessage("an attribute name is given more than once"));
+    }
     let mut items = Vec::new();
     for name in names {
         let name = AttributeName::parse(name, ctx.version);
@@ -81,7 +91,7 @@ fn attributes_along(ctx: &Ctx<'_>, object: &ManagedObject, names: Vec<String>) -
             items.push(Item::new(Tag::Attribute, attribute.into_value(ctx.version)));
         }
     }
-    items
+    Ok(items)
 }
 
 /// Unwraps a key that was registered wrapped under an object of the same adapter.

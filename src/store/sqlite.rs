@@ -27,9 +27,23 @@ mod schema;
 mod trust;
 mod writer;
 
+const SELECT_OBJECT: &str = "
+    SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+    FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+    WHERE o.id = ?1 AND o.adapter = ?2";
+
+const SELECT_DUE: &str = "
+    SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+    FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+    WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3";
+
+const SELECT_COUNTS: &str = "
+    SELECT (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 0),
+           (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 1)";
+
 /// The engine behind [`super::Store`], which documents the methods.
 pub(super) struct Sqlite {
-    /// Dropped before the readers, so that the last connection to close can remove the log.
+    /// Dropped first: what waits is still done. The last reader to close then removes the log.
     writer: Writer,
     readers: Readers,
     /// The small numbers of adapters, as committed. Adapters are never deleted and numbers never reused.
@@ -50,11 +64,7 @@ impl Sqlite {
 
     pub(super) fn object(&self, adapter: AdapterId, id: ObjectId) -> Result<Option<ObjectRow>, StoreError> {
         self.read_of(adapter, None, |connection, seq| {
-            let mut select = connection.prepare_cached(
-                "SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
-                 FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
-                 WHERE o.id = ?1 AND o.adapter = ?2",
-            )?;
+            let mut select = connection.prepare_cached(SELECT_OBJECT)?;
             Ok(select.query_row(params![id.0.as_bytes(), seq], |row| object(row, adapter)).optional()?)
         })
     }
@@ -65,11 +75,7 @@ impl Sqlite {
 
     pub(super) fn due(&self, adapter: AdapterId, now: i64, limit: u64) -> Result<Vec<ObjectRow>, StoreError> {
         self.read_of(adapter, Vec::new(), |connection, seq| {
-            let mut select = connection.prepare_cached(
-                "SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
-                 FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
-                 WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3",
-            )?;
+            let mut select = connection.prepare_cached(SELECT_DUE)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = select.query_map([seq, now, limit], |row| object(row, adapter))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -78,10 +84,7 @@ impl Sqlite {
 
     pub(super) fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
         self.read_of(adapter, ObjectCount::default(), |connection, seq| {
-            let mut select = connection.prepare_cached(
-                "SELECT (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 0),
-                        (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 1)",
-            )?;
+            let mut select = connection.prepare_cached(SELECT_COUNTS)?;
             Ok(select.query_row([seq], |row| Ok(ObjectCount { live: row.get(0)?, destroyed: row.get(1)? }))?)
         })
     }
@@ -183,3 +186,6 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,7 @@ pub fn register_opaque(bytes: &[u8], more: impl IntoIterator<Item = Attribute>) 
         object_type: ObjectType::OpaqueObject,
         attributes: GivenAttributes(Attributes::from_iter(more)),
         object: Object::OpaqueObject(OpaqueObject {
-            opaque_data_type: Value::Enumeration(Enumerated::code(0x8000_0001)),
+            opaque_data_type: Enumerated::code(0x8000_0001),
             opaque_data_value: zeroize::Zeroizing::new(bytes.to_vec()),
         }),
     }

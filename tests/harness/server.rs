@@ -1,8 +1,10 @@
 //! The real program in a process of its own, over TLS, with everything made by `keystead dev`.
 
 use std::{
-    io::{BufRead, BufReader},
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -34,8 +36,13 @@ pub struct Server {
 impl Server {
     /// A new server with the software HAL in a new directory.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options of `keystead dev`.
+    pub fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut server = Self::start_in(dir.path(), &[]);
+        let mut server = Self::start_in(dir.path(), more);
         server._owned = Some(dir);
         server
     }
@@ -137,6 +144,16 @@ impl Server {
         self.lines.lock().unwrap().iter().collect()
     }
 
+    /// Lets it run until this process ends; a static never drops what it holds.
+    pub fn end_with_this_process(&self, folder: &Path) {
+        // The pipe to the watcher closes with this process, however that ends.
+        let watch = "cat >/dev/null; kill -9 \"$1\"; rm -rf \"$2\"";
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", watch, "watcher", &self.child.id().to_string()]).arg(folder);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        std::mem::forget(watcher.spawn().expect("the shell starts"));
+    }
+
     /// Ends it at once, as a power cut would.
     pub fn kill(mut self) -> Option<TempDir> {
         let _ = self.child.kill();
@@ -150,6 +167,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a file that only its owner reads.
+pub fn write_private(path: &Path, content: &str) {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// The TLS client of the certificate, key and CA in a folder.

@@ -12,7 +12,7 @@ use crate::engine::{ctx::Ctx, error::OpError, state, state::Event};
 pub(in crate::engine) fn destroy(ctx: &Ctx<'_>, request: DestroyRequest) -> Result<DestroyResponse, OpError> {
     let (object, ()) = ctx.update(request.unique_identifier, |object| {
         if state::is_destroyed(object.state()) {
-            return Err(OpError::Destroyed);
+            return Err(OpError::DestroyedAlready);
         }
         if !object.advance(Event::Destroy) {
             return Err(OpError::WrongState("an active object is not destroyed: revoke it first"));

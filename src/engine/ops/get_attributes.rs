@@ -1,5 +1,7 @@
 //! Get Attributes and Get Attribute List (KMIP 1.4 §4.12, §4.13). Never wait for the HSM.
 
+use std::collections::HashSet;
+
 use kmip::{
     attributes::{AttributeInstance, AttributeName},
     payloads::{
@@ -16,8 +18,10 @@ pub(in crate::engine) fn get_attributes(
     ctx: &Ctx<'_>,
     request: GetAttributesRequest,
 ) -> Result<GetAttributesResponse, OpError> {
-    let names = request.attribute_name;
-    if names.iter().enumerate().any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name)) {
+    // A set: a message has room for tens of thousands of names.
+    let given = request.attribute_name.len();
+    let names: HashSet<AttributeName> = request.attribute_name.into_iter().collect();
+    if names.len() < given {
         return Err(OpError::InvalidMessage("an attribute name is given more than once"));
     }
     let object = ctx.fetch_target(request.unique_identifier)?;

@@ -5,8 +5,8 @@ use kmip::{
         ClientRegistrationMethod, DestroyAction, ObjectType, ProfileName, QueryFunction, RngMode, ShreddingAlgorithm,
         UnwrapMode,
     },
+    fields::Structure,
     payloads::{CapabilityInformation, ProfileInformation, QueryRequest, QueryResponse},
-    tree::Value,
 };
 
 use crate::engine::{
@@ -45,7 +45,7 @@ pub(in crate::engine) fn query(ctx: &Ctx<'_>, request: QueryRequest) -> Result<Q
             }
             QueryFunction::QueryServerInformation => {
                 response.vendor_identification = Some(VENDOR.to_owned());
-                response.server_information = Some(Value::Structure(Vec::new()));
+                response.server_information = Some(Structure::default());
             }
             QueryFunction::QueryRngs => response.rng_parameters = vec![rng()],
             QueryFunction::QueryProfiles => response.profile_information = profiles(ctx),

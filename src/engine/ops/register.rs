@@ -119,6 +119,7 @@ pub(in crate::engine) fn finish(ctx: &Ctx<'_>, object: &mut ManagedObject, conte
     set.set(Attribute::AlwaysSensitive(sensitive));
     set.set(Attribute::NeverExtractable(!extractable));
     object.settle(ctx.now);
+    attribute_rules::check_size(&object.attributes)?;
     ctx.create(object, content)
 }
 

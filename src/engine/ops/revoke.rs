@@ -7,13 +7,14 @@ use kmip::{
     payloads::{RevokeRequest, RevokeResponse},
 };
 
-use crate::engine::{ctx::Ctx, error::OpError, state::Event};
+use crate::engine::{attribute_rules, ctx::Ctx, error::OpError, state::Event};
 
 /// Revokes an object.
 pub(in crate::engine) fn revoke(ctx: &Ctx<'_>, request: RevokeRequest) -> Result<RevokeResponse, OpError> {
     let RevokeRequest { unique_identifier, revocation_reason, compromise_occurrence_date } = request;
     let compromise =
         matches!(revocation_reason.code, RevocationReasonCode::KeyCompromise | RevocationReasonCode::CaCompromise);
+    attribute_rules::check_revocation(&revocation_reason)?;
     let (object, ()) = ctx.update(unique_identifier, |object| {
         let event = if compromise { Event::Compromise } else { Event::Deactivate };
         if !object.advance(event) {

@@ -38,10 +38,10 @@ pub(super) fn adapter_seq(connection: &Connection, adapter: AdapterId) -> Result
 }
 
 /// Makes one change. Returns whether sealed material was overwritten, of which the log still has the old copy.
-pub(super) fn apply(connection: &Connection, adapters: &mut Adapters, change: Change) -> Result<bool, StoreError> {
+pub(super) fn apply(connection: &Connection, adapters: &mut Adapters, change: &Change) -> Result<bool, StoreError> {
     match change {
-        Change::Insert { row, index } => insert(connection, adapters, &row, index).map(|()| false),
-        Change::Update { row, index } => update(connection, adapters, &row, index),
+        Change::Insert { row, index } => insert(connection, adapters, row, index).map(|()| false),
+        Change::Update { row, index } => update(connection, adapters, row, index.as_ref()),
     }
 }
 
@@ -49,7 +49,7 @@ fn insert(
     connection: &Connection,
     adapters: &mut Adapters,
     row: &ObjectRow,
-    index: IndexEntries,
+    index: &IndexEntries,
 ) -> Result<(), StoreError> {
     if row.revision != 1 {
         return Err(StoreError::Conflict);
@@ -90,7 +90,7 @@ fn update(
     connection: &Connection,
     adapters: &mut Adapters,
     row: &ObjectRow,
-    index: Option<IndexEntries>,
+    index: Option<&IndexEntries>,
 ) -> Result<bool, StoreError> {
     let adapter = adapters.seq(connection, row.adapter)?;
     let stored = stored(connection, adapter, row)?;

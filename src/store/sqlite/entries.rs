@@ -27,11 +27,11 @@ pub(super) struct Place {
     pub(super) destroyed: bool,
 }
 
-impl From<IndexEntries> for Entries {
-    fn from(entries: IndexEntries) -> Self {
+impl From<&IndexEntries> for Entries {
+    fn from(entries: &IndexEntries) -> Self {
         Self {
-            terms: sorted(entries.terms),
-            unique: sorted(entries.unique),
+            terms: sorted(entries.terms.clone()),
+            unique: sorted(entries.unique.clone()),
             dates: sorted(entries.dates.iter().map(|DateEntry { field, seconds }| (*field, *seconds)).collect()),
         }
     }

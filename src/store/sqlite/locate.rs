@@ -14,7 +14,7 @@ use super::entries::Entries;
 use crate::store::{DateRange, ObjectId, Search, StoreError, Term};
 
 /// Candidates are counted only so far: first cheaply, then, if every condition has at least so many, once more.
-const PROBES: [u64; 2] = [256, 8192];
+const PROBES: [u64; 2] = [128, 1024];
 
 /// So many terms besides the driving one are looked up in the index; further ones (SQLite joins 64 tables at most) are
 /// checked beside the object.
@@ -271,4 +271,107 @@ fn next(streams: &mut [Stream<'_>], newest_first: bool) -> Result<Option<i64>, S
     let head = stream.head;
     stream.advance()?;
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectRow, Store, StoreOptions, sqlite::schema,
+    };
+
+    /// A search for live objects, as they are in the store of the test below.
+    fn search(terms: &[Term], ranges: &[DateRange]) -> Search {
+        Search { terms: terms.to_vec(), ranges: ranges.to_vec(), live: true, limit: 1000, ..Search::default() }
+    }
+
+    /// What SQLite does for the search, a line for each step.
+    fn steps(connection: &Connection, search: &Search) -> (Driver, String) {
+        let plan = Plan::choose(connection, 1, &[false], search).unwrap();
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", plan.sql())).unwrap();
+        let lines: Vec<String> = explain.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().unwrap();
+        (plan.driver, lines.join("\n"))
+    }
+
+    #[test]
+    fn every_search_walks_an_index_and_the_rarest_condition_drives() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keystead.db");
+        let store = Store::open(&path, StoreOptions::default()).unwrap();
+        let adapter = AdapterId(Uuid::now_v7());
+        store
+            .insert_adapter(AdapterRow {
+                id: adapter,
+                name: "demo".into(),
+                description: None,
+                root_key: Uuid::nil(),
+                credential: None,
+                created_at: 0,
+            })
+            .unwrap();
+        let common = Term([1; 16]);
+        let tenth = Term([0; 16]);
+        let own = |n: u128| Term((n + 1000).to_be_bytes());
+        let changes = (0..10_000).map(|n| Change::Insert {
+            row: ObjectRow {
+                id: ObjectId(Uuid::now_v7()),
+                adapter,
+                object_type: 2,
+                revision: 1,
+                metadata: Vec::new(),
+                sealed: None,
+                destroyed: false,
+                due_at: None,
+            },
+            index: IndexEntries {
+                terms: iter::chain([common, own(n)], (n % 10 == 0).then_some(tenth)).collect(),
+                unique: Vec::new(),
+                dates: vec![DateEntry { field: 1, seconds: i64::try_from(n).unwrap() }],
+            },
+        });
+        store.apply(changes.collect()).unwrap();
+
+        let connection = schema::open_reader(&path).unwrap();
+        let seconds = |from, to| DateRange { field: 1, from, to };
+        let rare = own(5000);
+        let cases = [
+            (search(&[common, rare], &[]), "term", 1),
+            (search(&[common, tenth], &[]), "tenth", 1000),
+            (search(&[common], &[seconds(17, 19)]), "range", 3),
+            (search(&[tenth], &[seconds(0, 5000)]), "tenth", 501),
+            (search(&[common, tenth, rare], &[seconds(5000, 5000)]), "term", 1),
+            (search(&[common], &[]), "common", 1000),
+            (search(&[], &[seconds(17, 19)]), "range", 3),
+            (search(&[], &[]), "all", 1000),
+        ];
+        for (search, expected, hits) in cases {
+            let (driver, steps) = steps(&connection, &search);
+            let drives = match driver {
+                Driver::All => "all",
+                Driver::Range(_) => "range",
+                Driver::Term(term) if term == common => "common",
+                Driver::Term(term) if term == tenth => "tenth",
+                Driver::Term(_) => "term",
+            };
+            assert_eq!(drives, expected, "{search:?}");
+            assert!(!steps.contains("SCAN"), "{steps}");
+            // Only a range has to be sorted into the order of creation.
+            assert_eq!(steps.contains("TEMP B-TREE"), drives == "range", "{steps}");
+            assert_eq!(super::search(&connection, 1, &search).unwrap().len(), hits, "{search:?}");
+        }
+    }
+
+    #[test]
+    fn a_term_is_joined_by_its_whole_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keystead.db");
+        let _store = Store::open(&path, StoreOptions::default()).unwrap();
+        let connection = schema::open_reader(&path).unwrap();
+        let (_, steps) = steps(&connection, &search(&[Term([1; 16]), Term([2; 16])], &[]));
+        assert!(steps.contains("SEARCH d USING PRIMARY KEY (adapter=? AND term=? AND destroyed=?)"), "{steps}");
+        assert!(
+            steps.contains("SEARCH t6 USING PRIMARY KEY (adapter=? AND term=? AND destroyed=? AND object=?)"),
+            "{steps}"
+        );
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
 use crate::store::StoreError;
 
@@ -19,10 +19,14 @@ use crate::store::StoreError;
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_init.sql")];
 
 /// The newest schema version this program knows.
+#[expect(clippy::cast_possible_truncation, reason = "there are a few migrations, not four thousand million")]
 pub(super) const KNOWN_VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// "KSTD" in the file's header: tells our database from somebody else's.
 const APPLICATION_ID: i32 = 0x4b53_5444;
+
+/// The smallest page size of SQLite, in bytes.
+const SMALLEST_PAGE: u64 = 512;
 
 /// How long a connection waits for the lock of another process before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,10 +66,19 @@ fn prepare_file(path: &Path) -> Result<(), StoreError> {
         Ok(_) => sync_directory_of(path).map_err(failed),
         // An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            refuse_stump(path).map_err(failed)?;
             fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// SQLite takes a file too short for a page for an empty one, and would begin a new database over what is left of one.
+fn refuse_stump(path: &Path) -> Result<(), IoError> {
+    if (1..SMALLEST_PAGE).contains(&fs::metadata(path)?.len()) {
+        return Err(IoError::new(ErrorKind::InvalidData, "this is not a whole database"));
+    }
+    Ok(())
 }
 
 /// Makes the new file's name durable.
@@ -80,6 +93,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this, SQLite prepares a statement anew for other values when it might use a partial index with them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)

@@ -11,7 +11,6 @@ use crate::store::{
 };
 
 /// One change of who may connect.
-#[derive(Debug)]
 pub(super) enum TrustChange {
     InsertAdapter(AdapterRow),
     SetCredential(AdapterId, Option<AdapterCredential>),
@@ -33,13 +32,13 @@ pub(super) fn apply(
     connection: &Connection,
     adapters: &mut Adapters,
     limits: Limits,
-    change: TrustChange,
+    change: &TrustChange,
 ) -> Result<(), StoreError> {
     match change {
-        TrustChange::InsertAdapter(row) => insert_adapter(connection, limits, &row)?,
+        TrustChange::InsertAdapter(row) => insert_adapter(connection, limits, row)?,
         TrustChange::SetCredential(adapter, credential) => {
-            let seq = adapters.seq(connection, adapter)?;
-            let (username, hash) = credential.map(|c| (c.username, c.password_hash)).unzip();
+            let seq = adapters.seq(connection, *adapter)?;
+            let (username, hash) = credential.as_ref().map(|c| (&c.username, &c.password_hash)).unzip();
             connection.execute(
                 "UPDATE adapter SET username = ?2, password_hash = ?3 WHERE seq = ?1",
                 params![seq, username, hash],
@@ -47,7 +46,7 @@ pub(super) fn apply(
         }
         TrustChange::InsertCertificate(row) => {
             let adapter = adapters.seq(connection, row.adapter)?;
-            insert_certificate(connection, limits, adapter, &row)?;
+            insert_certificate(connection, limits, adapter, row)?;
         }
         TrustChange::DeleteCertificate(fingerprint) => {
             must_find(connection.execute("DELETE FROM certificate WHERE fingerprint = ?1", [fingerprint.0])?)?;

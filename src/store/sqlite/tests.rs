@@ -1,0 +1,133 @@
+//! Tests of the store through its public face, and what they share.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::store::{
+    AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectId, ObjectRow, Search, Store, StoreError,
+    StoreOptions, Term,
+};
+
+mod changes;
+mod crash;
+mod erasure;
+mod faults;
+mod file;
+mod search;
+mod trust;
+
+/// A store in a directory of its own, with one adapter.
+struct Fixture {
+    store: Store,
+    adapter: AdapterId,
+    directory: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(StoreOptions::default())
+    }
+
+    fn with(options: StoreOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("keystead.db"), options).unwrap();
+        let adapter = add_adapter(&store, "demo");
+        Self { store, adapter, directory }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("keystead.db")
+    }
+
+    /// Closes the store and opens it again.
+    fn reopened(self) -> Self {
+        let Self { store, adapter, directory } = self;
+        drop(store);
+        let store = Store::open(&directory.path().join("keystead.db"), StoreOptions::default()).unwrap();
+        Self { store, adapter, directory }
+    }
+
+    fn insert(&self, index: IndexEntries) -> ObjectRow {
+        let row = new_row(self.adapter);
+        self.store.apply(vec![Change::Insert { row: row.clone(), index }]).unwrap();
+        row
+    }
+
+    fn update(&self, row: &ObjectRow, index: Option<IndexEntries>) -> Result<(), StoreError> {
+        self.store.apply(vec![Change::Update { row: row.clone(), index }])
+    }
+
+    fn object(&self, id: ObjectId) -> Option<ObjectRow> {
+        self.store.object(self.adapter, id).unwrap()
+    }
+
+    fn search(&self, search: &Search) -> Vec<ObjectId> {
+        self.store.search(self.adapter, search).unwrap()
+    }
+}
+
+fn add_adapter(store: &Store, name: &str) -> AdapterId {
+    let row = adapter_row(name);
+    store.insert_adapter(row.clone()).unwrap();
+    row.id
+}
+
+fn adapter_row(name: &str) -> AdapterRow {
+    AdapterRow {
+        id: AdapterId(Uuid::now_v7()),
+        name: name.into(),
+        description: Some("for tests".into()),
+        root_key: Uuid::new_v4(),
+        credential: None,
+        created_at: 1_700_000_000,
+    }
+}
+
+fn new_row(adapter: AdapterId) -> ObjectRow {
+    ObjectRow {
+        id: ObjectId(Uuid::now_v7()),
+        adapter,
+        object_type: 2,
+        revision: 1,
+        metadata: b"metadata".to_vec(),
+        sealed: Some(b"sealed".to_vec()),
+        destroyed: false,
+        due_at: None,
+    }
+}
+
+/// The row as its next revision has it.
+fn next(row: &ObjectRow) -> ObjectRow {
+    ObjectRow { revision: row.revision + 1, ..row.clone() }
+}
+
+/// The row as it is once destroyed.
+fn destroyed(row: &ObjectRow) -> ObjectRow {
+    ObjectRow { sealed: None, destroyed: true, due_at: None, ..next(row) }
+}
+
+fn term(value: u64) -> Term {
+    let mut bytes = [7; 16];
+    bytes[..8].copy_from_slice(&value.to_be_bytes());
+    Term(bytes)
+}
+
+fn terms(values: &[u64]) -> IndexEntries {
+    IndexEntries { terms: values.iter().copied().map(term).collect(), ..IndexEntries::default() }
+}
+
+fn named(value: u64) -> IndexEntries {
+    IndexEntries { terms: vec![term(value)], unique: vec![term(value)], ..IndexEntries::default() }
+}
+
+fn dated(field: u32, seconds: &[i64]) -> IndexEntries {
+    let dates = seconds.iter().map(|seconds| DateEntry { field, seconds: *seconds }).collect();
+    IndexEntries { dates, ..IndexEntries::default() }
+}
+
+/// A search for live objects that have all of these terms.
+fn live(values: &[u64]) -> Search {
+    Search { terms: values.iter().copied().map(term).collect(), live: true, limit: 100, ..Search::default() }
+}

@@ -1,0 +1,108 @@
+//! Destroyed material is gone from the files.
+
+use std::fs;
+
+use super::*;
+
+/// Material that is told apart from all other by its first bytes, wherever a copy of it begins or goes on.
+fn material(number: usize, length: usize) -> Vec<u8> {
+    mark(number).into_iter().cycle().take(length).collect()
+}
+
+fn mark(number: usize) -> [u8; 16] {
+    let mut mark = *b"mark....material";
+    mark[4..8].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+    mark
+}
+
+/// Which of `numbers` have left a mark in one of the store's files.
+fn marks_left(fixture: &Fixture, numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let files: Vec<Vec<u8>> = ["", "-wal", "-shm"]
+        .iter()
+        .filter_map(|suffix| fs::read(fixture.directory.path().join(format!("keystead.db{suffix}"))).ok())
+        .collect();
+    let left = |number: &usize| files.iter().any(|file| file.windows(16).any(|window| window == mark(*number)));
+    numbers.filter(left).collect()
+}
+
+/// Objects with material of many sizes, mixed well: some grow and shrink between, so that SQLite moves rows about.
+fn busy_fixture(objects: usize) -> (Fixture, Vec<ObjectRow>) {
+    let fixture = Fixture::new();
+    let mut rows: Vec<ObjectRow> = (0..objects)
+        .map(|number| {
+            let length = 40 + 37 * (number % 16) + if number % 10 == 0 { 9000 } else { 0 };
+            let row = ObjectRow { sealed: Some(material(number, length)), ..new_row(fixture.adapter) };
+            fixture.store.apply(vec![Change::Insert { row: row.clone(), index: named(number as u64) }]).unwrap();
+            row
+        })
+        .collect();
+    for round in 1..4 {
+        for (number, row) in rows.iter_mut().enumerate() {
+            *row = ObjectRow { metadata: vec![0x20; (number * 331 * round) % 3000], ..next(row) };
+            fixture.update(row, None).unwrap();
+        }
+    }
+    (fixture, rows)
+}
+
+#[test]
+fn destroyed_material_is_nowhere_in_the_files_after_a_scrub_and_live_material_is() {
+    let (fixture, rows) = busy_fixture(120);
+    for row in rows.iter().step_by(2) {
+        fixture.update(&destroyed(row), None).unwrap();
+    }
+    fixture.store.scrub().unwrap();
+    assert_eq!(marks_left(&fixture, (0..120).step_by(2)), Vec::<usize>::new());
+    assert_eq!(marks_left(&fixture, (1..120).step_by(2)).len(), 60);
+    for row in rows.iter().skip(1).step_by(2) {
+        assert_eq!(fixture.object(row.id).as_ref(), Some(row));
+    }
+}
+
+#[test]
+fn destroyed_material_is_nowhere_in_the_files_after_closing_the_store() {
+    let (fixture, rows) = busy_fixture(40);
+    for row in &rows {
+        fixture.update(&destroyed(row), Some(IndexEntries::default())).unwrap();
+    }
+    let fixture = fixture.reopened();
+    assert_eq!(marks_left(&fixture, 0..40), Vec::<usize>::new());
+}
+
+#[test]
+fn replaced_material_is_erased_like_destroyed_material() {
+    let (fixture, rows) = busy_fixture(40);
+    for (number, row) in (1000..).zip(&rows) {
+        let length = row.sealed.as_ref().unwrap().len() + (number % 3) * 11;
+        fixture.update(&ObjectRow { sealed: Some(material(number, length)), ..next(row) }, None).unwrap();
+    }
+    fixture.store.scrub().unwrap();
+    assert_eq!(marks_left(&fixture, 0..40), Vec::<usize>::new());
+    assert_eq!(marks_left(&fixture, 1000..1040).len(), 40);
+}
+
+#[test]
+fn a_scrub_that_a_reader_hinders_says_so_and_succeeds_later() {
+    let (fixture, rows) = busy_fixture(2);
+    let reader = rusqlite::Connection::open(fixture.path()).unwrap();
+    let snapshot = reader.unchecked_transaction().unwrap();
+    let _: i64 = snapshot.query_row("SELECT count(*) FROM object", [], |row| row.get(0)).unwrap();
+    fixture.update(&destroyed(&rows[0]), None).unwrap();
+    assert!(matches!(fixture.store.scrub(), Err(StoreError::Overloaded)));
+    // Writes go on while the reader stays.
+    fixture.update(&destroyed(&rows[1]), None).unwrap();
+    snapshot.finish().unwrap();
+    fixture.store.scrub().unwrap();
+    assert_eq!(marks_left(&fixture, 0..2), Vec::<usize>::new());
+}
+
+#[test]
+fn the_log_is_cut_by_itself_when_material_was_erased() {
+    let (fixture, rows) = busy_fixture(2);
+    fixture.update(&destroyed(&rows[0]), None).unwrap();
+    let log = fixture.directory.path().join("keystead.db-wal");
+    while fs::metadata(&log).unwrap().len() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(marks_left(&fixture, 0..1), Vec::<usize>::new());
+}

@@ -1,0 +1,178 @@
+//! Adapters, certificates, rules, and the generation that tells of their changes.
+
+use super::*;
+use crate::store::{AdapterCredential, CaRuleRow, CertificateRow, Fingerprint};
+
+fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
+    CertificateRow {
+        fingerprint: Fingerprint([number; 32]),
+        adapter,
+        name: format!("certificate {number}"),
+        der: vec![0x30, number],
+        added_at: i64::from(number),
+    }
+}
+
+fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
+    CaRuleRow { id: Uuid::new_v4(), adapter, common_name: common_name.into(), added_at: 9 }
+}
+
+/// Does something that is to succeed, and must be noticed.
+fn noticed(store: &Store, change: impl FnOnce() -> Result<(), StoreError>) {
+    let before = store.trust_generation().unwrap();
+    change().unwrap();
+    assert!(store.trust_generation().unwrap() > before);
+}
+
+/// Does something that is to fail, and must leave everything as it was.
+fn refused(store: &Store, change: impl FnOnce() -> Result<(), StoreError>) -> StoreError {
+    let before = (store.trust_generation().unwrap(), store.trust().unwrap());
+    let error = change().unwrap_err();
+    assert_eq!((store.trust_generation().unwrap(), store.trust().unwrap()), before);
+    error
+}
+
+#[test]
+fn a_new_store_trusts_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("keystead.db"), StoreOptions::default()).unwrap();
+    assert_eq!(store.trust().unwrap(), crate::store::TrustRows::default());
+}
+
+#[test]
+fn trust_is_read_back_as_it_was_given_in_the_order_of_adding() {
+    let fixture = Fixture::new();
+    let credential = Some(AdapterCredential { username: "user".into(), password_hash: "$argon2id$".into() });
+    let second = AdapterRow { description: None, credential, ..adapter_row("another") };
+    noticed(&fixture.store, || fixture.store.insert_adapter(second.clone()));
+    let certificates = [certificate(second.id, 9), certificate(fixture.adapter, 1), certificate(second.id, 5)];
+    for row in &certificates {
+        noticed(&fixture.store, || fixture.store.insert_certificate(row.clone()));
+    }
+    let rules = [rule(fixture.adapter, "z"), rule(fixture.adapter, "a")];
+    for row in &rules {
+        noticed(&fixture.store, || fixture.store.insert_ca_rule(row.clone()));
+    }
+    let fixture = fixture.reopened();
+    let trust = fixture.store.trust().unwrap();
+    assert_eq!(trust.adapters.len(), 2);
+    assert_eq!(trust.adapters[0].id, fixture.adapter);
+    assert_eq!(trust.adapters[1], second);
+    assert_eq!(trust.certificates, certificates);
+    assert_eq!(trust.ca_rules, rules);
+}
+
+#[test]
+fn an_adapter_with_a_name_or_identifier_that_is_taken_is_refused() {
+    let fixture = Fixture::new();
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(adapter_row("demo")));
+    assert!(matches!(error, StoreError::Duplicate));
+    let same_id = AdapterRow { id: fixture.adapter, ..adapter_row("different") };
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(same_id));
+    assert!(matches!(error, StoreError::Duplicate));
+    noticed(&fixture.store, || fixture.store.insert_adapter(adapter_row("Demo")));
+}
+
+#[test]
+fn adapters_are_limited() {
+    let fixture = Fixture::with(StoreOptions { max_adapters: 2, ..StoreOptions::default() });
+    noticed(&fixture.store, || fixture.store.insert_adapter(adapter_row("second")));
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(adapter_row("third")));
+    assert!(matches!(error, StoreError::LimitReached { limit: 2 }));
+}
+
+#[test]
+fn certificates_are_limited_for_each_adapter() {
+    let fixture = Fixture::with(StoreOptions { max_certificates: 2, ..StoreOptions::default() });
+    let other = add_adapter(&fixture.store, "other");
+    for row in [certificate(fixture.adapter, 1), certificate(fixture.adapter, 2), certificate(other, 3)] {
+        noticed(&fixture.store, || fixture.store.insert_certificate(row));
+    }
+    let third = certificate(fixture.adapter, 4);
+    let error = refused(&fixture.store, || fixture.store.insert_certificate(third.clone()));
+    assert!(matches!(error, StoreError::LimitReached { limit: 2 }));
+    noticed(&fixture.store, || fixture.store.delete_certificate(Fingerprint([1; 32])));
+    noticed(&fixture.store, || fixture.store.insert_certificate(third));
+}
+
+#[test]
+fn a_credential_is_set_changed_and_cleared() {
+    let fixture = Fixture::new();
+    let stored = || fixture.store.trust().unwrap().adapters[0].credential.clone();
+    for credential in [
+        Some(AdapterCredential { username: "a".into(), password_hash: "b".into() }),
+        Some(AdapterCredential { username: "c".into(), password_hash: "d".into() }),
+        None,
+    ] {
+        noticed(&fixture.store, || fixture.store.set_credential(fixture.adapter, credential.clone()));
+        assert_eq!(stored(), credential);
+    }
+    let error = refused(&fixture.store, || fixture.store.set_credential(AdapterId(Uuid::new_v4()), None));
+    assert!(matches!(error, StoreError::NotFound));
+}
+
+#[test]
+fn a_certificate_belongs_to_one_adapter_only() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    noticed(&fixture.store, || fixture.store.insert_certificate(certificate(fixture.adapter, 1)));
+    for adapter in [fixture.adapter, other] {
+        let error = refused(&fixture.store, || fixture.store.insert_certificate(certificate(adapter, 1)));
+        assert!(matches!(error, StoreError::Duplicate));
+    }
+    let homeless = certificate(AdapterId(Uuid::new_v4()), 2);
+    let error = refused(&fixture.store, || fixture.store.insert_certificate(homeless));
+    assert!(matches!(error, StoreError::NotFound));
+}
+
+#[test]
+fn a_certificate_can_be_deleted_once_and_added_again_elsewhere() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    noticed(&fixture.store, || fixture.store.insert_certificate(certificate(fixture.adapter, 1)));
+    noticed(&fixture.store, || fixture.store.delete_certificate(Fingerprint([1; 32])));
+    let error = refused(&fixture.store, || fixture.store.delete_certificate(Fingerprint([1; 32])));
+    assert!(matches!(error, StoreError::NotFound));
+    noticed(&fixture.store, || fixture.store.insert_certificate(certificate(other, 1)));
+}
+
+#[test]
+fn a_rule_is_for_one_common_name_and_can_be_deleted_once() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    let first = rule(fixture.adapter, "esx-1");
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(first.clone()));
+    for taken in [rule(other, "esx-1"), CaRuleRow { id: first.id, ..rule(other, "esx-2") }] {
+        let error = refused(&fixture.store, || fixture.store.insert_ca_rule(taken));
+        assert!(matches!(error, StoreError::Duplicate));
+    }
+    let homeless = rule(AdapterId(Uuid::new_v4()), "esx-3");
+    let error = refused(&fixture.store, || fixture.store.insert_ca_rule(homeless));
+    assert!(matches!(error, StoreError::NotFound));
+
+    noticed(&fixture.store, || fixture.store.delete_ca_rule(first.id));
+    let error = refused(&fixture.store, || fixture.store.delete_ca_rule(first.id));
+    assert!(matches!(error, StoreError::NotFound));
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(rule(other, "esx-1")));
+}
+
+#[test]
+fn changes_of_objects_are_no_changes_of_trust() {
+    let fixture = Fixture::new();
+    let before = fixture.store.trust_generation().unwrap();
+    fixture.insert(named(1));
+    assert_eq!(fixture.store.trust_generation().unwrap(), before);
+}
+
+#[test]
+fn a_change_made_through_another_store_on_the_same_file_is_noticed() {
+    let fixture = Fixture::new();
+    let second = Store::open(&fixture.path(), StoreOptions::default()).unwrap();
+    noticed(&fixture.store, || second.insert_certificate(certificate(fixture.adapter, 1)));
+    assert_eq!(fixture.store.trust().unwrap().certificates.len(), 1);
+    let row = new_row(fixture.adapter);
+    second.apply(vec![Change::Insert { row: row.clone(), index: named(1) }]).unwrap();
+    drop(second);
+    assert_eq!(fixture.object(row.id), Some(row));
+    fixture.insert(named(2));
+}

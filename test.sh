@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them. Exit code 0 only if everything passed; what cannot run on this machine
+# says SKIP.
+#
+#   ./test.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf '\n== %s\n' "$*"; }
+skip() { printf 'SKIP: %s\n' "$*"; }
+
+# --- What is needed. ---
+
+install_missing() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v openssl >/dev/null || missing+=(openssl)
+    command -v softhsm2-util >/dev/null || missing+=(softhsm2)
+    command -v shellcheck >/dev/null || missing+=(shellcheck)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+
+    local root=()
+    if [ "$(id -u)" -ne 0 ]; then root=(sudo -n); fi
+    if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
+        say "Installing ${missing[*]}"
+        "${root[@]}" apt-get update -q
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    else
+        echo "test.sh: please install: ${missing[*]}" >&2
+        exit 1
+    fi
+}
+
+# Real KMIP clients in a virtual environment of their own, made again when their versions change.
+make_venv() {
+    local venv=$1 wanted=tests/clients/requirements.txt
+    if ! cmp -s "$wanted" "$venv/requirements.txt"; then
+        say "Installing the KMIP clients of Python into $venv"
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+        cp "$wanted" "$venv/requirements.txt"
+    fi
+}
+
+install_missing
+if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    PATH="$HOME/.cargo/bin:$PATH"
+fi
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target"
+KEYSTEAD_TEST_VENV=$(cd "$target" && pwd)/venv
+export KEYSTEAD_TEST_VENV
+make_venv "$KEYSTEAD_TEST_VENV"
+
+# --- The tests. ---
+
+say "Scripts"
+if command -v shellcheck >/dev/null; then
+    shellcheck quickstart.sh test.sh .ci/run
+else
+    skip "shellcheck is not installed"
+fi
+
+say "Format"
+cargo fmt --all --check
+
+say "Lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+say "Tests"
+cargo test --workspace --locked
+
+say "All tests passed"

@@ -1,0 +1,158 @@
+//! Adapters, credentials, certificates and rules.
+
+use std::process::{Command, Stdio};
+
+use super::{Data, fail, program};
+
+#[test]
+fn adapters_are_made_once_and_listed() {
+    let data = Data::new();
+    data.succeed("adapter create vsphere --description for-the-cluster");
+    let said = data.fail(1, "adapter create vsphere");
+    assert!(said.contains("already an adapter \"vsphere\""), "{said}");
+    data.fail(2, "adapter create v");
+    data.fail(2, &format!("adapter create {}", "v".repeat(41)));
+    let said = data.fail(1, "adapter create other --root-key none");
+    assert!(said.contains("keystead-root"), "{said}");
+    let listed = data.list("adapter list");
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(listed[1]["name"], "vsphere");
+    assert_eq!(listed[1]["description"], "for-the-cluster");
+    assert_eq!(listed[1]["live_objects"], 0);
+}
+
+#[test]
+fn with_several_root_keys_one_must_be_chosen() {
+    let data = Data::new();
+    data.succeed("root-key create second");
+    let said = data.fail(1, "root-key create second");
+    assert!(said.contains("label"), "{said}");
+    let said = data.fail(2, "adapter create vsphere");
+    assert!(said.contains("--root-key") && said.contains("second"), "{said}");
+    data.succeed("adapter create vsphere --root-key second");
+}
+
+#[test]
+fn a_password_comes_from_a_closed_file_or_standard_input() {
+    let data = Data::new();
+    let user = |data: &Data| data.list("adapter list")[0]["credential_user"].clone();
+    let file = data.secret("password", "s3cret\n");
+    data.succeed(&format!("adapter credential default --user fred --password-file {}", file.display()));
+    assert_eq!(user(&data), "fred");
+    data.succeed("adapter credential default --remove");
+    assert!(user(&data).is_null());
+
+    let mut child = Command::new(program())
+        .args(["adapter", "credential", "default", "--user", "barney", "--config"])
+        .arg(data.file("keystead.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"from stdin\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(user(&data), "barney");
+    // Nothing on standard input is no password.
+    data.fail(2, "adapter credential default --user fred");
+
+    std::os::unix::fs::symlink(data.file("keystead.toml"), data.dir().with_file_name("open")).unwrap();
+    let open = data.dir().with_file_name("open");
+    let said = data.fail(1, &format!("adapter credential default --user fred --password-file {}", open.display()));
+    assert!(said.contains("chmod 600"), "{said}");
+    // Neither the password nor its hash is in the audit log.
+    let audit = std::fs::read_to_string(data.file("audit/audit.jsonl")).unwrap();
+    assert!(audit.contains("adapter.credential.set") && !audit.contains("s3cret") && !audit.contains("argon2"));
+}
+
+#[test]
+fn a_certificate_belongs_to_one_adapter_only() {
+    let (data, stranger) = (Data::new(), Data::new());
+    data.succeed("adapter create vsphere");
+    let theirs = stranger.file("client/cert.pem");
+    data.succeed(&format!("cert register {} --adapter vsphere --name vc1", theirs.display()));
+    let said = data.fail(1, &format!("cert register {} --adapter default", theirs.display()));
+    assert!(said.contains("with the adapter \"vsphere\""), "{said}");
+    let said = data.fail(1, &format!("cert register {} --adapter nobody", theirs.display()));
+    assert!(said.contains("there is default, vsphere"), "{said}");
+    data.fail(1, &format!("cert register {} --adapter default", data.file("keystead.toml").display()));
+
+    let listed = data.list("cert list --adapter vsphere");
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["name"], "vc1");
+    let fingerprint = listed[0]["fingerprint"].as_str().unwrap();
+    data.fail(1, &format!("cert remove {}", &fingerprint[..7]));
+    data.fail(1, "cert remove 0000000000");
+    data.succeed(&format!("cert remove {}", &fingerprint[..8]));
+    assert!(data.list("cert list --adapter vsphere").as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_issued_certificate_comes_with_its_key_and_replaces_nothing() {
+    let data = Data::new();
+    let out = data.dir().with_file_name("issued");
+    let issue = format!("cert issue --adapter default --common-name app-1 --key ecdsa-p256 --out {}", out.display());
+    data.succeed(&issue);
+    let key = std::fs::read(out.join("key.pem")).unwrap();
+    let said = data.fail(1, &issue);
+    assert!(said.contains("already"), "{said}");
+    assert_eq!(std::fs::read(out.join("key.pem")).unwrap(), key);
+    let names: Vec<_> = data.list("cert list").as_array().unwrap().iter().map(|row| row["name"].clone()).collect();
+    assert_eq!(names, ["app-1", "default"]);
+}
+
+#[test]
+fn a_request_is_signed_and_registered_but_not_one_that_was_changed() {
+    let data = Data::new();
+    let folder = data.dir().with_file_name("request");
+    std::fs::create_dir(&folder).unwrap();
+    let made = Command::new("openssl")
+        .current_dir(&folder)
+        .args("req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=Array/CN=element -out request.pem".split(' '))
+        .output()
+        .expect("this test needs the openssl command: apt install openssl");
+    assert!(made.status.success());
+    let (request, out) = (folder.join("request.pem"), folder.join("cert.pem"));
+    data.succeed(&format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
+    assert!(std::fs::read_to_string(&out).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(data.list("cert list")[1]["subject"], "O=Array, CN=element");
+    let text = std::fs::read_to_string(&request).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let (first, last) = (lines[1], lines[lines.len() - 2]);
+    for (from, to) in [(first, last), (last, first)] {
+        std::fs::write(&request, text.replacen(from, to, 1)).unwrap();
+        data.fail(1, &format!("cert sign-csr {} --adapter default", request.display()));
+    }
+    assert_eq!(data.list("cert list").as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn rules_are_added_once_listed_and_removed() {
+    let data = Data::new();
+    data.succeed("cert rule add --adapter default --common-name app");
+    let said = data.fail(1, "cert rule add --adapter default --common-name app");
+    assert!(said.contains("already a rule for \"app\""), "{said}");
+    let rules = data.list("cert rule list");
+    assert_eq!(rules[0]["common_name"], "app");
+    let id = rules[0]["id"].as_str().unwrap();
+    data.succeed(&format!("cert rule remove {id}"));
+    data.fail(1, &format!("cert rule remove {id}"));
+}
+
+#[test]
+fn what_is_done_is_in_the_audit_log_and_what_failed_too() {
+    let data = Data::new();
+    data.succeed("adapter create vsphere");
+    data.fail(1, "adapter create vsphere");
+    let audit = std::fs::read_to_string(data.file("audit/audit.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let made: Vec<_> = events.iter().filter(|event| event["operation"] == "adapter.create").collect();
+    assert_eq!(made.len(), 3);
+    assert_eq!(made[1]["outcome"], "success");
+    assert_ne!(made[2]["outcome"], "success");
+}
+
+#[test]
+fn a_command_without_its_configuration_says_which_file_it_looked_for() {
+    let said = fail(2, "adapter list --config /nonexistent/keystead.toml");
+    assert!(said.contains("/nonexistent/keystead.toml"), "{said}");
+}

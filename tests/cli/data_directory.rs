@@ -1,0 +1,160 @@
+//! `init`: what it makes, what it keeps, and what it refuses.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{Data, fail, keystead, mode, succeed};
+
+/// Every file below `folder` with its content.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.display().to_string(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+fn has_soft_hsm() -> bool {
+    pkcs11_fixtures::SoftHsm::shared().is_some()
+}
+
+#[test]
+fn makes_files_that_only_the_owner_can_read() {
+    let data = Data::new();
+    for name in
+        ["tls/ca.key", "tls/server.key", "client/key.pem", "hsm/passphrase", "hsm/root-keys", "audit/audit.jsonl"]
+    {
+        assert_eq!(mode(&data.file(name)), 0o600, "{name}");
+    }
+    for name in ["", "tls", "hsm", "audit", "client"] {
+        assert_eq!(mode(&data.file(name)), 0o700, "{name}");
+    }
+    data.succeed("check-config");
+}
+
+#[test]
+fn a_second_run_keeps_everything_and_says_so() {
+    let data = Data::new();
+    let before = contents(&data.dir());
+    let ran = keystead(&format!("init --dir {}", data.dir().display()));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said = ran.stderr;
+    for what in ["configuration", "certificate authority", "server certificate", "client certificate"] {
+        assert!(said.contains(&format!("kept  {what}")), "{what} is not in {said}");
+    }
+    assert!(!said.contains("made "), "{said}");
+    let after = contents(&data.dir());
+    for (name, content) in before.iter().filter(|(name, _)| !name.contains("keystead.db")) {
+        assert!(after.get(name) == Some(content), "{name} was changed");
+    }
+}
+
+#[test]
+fn an_interrupted_set_up_is_completed() {
+    let data = Data::new();
+    let adapters = data.list("adapter list");
+    for name in ["tls/server.pem", "client/cert.pem"] {
+        std::fs::remove_file(data.file(name)).unwrap();
+    }
+    let key = std::fs::read(data.file("client/key.pem")).unwrap();
+    succeed(&format!("init --dir {}", data.dir().display()));
+    assert_eq!(std::fs::read(data.file("client/key.pem")).unwrap(), key);
+    assert_eq!(data.list("adapter list")[0]["id"], adapters[0]["id"]);
+    data.succeed("check-config");
+}
+
+#[test]
+fn another_backend_than_the_one_that_is_there_is_refused() {
+    let data = Data::new();
+    let said = fail(2, &format!("init --dir {} --hsm softhsm", data.dir().display()));
+    assert!(said.contains("another HSM backend"), "{said}");
+    succeed(&format!("init --dir {} --hsm software", data.dir().display()));
+}
+
+#[test]
+fn a_token_that_is_there_must_be_described_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let said = fail(2, &format!("init --dir {dir}/data --hsm pkcs11 --module /lib/x.so --token-label t"));
+    assert!(said.contains("--pin-file"), "{said}");
+}
+
+#[test]
+fn the_authoritys_key_may_be_kept_elsewhere_until_something_is_issued() {
+    let data = Data::new();
+    let elsewhere = data.dir().with_file_name("ca.key");
+    std::fs::rename(data.file("tls/ca.key"), &elsewhere).unwrap();
+    let again = format!("init --dir {}", data.dir().display());
+    succeed(&again);
+    std::fs::remove_file(data.file("tls/server.pem")).unwrap();
+    let said = fail(1, &again);
+    assert!(said.contains("ca.key is not"), "{said}");
+    assert!(!data.file("tls/ca.key").exists(), "another authority's key was made");
+    std::fs::rename(&elsewhere, data.file("tls/ca.key")).unwrap();
+    succeed(&again);
+}
+
+#[test]
+fn root_keys_that_are_gone_are_never_replaced_by_new_ones() {
+    let data = Data::new();
+    std::fs::remove_file(data.file("hsm/root-keys")).unwrap();
+    fail(1, &format!("init --dir {}", data.dir().display()));
+    assert!(!data.file("hsm/root-keys").exists());
+}
+
+#[test]
+fn a_soft_hsm_token_holds_a_root_key_that_cannot_leave_it() {
+    if !has_soft_hsm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let init = format!("init --dir {} --tls-key ecdsa-p256 --root-key first", dir.display());
+    succeed(&init);
+    let config = format!("--config {}", dir.join("keystead.toml").display());
+    let roots: serde_json::Value = serde_json::from_str(&succeed(&format!("root-key list --json {config}"))).unwrap();
+    assert_eq!(roots[0]["label"], "first");
+    assert_eq!(roots[0]["attributes"]["sensitive"], true);
+    assert_eq!(roots[0]["attributes"]["extractable"], false);
+
+    succeed(&init);
+    let again: serde_json::Value = serde_json::from_str(&succeed(&format!("root-key list --json {config}"))).unwrap();
+    assert_eq!(roots, again);
+    let probe: serde_json::Value = serde_json::from_str(&succeed(&format!("hsm probe --json {config}"))).unwrap();
+    let trials = probe["slots"].as_array().unwrap().iter().filter(|slot| slot["trial"]["keeps_keys_inside"] == true);
+    assert_eq!(trials.count(), 1);
+
+    // The token vanishes: an error, and no new token under the old name.
+    std::fs::rename(dir.join("hsm/tokens"), dir.join("hsm/elsewhere")).unwrap();
+    fail(1, &init);
+    fail(1, &format!("root-key list {config}"));
+    assert_eq!(std::fs::read_dir(dir.join("hsm/tokens")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_wrong_configuration_is_reported_whole_with_exit_code_2() {
+    let data = Data::new();
+    let path = data.file("keystead.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("batch_items = 256", "batch_items = 0\nbatch_item = 1")).unwrap();
+    for command in ["check-config", "serve", "adapter list"] {
+        let said = data.fail(2, command);
+        assert!(said.contains("has 2 problems"), "{said}");
+        assert!(said.contains("limits.batch_items = 0") && said.contains("did you mean limits.batch_items?"), "{said}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused_before_serving() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let data = Data::new();
+    std::fs::set_permissions(data.file("tls/server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    for command in ["check-config", "serve"] {
+        let said = data.fail(2, command);
+        assert!(said.contains("tls.key") && said.contains("chmod 600"), "{said}");
+    }
+}

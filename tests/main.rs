@@ -6,3 +6,4 @@ mod bad_input;
 mod cli;
 mod harness;
 mod lifecycle;
+mod limits;

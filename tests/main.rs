@@ -16,6 +16,8 @@ mod faults;
 mod harness;
 mod isolation;
 mod lifecycle;
+mod limits;
 mod races;
 mod real_clients;
 mod secrets;
+mod tidy;

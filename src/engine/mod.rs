@@ -53,8 +53,8 @@ pub struct EngineLimits {
 }
 
 impl EngineLimits {
-    /// Room in a response for a Locate page of the largest size that can be configured, or for many keys.
-    pub const HELD_BYTES: usize = 8 << 20;
+    /// Hundreds of keys, or a Locate page of the usual size several times.
+    pub const HELD_BYTES: usize = 1 << 20;
 }
 
 impl Default for EngineLimits {

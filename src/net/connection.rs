@@ -22,7 +22,10 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Handler, Limits, PeerIdentity, workers::Workers};
+use super::{
+    Handler, Limits, PeerIdentity,
+    workers::{Answer, Unanswered, Workers},
+};
 
 /// Length of a TTLV header: three bytes of tag, one of type, four of length.
 const HEADER_BYTES: usize = 8;
@@ -54,6 +57,8 @@ pub(super) enum Ended {
     NotKmip,
     /// The peer announced a request of this many bytes.
     TooLarge(u64),
+    /// Too many peers do not read the large replies that they asked for; this one was not sent.
+    NoRoom,
     /// The server stops, or the certificate is no longer trusted.
     Stopped,
     /// The handler asked for it.
@@ -206,8 +211,12 @@ impl Connection<'_> {
                 return Err(ended);
             }
         };
-        let reply = self.workers.answer(&self.peer, bytes).await.map_err(|_| Ended::Panicked)?;
+        let answer = self.workers.answer(&self.peer, bytes).await.map_err(|unanswered| match unanswered {
+            Unanswered::Panicked => Ended::Panicked,
+            Unanswered::NoRoom => Ended::NoRoom,
+        })?;
         drop(room);
+        let Answer { reply, room: _room } = answer;
         self.write(stream, &reply.bytes).await?;
         if reply.close { Err(Ended::ByHandler) } else { Ok(()) }
     }
@@ -228,7 +237,7 @@ async fn close(mut stream: TlsStream<TcpStream>, ended: &Ended) {
         Ended::ByPeer | Ended::Truncated | Ended::Idle | Ended::NotKmip | Ended::Stopped => {
             let _: Result<_, _> = timeout(LINGER_TIME, stream.shutdown()).await;
         }
-        Ended::TooLarge(_) | Ended::ByHandler | Ended::Panicked => {
+        Ended::TooLarge(_) | Ended::NoRoom | Ended::ByHandler | Ended::Panicked => {
             let _: Result<_, _> = timeout(LINGER_TIME, stream.shutdown()).await;
             linger(stream.into_inner().0).await;
         }

@@ -29,6 +29,8 @@ struct Entry {
     identity: Option<Identity>,
     link: Arc<Link>,
     abort: Arc<OnceLock<AbortHandle>>,
+    /// Its task is being dropped.
+    cut: bool,
 }
 
 impl Registry {
@@ -43,7 +45,8 @@ impl Registry {
         let mut open = self.open.lock();
         let id = open.next_id;
         open.next_id += 1;
-        open.entries.insert(id, Entry { identity: None, link: Arc::clone(&link), abort: Arc::clone(&abort) });
+        let entry = Entry { identity: None, link: Arc::clone(&link), abort: Arc::clone(&abort), cut: false };
+        open.entries.insert(id, entry);
         drop(open);
         metrics::gauge!(metric::CONNECTIONS_OPEN).increment(1.0);
         Registered { registry: Arc::clone(self), id, link, abort }
@@ -53,6 +56,19 @@ impl Registry {
     /// Returns how many.
     pub(super) fn cut(&self, lost: impl Fn(&Identity) -> bool) -> u64 {
         self.cut_entries(|entry| entry.identity.as_ref().is_some_and(&lost))
+    }
+
+    /// Cuts the connection that has been longest without an identity. Returns whether there was one.
+    pub(super) fn cut_oldest_handshake(&self) -> bool {
+        let mut open = self.open.lock();
+        let handshakes = open
+            .entries
+            .iter_mut()
+            .filter(|(_, entry)| entry.identity.is_none() && !entry.cut && entry.abort.get().is_some());
+        let Some((_, oldest)) = handshakes.min_by_key(|(id, _)| **id) else { return false };
+        oldest.cut = true;
+        oldest.abort();
+        true
     }
 
     /// Cuts all connections. Returns how many.

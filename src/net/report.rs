@@ -29,6 +29,8 @@ enum LogCause {
     Full,
     AdapterFull(AdapterId),
     AcceptFailed,
+    NoRoom,
+    CrowdedOut,
     Refused(Fingerprint),
     Peer(&'static str, IpAddr),
 }
@@ -49,6 +51,16 @@ impl Report {
         if let Some(suppressed) = self.causes.pass(LogCause::Full, Instant::now()) {
             let line = "connection refused: the limit of open connections is reached";
             tracing::warn!({ field::PEER } = %address, limit, suppressed, "{line}");
+        }
+    }
+
+    pub(super) fn crowded_out(&self) {
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "crowded_out").increment(1);
+        if let Some(suppressed) = self.causes.pass(LogCause::CrowdedOut, Instant::now()) {
+            tracing::warn!(
+                suppressed,
+                "handshake cut for a newer connection: the limit of open connections is reached"
+            );
         }
     }
 
@@ -134,6 +146,13 @@ impl Report {
                     tracing::warn!(announced, limit, suppressed, "request refused: larger than the limit of a frame");
                 }
                 "too_large"
+            }
+            Ended::NoRoom => {
+                if let Some(suppressed) = self.causes.pass(LogCause::NoRoom, Instant::now()) {
+                    let line = "large reply not sent: clients do not read those they have asked for";
+                    tracing::warn!({ field::PEER } = %address, suppressed, "{line}");
+                }
+                "no_room"
             }
             Ended::NotKmip => "not_kmip",
             Ended::Slow => "slow",

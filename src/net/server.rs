@@ -26,7 +26,7 @@ use super::{
     registry::{Registered, Registry},
     report::Report,
     tls::TlsConfig,
-    workers::{self, Workers},
+    workers::{self, ReplyRoom, Workers},
 };
 use crate::{
     telemetry::{field, metric},
@@ -35,6 +35,8 @@ use crate::{
 
 /// How long accepting pauses when the operating system has no more files or memory to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For a connection that is cut to be gone.
+const MAKE_ROOM: Duration = Duration::from_millis(100);
 /// After the drain, for requests whose connections were cut to be finished and audited.
 const THREADS_GRACE: Duration = Duration::from_secs(5);
 
@@ -94,7 +96,9 @@ impl Server {
             listeners.push((listener, local));
         }
         let connections = limits.max_connections as usize;
-        let (workers, workers_ended) = Workers::start(&handler, threads, connections).map_err(ServerError::Threads)?;
+        let room = ReplyRoom::new(limits.max_frame_bytes);
+        let (workers, workers_ended) =
+            Workers::start(&handler, threads, connections, room).map_err(ServerError::Threads)?;
         let shared = Arc::new(Shared {
             acceptor: TlsAcceptor::from(tls.rustls),
             trust: tls.trust,
@@ -164,7 +168,7 @@ async fn cut_untrusted(shared: Arc<Shared>, mut changes: watch::Receiver<u64>) {
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((socket, address)) => shared.take_up(socket, address),
+            Ok((socket, address)) => shared.take_up(socket, address).await,
             Err(error) => {
                 shared.report.accept_failed(&error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -175,8 +179,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
 
 impl Shared {
     /// Gives an accepted connection its permit and task, or closes it.
-    fn take_up(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+    async fn take_up(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
+        let Some(permit) = self.permit().await else {
             self.report.full(address, self.limits.max_connections);
             return;
         };
@@ -184,6 +188,19 @@ impl Shared {
         let setter = registered.abort_setter();
         let task = tokio::spawn(Arc::clone(self).serve(socket, address, permit, registered));
         setter.set(task.abort_handle());
+    }
+
+    /// A place for a new connection. Where all are taken, the oldest handshake under way gives up its own: strangers that
+    /// connect and say nothing must not keep out those who come to be served.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        if !self.registry.cut_oldest_handshake() {
+            return None;
+        }
+        self.report.crowded_out();
+        timeout(MAKE_ROOM, Arc::clone(&self.permits).acquire_owned()).await.ok()?.ok()
     }
 
     async fn serve(

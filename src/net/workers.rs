@@ -10,13 +10,18 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::Span;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Handler, PeerIdentity, Reply};
 use crate::telemetry::metric;
+
+/// Room for large replies.
+const LARGE_REPLIES_BYTES: u32 = 32 << 20;
+/// Replies up to this size need no room: almost all are smaller.
+const SMALL_REPLY_BYTES: usize = 64 * 1024;
 
 /// The pool's entrance. The threads end once every clone is dropped and the queue is empty.
 #[derive(Clone, Debug)]
@@ -28,15 +33,50 @@ pub(super) struct Workers {
 #[derive(Debug)]
 pub(super) struct Ended(mpsc::Receiver<()>);
 
-/// The request got no answer: its handler panicked, or the pool has ended.
+/// A reply, with the room that a large one takes until it is written.
 #[derive(Debug)]
-pub(super) struct Unanswered;
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// Its handler panicked, or the pool has ended.
+    Panicked,
+    /// Its reply is large, and too many peers do not read the large replies that they asked for.
+    NoRoom,
+}
 
 struct Job {
     peer: Arc<PeerIdentity>,
     request: Zeroizing<Vec<u8>>,
-    answer: oneshot::Sender<Reply>,
+    answer: oneshot::Sender<Result<Answer, Unanswered>>,
     span: Span,
+}
+
+/// Room for the large replies of all connections together, from when they are made until they are written. It is not waited
+/// for: such a reply is in memory already, and peers that do not read would make those that wait ever more.
+#[derive(Clone, Debug)]
+pub(super) struct ReplyRoom(Arc<Semaphore>);
+
+impl ReplyRoom {
+    /// Room for two of the longest requests at least, for an object may fill one.
+    pub(super) fn new(max_frame_bytes: u32) -> Self {
+        let bytes = LARGE_REPLIES_BYTES.max(max_frame_bytes.saturating_mul(2));
+        Self(Arc::new(Semaphore::new((bytes / 1024) as usize)))
+    }
+
+    /// The reply with the room that it takes.
+    fn admit(&self, reply: Reply) -> Result<Answer, Unanswered> {
+        if reply.bytes.len() <= SMALL_REPLY_BYTES {
+            return Ok(Answer { reply, room: None });
+        }
+        let kibibytes = u32::try_from(reply.bytes.len().div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0).try_acquire_many_owned(kibibytes).map_err(|_| Unanswered::NoRoom)?;
+        Ok(Answer { reply, room: Some(room) })
+    }
 }
 
 impl Workers {
@@ -49,13 +89,14 @@ impl Workers {
         handler: &Arc<dyn Handler>,
         threads: usize,
         waiting: usize,
+        room: ReplyRoom,
     ) -> Result<(Self, Ended), std::io::Error> {
         let (queue, jobs) = crossbeam_channel::bounded(waiting);
         let (alive, ended) = mpsc::channel(1);
         for index in 0..threads.max(1) {
-            let (handler, jobs, alive) = (Arc::clone(handler), jobs.clone(), alive.clone());
+            let (handler, jobs, room, alive) = (Arc::clone(handler), jobs.clone(), room.clone(), alive.clone());
             thread::Builder::new().name(format!("request-{index}")).spawn(move || {
-                work(&*handler, &jobs);
+                work(&*handler, &jobs, &room);
                 // First what it works with, such as the store: whoever waits for the end may end the process next.
                 drop(handler);
                 drop(alive);
@@ -69,11 +110,11 @@ impl Workers {
         &self,
         peer: &Arc<PeerIdentity>,
         request: Zeroizing<Vec<u8>>,
-    ) -> Result<Reply, Unanswered> {
+    ) -> Result<Answer, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let job = Job { peer: Arc::clone(peer), request, answer, span: Span::current() };
-        self.queue.try_send(job).map_err(|_| Unanswered)?;
-        answered.await.map_err(|_| Unanswered)
+        self.queue.try_send(job).map_err(|_| Unanswered::Panicked)?;
+        answered.await.unwrap_or(Err(Unanswered::Panicked))
     }
 }
 
@@ -84,14 +125,14 @@ impl Ended {
     }
 }
 
-fn work(handler: &dyn Handler, jobs: &Receiver<Job>) {
+fn work(handler: &dyn Handler, jobs: &Receiver<Job>, room: &ReplyRoom) {
     for Job { peer, request, answer, span } in jobs {
         let _in_connection = span.enter();
         // A handler keeps nothing half-done across a panic that a later request could see: its locks do not poison, its
         // transactions roll back.
         match catch_unwind(AssertUnwindSafe(|| handler.handle(&peer, request))) {
             // The peer may have gone meanwhile; what was done stays done.
-            Ok(reply) => drop(answer.send(reply)),
+            Ok(reply) => drop(answer.send(room.admit(reply))),
             Err(_payload) => {
                 metrics::counter!(metric::HANDLER_PANICS).increment(1);
                 let correlation = Uuid::new_v4();
@@ -136,15 +177,28 @@ mod tests {
     #[tokio::test]
     async fn a_panic_leaves_its_thread_able_to_answer() {
         let handler: Arc<dyn Handler> = Arc::new(Echo);
-        let (workers, _ended) = Workers::start(&handler, 1, 4).unwrap();
+        let (workers, _ended) = Workers::start(&handler, 1, 4, ReplyRoom::new(0)).unwrap();
         assert!(workers.answer(&peer(), request("panic")).await.is_err());
-        assert_eq!(*workers.answer(&peer(), request("still here")).await.unwrap().bytes, b"still here");
+        assert_eq!(*workers.answer(&peer(), request("still here")).await.unwrap().reply.bytes, b"still here");
+    }
+
+    #[tokio::test]
+    async fn large_replies_find_room_while_others_are_read_and_small_ones_always() {
+        let handler: Arc<dyn Handler> = Arc::new(Echo);
+        let (workers, _ended) = Workers::start(&handler, 1, 4, ReplyRoom::new(0)).unwrap();
+        let large = || Zeroizing::new(vec![0; (LARGE_REPLIES_BYTES / 2) as usize]);
+        let first = workers.answer(&peer(), large()).await.unwrap();
+        let _second = workers.answer(&peer(), large()).await.unwrap();
+        assert!(matches!(workers.answer(&peer(), large()).await, Err(Unanswered::NoRoom)));
+        assert_eq!(*workers.answer(&peer(), request("small")).await.unwrap().reply.bytes, b"small");
+        drop(first);
+        workers.answer(&peer(), large()).await.unwrap();
     }
 
     #[tokio::test]
     async fn threads_end_with_the_last_entrance() {
         let handler: Arc<dyn Handler> = Arc::new(Echo);
-        let (workers, ended) = Workers::start(&handler, 3, 4).unwrap();
+        let (workers, ended) = Workers::start(&handler, 3, 4, ReplyRoom::new(0)).unwrap();
         drop(workers);
         ended.wait().await;
     }

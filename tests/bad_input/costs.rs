@@ -21,7 +21,7 @@ use crate::harness::{
 };
 
 /// What a response may have in all: what is held for one message, and one item more.
-const MOST: usize = 9 << 20;
+const MOST: usize = 2 << 20;
 
 /// Registers an opaque object of `bytes` bytes.
 fn register_opaque(user: &User, bytes: usize) -> String {
@@ -55,7 +55,7 @@ fn one_small_request_for_a_large_object_many_times_gets_a_bounded_answer() {
     assert!(bytes <= MOST, "{bytes}");
     assert_eq!(results.len(), 256);
     let answered = results.iter().take_while(|result| result.is_ok()).count();
-    assert!(answered > 5, "{answered}");
+    assert!(answered > 0, "{answered}");
     assert!(results[answered..].iter().all(|result| result == &Err(Some(ResultReason::ResponseTooLarge))));
 }
 

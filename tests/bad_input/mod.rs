@@ -5,7 +5,7 @@ mod costs;
 mod listed;
 mod mutations;
 mod systematic;
-mod valid;
+pub mod valid;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

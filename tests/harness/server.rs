@@ -65,6 +65,29 @@ impl Server {
         Self::spawn(command, dir)
     }
 
+    /// A server in a new directory that `keystead init` made, run by `keystead serve`, with other limits (`name = value` of its
+    /// configuration's section of limits). It has one adapter, `demo`.
+    pub fn configured(limits: &[(&str, u32)]) -> Self {
+        let owned = tempfile::tempdir().unwrap();
+        let dir = owned.path().join("data");
+        let init = format!("init --dir {} --hsm software --tls-key ecdsa-p256 --adapter demo", dir.display());
+        crate::cli::succeed(&init);
+        let config = dir.join("keystead.toml");
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        let limits = limits.iter().map(|(name, value)| (*name, value.to_string()));
+        let places = [("kmip_listen", "[\"127.0.0.1:0\"]".to_owned()), ("listen", "\"127.0.0.1:0\"".to_owned())];
+        for (name, value) in places.into_iter().chain(limits) {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} = "))).expect("a setting").to_owned();
+            text = text.replace(&line, &format!("{name} = {value}"));
+        }
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        command.arg("serve").arg("--config").arg(&config);
+        let mut server = Self::spawn(command, &dir);
+        server._owned = Some(owned);
+        server
+    }
+
     fn spawn(mut command: Command, dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();

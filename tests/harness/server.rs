@@ -130,11 +130,6 @@ impl Server {
         self.child.id()
     }
 
-    /// What it has printed and logged since it was last asked.
-    pub fn log(&self) -> Vec<String> {
-        self.lines.lock().unwrap().try_iter().collect()
-    }
-
     /// A connection of adapter `demo`.
     pub fn connect(&self, version: Version) -> Connection {
         self.connect_as("client", version)

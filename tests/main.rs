@@ -1,9 +1,23 @@
 //! What users of the server care about, from outside: over its engine, over TLS, over its command line.
-
-#![allow(unreachable_pub, reason = "one binary: modules share their items with each other only")]
+#![allow(unreachable_pub, reason = "the modules of a test binary have no outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod bad_input;
 mod cli;
+mod clients;
+mod conformance;
+mod faults;
 mod harness;
+mod isolation;
 mod lifecycle;
 mod limits;
+mod races;
+mod real_clients;
+mod secrets;
+mod tidy;

@@ -329,7 +329,7 @@ tags! {
     0x42_011D CertificateIssuerTitle in V1_4..;
     0x42_011E CertificateIssuerDc "CertificateIssuerDC" in V1_4..;
     0x42_011F CertificateIssuerDnQualifier "CertificateIssuerDNQualifier" in V1_4..;
-    0x42_0120 Sensitive in V2_0..;
+    0x42_0120 Sensitive in V1_4..;
     0x42_0121 AlwaysSensitive in V1_4..;
     0x42_0122 Extractable in V1_4..;
     0x42_0123 NeverExtractable in V1_4..;

@@ -79,6 +79,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError
     let tls = TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?;
     look_for_root_keys(&store, Arc::clone(&hal))?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
+    let last = Arc::clone(&store);
     let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -87,7 +88,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError
         .enable_all()
         .build()
         .map_err(|source| CliError::System { what: "network threads", source })?;
-    runtime.block_on(async move {
+    let served = runtime.block_on(async move {
         let limits = network_limits(&config.limits);
         let threads = config.limits.worker_threads as usize;
         let server = Server::bind(&config.server.kmip_listen, tls, limits, handler, threads).await?;
@@ -109,7 +110,12 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError
         }
         pages.abort();
         Ok(())
-    })
+    });
+    // Nothing of destroyed keys stays behind in the log of a server that is at rest.
+    if let Err(error) = last.scrub() {
+        tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
+    }
+    served
 }
 
 /// The engine behind the network.

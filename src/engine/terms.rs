@@ -7,7 +7,7 @@
 
 use kmip::{
     attributes::{Attribute, AttributeKind, AttributeName},
-    enums::ObjectGroupMember,
+    enums::{ObjectGroupMember, RngAlgorithm},
     error::Fault,
     masks::StorageStatusMask,
     payloads::Criterion,
@@ -49,18 +49,42 @@ pub(super) fn index_entries(object: &ManagedObject) -> IndexEntries {
             index.terms.extend(bits(*mask).map(|bit| term(&name, &Value::Integer(bit), &mut buffer)));
             continue;
         }
-        let whole = term(&name, &whole_value, &mut buffer);
-        index.terms.push(whole);
-        if matches!(attribute, Attribute::Name(_)) {
-            index.unique.push(whole);
-        }
-        if let Value::Structure(fields) = whole_value {
-            // Nobody looks for every name that is text.
-            let telling = fields.into_iter().filter(|field| field.tag != Tag::NameType);
-            index.terms.extend(telling.map(|field| term(&name, &Value::Structure(vec![field]), &mut buffer)));
+        match whole_value {
+            Value::Structure(fields) => {
+                if let Some(whole) = has_whole_term(&name).then(|| Value::Structure(fields.clone())) {
+                    let whole = term(&name, &whole, &mut buffer);
+                    index.terms.push(whole);
+                    if matches!(attribute, Attribute::Name(_)) {
+                        index.unique.push(whole);
+                    }
+                }
+                let telling = fields.into_iter().filter(|field| is_telling(&name, field.tag));
+                index.terms.extend(telling.map(|field| term(&name, &Value::Structure(vec![field]), &mut buffer)));
+            }
+            value => index.terms.push(term(&name, &value, &mut buffer)),
         }
     }
     index
+}
+
+/// Structures of two fields, which clients mostly give whole.
+fn has_whole_term(name: &AttributeName) -> bool {
+    use AttributeKind as K;
+    matches!(
+        name,
+        AttributeName::Standard(
+            K::Name | K::Link | K::ApplicationSpecificInformation | K::AlternativeName | K::KeyValueLocation
+        )
+    )
+}
+
+/// Whether a field of a structure tells objects apart: nobody looks for every name that is text, or every SHA-256.
+fn is_telling(name: &AttributeName, field: Tag) -> bool {
+    match name {
+        AttributeName::Standard(AttributeKind::Name) => field == Tag::NameValue,
+        AttributeName::Standard(AttributeKind::Digest) => field == Tag::DigestValue,
+        _ => true,
+    }
 }
 
 /// Values that say nothing about an object, because nearly every one has them.
@@ -76,6 +100,7 @@ fn is_unindexed(attribute: &Attribute) -> bool {
         | Attribute::UsageLimits(_) => true,
         Attribute::LeaseTime(seconds) => seconds.0 == LEASE_SECONDS,
         Attribute::OperationPolicyName(name) => name == DEFAULT_POLICY,
+        Attribute::RandomNumberGenerator(generator) => generator.rng_algorithm == RngAlgorithm::Unspecified,
         Attribute::ObjectGroup(name) => name == DEFAULT_GROUP,
         _ => false,
     }
@@ -233,20 +258,10 @@ impl Plan {
             }
         }
         let Value::Structure(fields) = &value else { return self.term(name, &value) };
-        let two_fields = matches!(
-            name,
-            AttributeName::Standard(
-                AttributeKind::Name
-                    | AttributeKind::Link
-                    | AttributeKind::ApplicationSpecificInformation
-                    | AttributeKind::AlternativeName
-                    | AttributeKind::KeyValueLocation
-            )
-        );
-        if two_fields && fields.len() == 2 {
+        if has_whole_term(name) && fields.len() == 2 {
             return self.term(name, &value);
         }
-        let telling = fields.iter().filter(|field| field.tag != Tag::NameType);
+        let telling = fields.iter().filter(|field| is_telling(name, field.tag));
         let terms: Vec<Term> =
             telling.map(|field| term(name, &Value::Structure(vec![field.clone()]), &mut Vec::new())).collect();
         // One field of one instance is exactly what its term says; several might be spread over instances.

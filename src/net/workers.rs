@@ -97,6 +97,8 @@ impl Workers {
             let (handler, jobs, room, alive) = (Arc::clone(handler), jobs.clone(), room.clone(), alive.clone());
             thread::Builder::new().name(format!("request-{index}")).spawn(move || {
                 work(&*handler, &jobs, &room);
+                // First what it works with, such as the store: whoever waits for the end may end the process next.
+                drop(handler);
                 drop(alive);
             })?;
         }

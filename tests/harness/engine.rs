@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use hal::{Label, RootKeys, SecretBytes, software::SoftwareHal};
+use hal::{Health, KeyWrapper, Label, RootKeys, SecretBytes, software::SoftwareHal};
 use keystead::{
     audit::Audit,
     engine::{Clock, Engine, EngineLimits, EngineParts},
@@ -39,6 +39,7 @@ pub struct TestServer {
     pub store: Arc<Store>,
     clock: Arc<AtomicI64>,
     users: Vec<PeerIdentity>,
+    hal: Arc<SoftwareHal>,
     dir: TempDir,
 }
 
@@ -58,9 +59,13 @@ impl TestServer {
 
     /// The same with other limits.
     pub fn with_limits(limits: EngineLimits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start(memory_dir(), limits)
+    }
+
+    /// The same in `dir`, where a test may have put an `audit.jsonl` of its own.
+    pub fn start(dir: TempDir, limits: EngineLimits) -> Self {
         let passphrase = SecretBytes::new(Zeroizing::new(b"a passphrase of tests".to_vec()));
-        let hal = SoftwareHal::create(&dir.path().join("root-keys"), &passphrase).unwrap();
+        let hal = Arc::new(SoftwareHal::create(&dir.path().join("root-keys"), &passphrase).unwrap());
         let root = hal.generate_root(&Label::new("root").unwrap()).unwrap();
         let store = Arc::new(Store::open(&dir.path().join("keystead.db"), StoreOptions::default()).unwrap());
         let mut users = Vec::new();
@@ -92,7 +97,7 @@ impl TestServer {
         let trust = LiveTrust::start(TrustSource::store(&store), &[]).unwrap();
         let audit = Arc::new(Audit::open(&dir.path().join("audit.jsonl")).unwrap());
         let clock = Arc::new(AtomicI64::new(START));
-        let vault = Vault::new(Arc::new(hal));
+        let vault = Vault::new(Arc::<SoftwareHal>::clone(&hal));
         let parts = EngineParts {
             store: Arc::clone(&store),
             vault,
@@ -101,7 +106,7 @@ impl TestServer {
             clock: Clock::Manual(Arc::clone(&clock)),
             limits,
         };
-        Self { engine: Arc::new(Engine::new(parts)), store, clock, users, dir }
+        Self { engine: Arc::new(Engine::new(parts)), store, clock, users, hal, dir }
     }
 
     /// The client of the first adapter, speaking 1.4.
@@ -132,6 +137,18 @@ impl TestServer {
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How the HSM is.
+    pub fn hsm_health(&self) -> Health {
+        self.hal.health()
+    }
+
+    /// The database, for a test to look into or to damage.
+    pub fn database(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.dir.path().join("keystead.db")).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        database
     }
 
     /// Where its files are.
@@ -180,5 +197,34 @@ impl User {
             Ok(Response::Create(response)) => response.unique_identifier,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// A directory in memory where the system has such a place: what tests of the engine store need not survive a power cut.
+pub fn memory_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Runs `work` and returns what it logged, as operators would read it.
+pub fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let done = tracing::subscriber::with_default(log, work);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (done, text)
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

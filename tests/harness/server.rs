@@ -1,12 +1,14 @@
 //! The real program in a process of its own, over TLS, with everything made by `keystead dev`.
 
 use std::{
-    io::{BufRead, BufReader},
+    fs::OpenOptions,
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, channel},
     },
     time::Duration,
@@ -27,24 +29,36 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     addr: SocketAddr,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
 
 impl Server {
     /// A new server with the software HAL in a new directory.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further options of `keystead dev`.
+    pub fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut server = Self::start_in(dir.path(), &[]);
+        let mut server = Self::start_in(dir.path(), more);
         server._owned = Some(dir);
         server
     }
 
     /// A server in `dir`, which may hold the state of an earlier one.
     pub fn start_in(dir: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_keystead")), dir, more)
+    }
+
+    /// The same, with `command` to run the program, to which its arguments are added.
+    pub fn start_by(mut command: Command, dir: &Path, more: &[&str]) -> Self {
         command.args(["dev", "--kmip-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(["--tls-key", "ecdsa-p256"]).arg("--dir").arg(dir).args(more);
+        command.arg("--dir").arg(dir).args(more);
+        if !more.contains(&"--tls-key") {
+            command.args(["--tls-key", "ecdsa-p256"]);
+        }
         if !more.contains(&"--hsm") {
             command.args(["--hsm", "software"]);
         }
@@ -98,7 +112,7 @@ impl Server {
             }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, lines, _owned: None }
+        Self { child, dir: dir.to_owned(), addr, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
@@ -118,7 +132,7 @@ impl Server {
 
     /// What it has printed and logged since it was last asked.
     pub fn log(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+        self.lines.lock().unwrap().try_iter().collect()
     }
 
     /// A connection of adapter `demo`.
@@ -130,6 +144,37 @@ impl Server {
     pub fn connect_as(&self, folder: &str, version: Version) -> Connection {
         let config = client_config(&self.dir.join(folder));
         Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
+    }
+
+    /// Waits for a line that it prints or logs.
+    pub fn wait_for(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.lock().unwrap().recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line has {part:?} in it:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Asks it to end, waits until it has, and returns all that it printed and logged since it was last asked.
+    pub fn stop(mut self) -> Vec<String> {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success(), "the server had ended before");
+        assert!(self.child.wait().unwrap().success(), "the server ends in order");
+        // Its end closes the pipes, and with them the channel.
+        self.lines.lock().unwrap().iter().collect()
+    }
+
+    /// Lets it run until this process ends; a static never drops what it holds.
+    pub fn end_with_this_process(&self, folder: &Path) {
+        // The pipe to the watcher closes with this process, however that ends.
+        let watch = "cat >/dev/null; kill -9 \"$1\"; rm -rf \"$2\"";
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", watch, "watcher", &self.child.id().to_string()]).arg(folder);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        std::mem::forget(watcher.spawn().expect("the shell starts"));
     }
 
     /// Ends it at once, as a power cut would.
@@ -145,6 +190,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a file that only its owner reads.
+pub fn write_private(path: &Path, content: &str) {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// The TLS client of the certificate, key and CA in a folder.

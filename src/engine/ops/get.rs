@@ -6,6 +6,7 @@ use kmip::{
     objects::{KeyBlock, KeyValue, Object},
     payloads::{GetRequest, GetResponse},
     tree::Value,
+    version::Version,
 };
 
 use crate::{
@@ -41,6 +42,7 @@ pub(in crate::engine) fn get(ctx: &Ctx<'_>, request: GetRequest) -> Result<GetRe
     } else if key_format_type.is_some() && !matches!(object, Object::Certificate(_) | Object::OpaqueObject(_)) {
         return Err(OpError::KeyFormatType);
     }
+    require_defined(&object, ctx.version)?;
     served(ctx, &found)?;
     Ok(GetResponse { object_type: found.object_type, unique_identifier: found.id.0.to_string(), object })
 }
@@ -57,6 +59,21 @@ fn require_retrievable(found: &ManagedObject, wrapped: bool) -> Result<(), OpErr
         return Err(OpError::Sensitive);
     }
     Ok(())
+}
+
+/// An object that the client's version has no words for stays here: old clients fail on a value they cannot know.
+fn require_defined(object: &Object, version: Version) -> Result<(), OpError> {
+    let block_is_defined = object.key_block().is_none_or(|block| {
+        block.key_format_type.in_version(version)
+            && block.key_compression_type.is_none_or(|kind| kind.in_version(version))
+            && block.cryptographic_algorithm.is_none_or(|algorithm| algorithm.in_version(version))
+    });
+    if object.object_type().in_version(version) && block_is_defined {
+        return Ok(());
+    }
+    Err(OpError::FeatureNotSupported(
+        "the object has a type, format or algorithm that this version of KMIP does not define",
+    ))
 }
 
 /// A key leaves in the format in which it came; a raw symmetric key also as opaque bytes, and the other way round.

@@ -50,7 +50,7 @@ kmip_struct! {
         /// The server's name for it, in requests of servers.
         ServerCorrelationValue => server_correlation_value: Option<String>, in V1_4..;
         /// Whether the client can wait for a later answer.
-        AsynchronousIndicator => asynchronous_indicator: Option<AsynchronousIndicator>, in V1_0..;
+        AsynchronousIndicator => asynchronous_indicator: Option<Asynchronous>, in V1_0..;
         /// Whether the client can attest itself.
         AttestationCapableIndicator => attestation_capable_indicator: Option<bool>, in V1_2..;
         /// How.
@@ -70,14 +70,14 @@ kmip_struct! {
 
 /// Whether the client can wait for a later answer: true or false in 1.x, one of a list from 2.0 on (KMIP 1.4 §6.7).
 #[derive(Clone, Debug, PartialEq)]
-pub enum AsynchronousIndicator {
+pub enum Asynchronous {
     /// 1.x.
     Flag(bool),
     /// 2.x.
     Choice(Enumerated),
 }
 
-impl Field for AsynchronousIndicator {
+impl Field for Asynchronous {
     fn from_value(value: Value, version: Version) -> Result<Self, DecodeError> {
         if version < Version::V2_0 {
             return bool::from_value(value, version).map(Self::Flag);

@@ -54,7 +54,7 @@ pub struct EngineLimits {
 }
 
 impl EngineLimits {
-    /// Hundreds of keys, or a Locate page of the usual size several times.
+    /// Thousands of keys, or a Locate page of the usual size twice.
     pub const HELD_BYTES: usize = 1 << 20;
 }
 

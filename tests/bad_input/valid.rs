@@ -9,7 +9,7 @@ use kmip::{
     enums::*,
     fields::{DateTime, Field, Interval, Structure},
     masks::{CryptographicUsageMask, StorageStatusMask},
-    message::{AsynchronousIndicator, MessageExtension},
+    message::{Asynchronous, MessageExtension},
     objects::{
         Certificate, KeyBlock, KeyHolder, KeyInformation, KeyValue, KeyWrappingSpecification, Object, OpaqueObject,
         SecretData,
@@ -203,7 +203,7 @@ fn full_header(id: &str) -> Item {
     let header = builder.header_mut();
     header.client_correlation_value = Some("ours".to_owned());
     header.server_correlation_value = Some("theirs".to_owned());
-    header.asynchronous_indicator = Some(AsynchronousIndicator::Flag(false));
+    header.asynchronous_indicator = Some(Asynchronous::Flag(false));
     header.attestation_capable_indicator = Some(false);
     header.attestation_type = vec![AttestationType::TpmQuote];
     header.time_stamp = Some(DateTime(1_767_225_600));

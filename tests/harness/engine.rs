@@ -145,7 +145,7 @@ impl TestServer {
 
     /// The database, for a test to look into or to damage.
     pub fn database(&self) -> rusqlite::Connection {
-        let database = rusqlite::Connection::open(self.dir().join("keystead.db")).unwrap();
+        let database = rusqlite::Connection::open(self.dir.path().join("keystead.db")).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
         database
     }

@@ -133,8 +133,13 @@ fn life_cycle_request(user: &User, id: &str, choice: u64) -> (&'static str, u8, 
         },
         3 => match user.ask(destroy(id)) {
             Ok(_) => ("destroy", 4, 5, true),
-            Err(refusal) if gone(&refusal) => ("destroy", 4, 5, false),
-            Err(_) => ("destroy", 1, 1, false),
+            // One reason for both: it is destroyed already, or active.
+            Err(refusal) => {
+                reason(&refusal);
+                let already = refusal.message.is_some_and(|message| message.contains("already"));
+                let (low, high) = if already { (4, 5) } else { (1, 1) };
+                ("destroy", low, high, false)
+            }
         },
         4 => match user.ask(get(id)) {
             Ok(_) => ("get", 0, 3, true),

@@ -337,7 +337,7 @@ fn read_limits(r: &mut Reader<'_>) -> Limits {
         waiting_mutations: r.integer("limits.waiting_mutations", 1..=1_000_000, 1024),
         adapters: r.integer("limits.adapters", 1..=100_000, 200),
         certificates_per_adapter: r.integer("limits.certificates_per_adapter", 1..=100_000, 200),
-        worker_threads: r.integer("limits.worker_threads", 1..=1024, 64),
+        worker_threads: r.integer("limits.worker_threads", 1..=1024, 16),
     };
     r.at_most(
         ("limits.connections_per_adapter", limits.connections_per_adapter.into()),

@@ -212,7 +212,14 @@ impl Ctx<'_> {
             };
             return Ok(if found && offset == 0 { vec![id] } else { Vec::new() });
         }
-        self.settle_due()?;
+        match self.settle_due() {
+            Ok(()) => {}
+            // The index stays behind the clock until there is room: what the objects themselves say counts.
+            Err(OpError::Store(StoreError::DiskFull)) => {
+                return self.locate_by_looking(&plan.without_states(), offset, limit);
+            }
+            Err(error) => return Err(error),
+        }
         let held_back = self.unit.as_ref().is_some_and(|unit| unit.borrow().objects(self.now).next().is_some());
         if plan.exact && !held_back {
             let search = crate::store::Search { offset, limit, ..plan.search.clone() };

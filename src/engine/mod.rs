@@ -31,6 +31,7 @@ mod material;
 mod object;
 mod ops;
 mod policy;
+mod prompt;
 mod state;
 mod terms;
 mod unit;
@@ -127,6 +128,10 @@ fn stripe_number(id: ObjectId) -> usize {
 impl Handler for Engine {
     fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply {
         batch::answer(self, peer, &request)
+    }
+
+    fn may_wait_for_hsm(&self, request: &[u8]) -> bool {
+        !prompt::is_prompt(request)
     }
 
     fn too_large(&self, _: u32) -> Option<Reply> {

@@ -7,7 +7,7 @@
 
 use kmip::{
     attributes::{Attribute, AttributeKind, AttributeName},
-    enums::{ObjectGroupMember, RngAlgorithm},
+    enums::{ObjectGroupMember, RngAlgorithm, State},
     error::Fault,
     masks::StorageStatusMask,
     payloads::Criterion,
@@ -192,6 +192,16 @@ impl Plan {
             })
         });
         !self.nothing && visible && dated && self.criteria.iter().all(|criterion| has(object, criterion))
+    }
+
+    /// The same search without the index of states, which the clock may have left behind.
+    pub(super) fn without_states(&self) -> Self {
+        let name = AttributeName::Standard(AttributeKind::State);
+        let of = |state: &State| term(&name, &Value::Enumeration(state.to_enumerated()), &mut Vec::new());
+        let states: Vec<Term> = State::ALL.iter().map(of).collect();
+        let mut plan = Self { exact: false, ..self.clone() };
+        plan.search.terms.retain(|term| !states.contains(term));
+        plan
     }
 
     /// Narrows the search to objects that no client was given yet.

@@ -50,6 +50,12 @@ pub trait Handler: Send + Sync + 'static {
     /// when this returns. It is called to its end even if the peer hangs up meanwhile.
     fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply;
 
+    /// Whether the answer may have to wait for the HSM. Requests that never do have threads of their own, so that a slow HSM
+    /// does not silence the status probes of clients. Must be quick and must not block: it is called on the network threads.
+    fn may_wait_for_hsm(&self, _request: &[u8]) -> bool {
+        true
+    }
+
     /// The answer to a request that announces more than `limit` bytes; `None` closes the connection without one. Must not
     /// block: it is called on the network threads.
     fn too_large(&self, limit: u32) -> Option<Reply>;

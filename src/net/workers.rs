@@ -1,7 +1,8 @@
 //! The bounded pool of threads that requests are answered on.
 //!
 //! It owns the hop from a connection's task to a thread that may block and back. A request that a thread has taken up is always
-//! carried to its end, whether or not anybody still waits for the answer.
+//! carried to its end, whether or not anybody still waits for the answer. Requests that never wait for the HSM have a few threads
+//! of their own: they are answered while all other threads wait for it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,10 +24,14 @@ const LARGE_REPLIES_BYTES: u32 = 32 << 20;
 /// Replies up to this size need no room: almost all are smaller.
 const SMALL_REPLY_BYTES: usize = 64 * 1024;
 
-/// The pool's entrance. The threads end once every clone is dropped and the queue is empty.
-#[derive(Clone, Debug)]
+/// The pool's entrance. The threads end once every clone is dropped and the queues are empty.
+#[derive(Clone)]
 pub(super) struct Workers {
+    // Dropped before the queues, whose end is what the threads, and those who wait for them, wait for.
+    handler: Arc<dyn Handler>,
     queue: Sender<Job>,
+    /// For requests that never wait for the HSM.
+    prompt: Sender<Job>,
 }
 
 /// Resolves when every thread of the pool has ended.
@@ -80,8 +85,9 @@ impl ReplyRoom {
 }
 
 impl Workers {
-    /// Starts `threads` threads (at least one) over a queue of `waiting` requests. A connection has one request under way at
-    /// most, so with as many places as connections the queue is never full.
+    /// Starts `threads` threads (at least one), and a few for requests that never wait for the HSM, each over a queue of
+    /// `waiting` requests. A connection has one request under way at most, so with as many places as connections no queue is
+    /// ever full.
     ///
     /// # Errors
     /// A thread could not be started.
@@ -91,18 +97,24 @@ impl Workers {
         waiting: usize,
         room: ReplyRoom,
     ) -> Result<(Self, Ended), std::io::Error> {
-        let (queue, jobs) = crossbeam_channel::bounded(waiting);
         let (alive, ended) = mpsc::channel(1);
-        for index in 0..threads.max(1) {
-            let (handler, jobs, room, alive) = (Arc::clone(handler), jobs.clone(), room.clone(), alive.clone());
-            thread::Builder::new().name(format!("request-{index}")).spawn(move || {
-                work(&*handler, &jobs, &room);
-                // First what it works with, such as the store: whoever waits for the end may end the process next.
-                drop(handler);
-                drop(alive);
-            })?;
-        }
-        Ok((Self { queue }, Ended(ended)))
+        let start = |name: &str, threads: usize| {
+            let (queue, jobs) = crossbeam_channel::bounded(waiting);
+            for index in 0..threads {
+                let (handler, jobs, room, alive) = (Arc::clone(handler), jobs.clone(), room.clone(), alive.clone());
+                thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                    work(&*handler, &jobs, &room);
+                    // First what it works with, such as the store: whoever waits for the end may end the process next.
+                    drop(handler);
+                    drop(alive);
+                })?;
+            }
+            Ok::<_, std::io::Error>(queue)
+        };
+        let queue = start("request", threads.max(1))?;
+        // Their work is short: a quarter as many are enough.
+        let prompt = start("prompt", threads.div_ceil(4).max(2))?;
+        Ok((Self { handler: Arc::clone(handler), queue, prompt }, Ended(ended)))
     }
 
     /// Has `request` answered. Dropping the future does not cancel the request.
@@ -112,8 +124,9 @@ impl Workers {
         request: Zeroizing<Vec<u8>>,
     ) -> Result<Answer, Unanswered> {
         let (answer, answered) = oneshot::channel();
+        let queue = if self.handler.may_wait_for_hsm(&request) { &self.queue } else { &self.prompt };
         let job = Job { peer: Arc::clone(peer), request, answer, span: Span::current() };
-        self.queue.try_send(job).map_err(|_| Unanswered::Panicked)?;
+        queue.try_send(job).map_err(|_| Unanswered::Panicked)?;
         answered.await.unwrap_or(Err(Unanswered::Panicked))
     }
 }

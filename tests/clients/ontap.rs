@@ -97,5 +97,5 @@ fn keys_carry_sixteen_attributes_and_are_listed_by_them() {
     }
     assert_eq!(list(&mut line, [of_cluster()]), sorted(&keys[2..]));
     let again = line.ask(v1_2(false).op(Operation::Destroy, [uid(&keys[0])]));
-    assert_eq!(again[0].refusal(), ResultReason::ItemNotFound);
+    assert_eq!(again[0].refusal(), ResultReason::PermissionDenied);
 }

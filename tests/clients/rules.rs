@@ -13,8 +13,8 @@ use super::{
     Line, answers,
     answers::{at, material, state_of, tags, uid_of, uids_of},
     message::{
-        Batch, attribute, attribute_name, enumeration, key_attributes, message, name, object_type, opaque_secret,
-        raw_key, structure, template, uid, unique,
+        Batch, attribute, attribute_name, enumeration, key_attributes, message, name, name_value, object_type,
+        opaque_secret, raw_key, structure, template, uid, unique,
     },
 };
 
@@ -326,4 +326,24 @@ fn check_says_what_stands_against_a_use() {
     assert_eq!(allowed.fields(), [uid(&key)]);
     let refused = line.ask_one(message(Version::V1_0).op(Operation::Check, [uid(&key), usage(1)]));
     assert!(refused.fields().contains(&usage(1)));
+}
+
+#[test]
+fn an_attribute_is_added_with_the_next_index_and_deleted_by_it() {
+    let (one, two, mut line) = (unique("one"), unique("two"), Line::open());
+    let key = uid_of(&line.ask_one(create(Version::V1_0, [name(&one)])));
+    let added = line.ask_one(message(Version::V1_0).op(Operation::AddAttribute, [uid(&key), name(&two)]));
+    let index = Item::new(Tag::AttributeIndex, Value::Integer(1));
+    assert_eq!(added.field(Tag::Attribute).unwrap().field(Tag::AttributeIndex), Some(&index));
+    let delete = || {
+        let payload = [uid(&key), attribute_name("Name"), index.clone()];
+        message(Version::V1_0).op(Operation::DeleteAttribute, payload)
+    };
+    let deleted = line.ask_one(delete());
+    assert_eq!(tags(&deleted), [Tag::UniqueIdentifier, Tag::Attribute]);
+    let value = deleted.field(Tag::Attribute).unwrap().field(Tag::AttributeValue).unwrap();
+    assert_eq!(value.value, name_value(&two));
+    assert!(!line.ask(delete())[0].succeeded());
+    assert_eq!(uids_of(&line.ask_one(message(Version::V1_0).op(Operation::Locate, [name(&one)]))), [key]);
+    assert!(uids_of(&line.ask_one(message(Version::V1_0).op(Operation::Locate, [name(&two)]))).is_empty());
 }

@@ -9,8 +9,10 @@ use std::{
 };
 
 use kmip::{
+    attributes::Attribute,
     client::ClientError,
-    enums::ResultReason,
+    enums::{ResultReason, RevocationReasonCode, State},
+    fields::DateTime,
     payloads::{Request, Response},
     version::Version,
 };
@@ -19,7 +21,9 @@ use tempfile::TempDir;
 
 use crate::harness::{
     ask::*,
-    create_aes, name,
+    create_aes,
+    engine::TestServer,
+    name,
     server::{Connection, Server},
 };
 
@@ -141,4 +145,34 @@ fn a_full_file_system_is_reported_and_survived() {
     fs::write(&ballast, vec![0; 2 << 20]).unwrap();
     let server = Server::start_in(&dir, &[]);
     play(server, &dir, |_| fs::remove_file(&ballast).unwrap());
+}
+
+#[test]
+fn searches_find_what_the_clock_has_moved_though_the_disk_is_full() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(disk.at.path()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("audit.jsonl"), dir.path().join("audit.jsonl")).unwrap();
+    let server = TestServer::start(dir, Default::default());
+    let alice = server.alice();
+    let due = |seconds| [Attribute::ActivationDate(DateTime(server.now() + seconds)), custom_text("x-note", "due")];
+    let soon = alice.make(create_aes(256, due(10)));
+    let later = alice.make(create_aes(256, due(1000)));
+    let ballast = |n| disk.at.path().join(format!("ballast {n}"));
+    let blocks = (0..).take_while(|n| fs::write(ballast(*n), vec![0; 4096]).is_ok()).count();
+    server.pass(20);
+    let by = |state| alice.find(locate([Attribute::State(state), custom_text("x-note", "due")]));
+    let look = || {
+        assert_eq!(by(State::Active), [soon.as_str()]);
+        assert_eq!(by(State::PreActive), [later.as_str()]);
+        assert_eq!(alice.find(locate([])), [later.as_str(), &soon]);
+        assert_eq!(alice.material(&soon).len(), 32);
+    };
+    let refusal = alice.ask(create_aes(256, [custom_text("x-more", &"y".repeat(60_000))])).unwrap_err();
+    assert!(refusal.message.unwrap().contains("disk is full"));
+    look();
+    // The last one is there without its content.
+    (0..=blocks).for_each(|n| fs::remove_file(ballast(n)).unwrap());
+    look();
+    alice.ask(revoke(&soon, RevocationReasonCode::CessationOfOperation)).expect("there is room again");
 }

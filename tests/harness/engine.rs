@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -149,11 +148,6 @@ impl TestServer {
         let database = rusqlite::Connection::open(self.dir.path().join("keystead.db")).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
         database
-    }
-
-    /// Where its files are.
-    pub fn dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
     }
 }
 

@@ -130,11 +130,6 @@ impl Server {
         self.child.id()
     }
 
-    /// What it has printed and logged since it was last asked.
-    pub fn log(&self) -> Vec<String> {
-        self.lines.lock().unwrap().try_iter().collect()
-    }
-
     /// A connection of adapter `demo`.
     pub fn connect(&self, version: Version) -> Connection {
         self.connect_as("client", version)
@@ -158,7 +153,7 @@ impl Server {
         }
     }
 
-    /// Asks it to end, waits until it has, and returns all that it printed and logged since it was last asked.
+    /// Asks it to end, waits until it has, and returns all that it printed and logged since it was ready.
     pub fn stop(mut self) -> Vec<String> {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success(), "the server had ended before");

@@ -116,6 +116,26 @@ async fn a_stop_does_not_wait_beyond_the_drain_time() {
 }
 
 #[tokio::test]
+async fn a_status_probe_is_answered_while_every_other_thread_waits() {
+    let holder = self_signed(&params("alice"));
+    let server = Running::with_alice(&holder, limits()).await;
+    // The server has two threads for requests that may wait.
+    let mut waiting = [server.connect(&holder).await, server.connect(&holder).await];
+    for client in &mut waiting {
+        client.send(&frame(b"wait")).await.unwrap();
+        server.request_taken_up().await;
+    }
+    let mut probe = server.connect(&holder).await;
+    assert_eq!(probe.call(b"prompt").await.unwrap(), b"prompt");
+    server.release.send(()).unwrap();
+    server.release.send(()).unwrap();
+    for mut client in waiting {
+        assert_eq!(client.receive().await.unwrap(), b"wait");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_a_handshake() {
     let holder = self_signed(&params("alice"));
     let server = Running::with_alice(&holder, Limits { handshake_timeout: 10 * PATIENCE, ..limits() }).await;

@@ -113,7 +113,7 @@ fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
     CaRuleRow { id: Uuid::new_v4(), adapter, common_name: common_name.to_owned(), added_at: 0 }
 }
 
-/// Answers with the request itself, except for the values `panic`, `close`, `who` and `wait`.
+/// Answers with the request itself, except for the values `panic`, `close`, `who` and `wait`; `prompt` never waits for the HSM.
 struct Puppet {
     /// Told when a `wait` request has been taken up.
     taken_up: Sender<()>,
@@ -137,6 +137,10 @@ impl Handler for Puppet {
         }
         let close = &request[8..] == b"close";
         Reply { bytes: request, close }
+    }
+
+    fn may_wait_for_hsm(&self, request: &[u8]) -> bool {
+        &request[8..] != b"prompt"
     }
 
     fn too_large(&self, limit: u32) -> Option<Reply> {

@@ -8,7 +8,8 @@ use std::{
     io::{Error as IoError, ErrorKind},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
@@ -31,6 +32,9 @@ const SMALLEST_PAGE: u64 = 512;
 /// How long a connection waits for the lock of another process before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long to stand back where SQLite gives up at once.
+const BEGIN_AGAIN: Duration = Duration::from_millis(10);
+
 /// Page cache of the writing connection, in KiB: the hot ends of the index tables of a busy server.
 const WRITER_CACHE_KIB: i32 = 8192;
 
@@ -43,6 +47,17 @@ const STATEMENTS: usize = 96;
 /// Opens the database at `path` for writing, makes it where it is missing and brings its schema up to date.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     prepare_file(path)?;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match open_prepared(path) {
+            // SQLite does not wait where waiting could deadlock: when several begin the log of a new file at once.
+            Err(StoreError::Overloaded) if Instant::now() < deadline => thread::sleep(BEGIN_AGAIN),
+            opened => return opened,
+        }
+    }
+}
+
+fn open_prepared(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = connect(path)?;
     refuse_what_is_not_ours(&connection, path)?;
     set_up_writer(&connection, path)?;

@@ -332,8 +332,7 @@ fn caps_on_connections_hold_in_all_and_for_each_adapter_and_silent_strangers_kee
     // Those that came first have made room.
     assert!(is_closed(&mut silent[0]).is_empty());
     // Places of connections that are served are given to nobody.
-    let mut others =
-        vec![other, server.connect_as("client2", Version::V1_4), server.connect_as("client2", Version::V1_4)];
+    let mut others = [other, server.connect_as("client2", Version::V1_4), server.connect_as("client2", Version::V1_4)];
     others.iter_mut().chain(&mut first).for_each(is_served);
     // A place that is given back is given again.
     drop(first.pop());

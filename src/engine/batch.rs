@@ -3,7 +3,7 @@
 //! Each item becomes typed on its own and fails alone. A reply leaves only after its events are written.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::BTreeSet,
     time::Instant,
 };
@@ -30,6 +30,7 @@ use super::{
     authn::Principal,
     ctx::Ctx,
     error::{Blame, OpError},
+    gate::{LARGE_BYTES, Place},
     ops, policy,
     unit::Unit,
 };
@@ -62,12 +63,19 @@ struct Message<'a> {
     now: i64,
     /// Joins the reply, the audit events and the log lines of this message.
     correlation: Uuid,
+    /// The place of a large message, from when it turns out to be one until its reply is made.
+    place: &'a OnceCell<Place>,
 }
 
 /// Answers one request message.
 pub(super) fn answer(engine: &Engine, peer: &PeerIdentity, request: &[u8]) -> Reply {
     let now = engine.parts.clock.now();
-    let mut message = Message { engine, peer, version: Version::V1_0, now, correlation: Uuid::new_v4() };
+    let place = OnceCell::new();
+    if request.len() > LARGE_BYTES {
+        place.get_or_init(|| engine.gate.enter());
+    }
+    let correlation = Uuid::new_v4();
+    let mut message = Message { engine, peer, version: Version::V1_0, now, correlation, place: &place };
     let tree = match ttlv::decode(request, &engine.parts.limits.decode) {
         Ok(tree) => tree,
         Err(error) => return message.refuse(version_hint(request), &error.into()),
@@ -173,6 +181,10 @@ impl Message<'_> {
         // Once others were first, they are kept away from the objects that the batch changes.
         let mut contended = BTreeSet::new();
         for _ in 0..UNDO_ATTEMPTS {
+            if !contended.is_empty() {
+                // Under the locks that follow there is no waiting for a place, should an object be large.
+                self.place.get_or_init(|| self.engine.gate.enter());
+            }
             let _queue = self.engine.lock_stripes(&contended);
             let mut ctx = self.ctx(principal);
             ctx.unit = Some(RefCell::new(Unit::default()));
@@ -233,6 +245,7 @@ impl Message<'_> {
             placeholder: Cell::new(None),
             subject: Cell::new(None),
             unit: None,
+            place: self.place,
         }
     }
 
@@ -251,6 +264,9 @@ impl Message<'_> {
         // Asked before the item is performed, so that nothing is done that is not answered.
         let limit = self.engine.parts.limits.held_bytes;
         let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
+        if *bytes > LARGE_BYTES || held_back > LARGE_BYTES {
+            self.place.get_or_init(|| self.engine.gate.enter());
+        }
         let result = if *bytes >= limit {
             Err(OpError::ResponseTooLarge)
         } else if held_back >= limit {

@@ -1,13 +1,20 @@
 //! What an operation may touch: objects it is permitted, the vault, the store, the clock. There is no other way to any of them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use kmip::{enums::Operation, objects::Object, ttlv, version::Version};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Engine, authn::Principal, error::OpError, object::ManagedObject, policy, state::is_destroyed, terms::Plan,
+    Engine,
+    authn::Principal,
+    error::OpError,
+    gate::{LARGE_BYTES, Place},
+    object::ManagedObject,
+    policy,
+    state::is_destroyed,
+    terms::Plan,
     unit::Unit,
 };
 use crate::{
@@ -42,6 +49,8 @@ pub(super) struct Ctx<'a> {
     pub(super) subject: Cell<Option<ObjectId>>,
     /// Changes held back, in a batch with the Undo option.
     pub(super) unit: Option<RefCell<Unit>>,
+    /// The place of a large message.
+    pub(super) place: &'a OnceCell<Place>,
 }
 
 impl Ctx<'_> {
@@ -61,7 +70,7 @@ impl Ctx<'_> {
     /// # Errors
     /// There is no such object that the principal may know of.
     pub(super) fn fetch(&self, unique_identifier: &str) -> Result<ManagedObject, OpError> {
-        self.fetch_id(parse_id(unique_identifier).ok_or(OpError::NotFound)?)
+        self.fetch_found(parse_id(unique_identifier).ok_or(OpError::NotFound)?)
     }
 
     /// As [`Ctx::fetch`], and from here on the item is about this object.
@@ -70,11 +79,24 @@ impl Ctx<'_> {
     /// As for `fetch`.
     pub(super) fn fetch_target(&self, unique_identifier: Option<String>) -> Result<ManagedObject, OpError> {
         let id = parse_id(&self.target(unique_identifier)?).ok_or(OpError::NotFound)?;
-        let fetched = self.fetch_id(id);
+        let fetched = self.fetch_found(id);
         if !matches!(fetched, Err(OpError::NotFound)) {
             self.subject.set(Some(id));
         }
         fetched
+    }
+
+    /// Loads an object that is to be worked on; a large one makes the message a large one.
+    fn fetch_found(&self, id: ObjectId) -> Result<ManagedObject, OpError> {
+        let object = self.fetch_id(id)?;
+        let large = object.sealed.as_ref().is_some_and(|sealed| sealed.len() > LARGE_BYTES);
+        if !large || self.place.get().is_some() {
+            return Ok(object);
+        }
+        // Nobody waits for a place with a large object in memory.
+        drop(object);
+        self.place.get_or_init(|| self.engine.gate.enter());
+        self.fetch_id(id)
     }
 
     fn fetch_id(&self, id: ObjectId) -> Result<ManagedObject, OpError> {

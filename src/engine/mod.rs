@@ -26,6 +26,7 @@ mod certificate;
 mod clock;
 mod ctx;
 mod error;
+mod gate;
 mod material;
 mod object;
 mod ops;
@@ -91,13 +92,20 @@ pub struct Engine {
     credentials: authn::Credentials,
     metrics: ItemMetrics,
     stripes: Vec<Mutex<()>>,
+    gate: Arc<gate::Gate>,
 }
 
 impl Engine {
     /// An engine of `parts`.
     pub fn new(parts: EngineParts) -> Self {
         let stripes = std::iter::repeat_with(Mutex::default).take(STRIPES).collect();
-        Self { parts, credentials: authn::Credentials::new(), metrics: ItemMetrics::default(), stripes }
+        Self {
+            parts,
+            credentials: authn::Credentials::new(),
+            metrics: ItemMetrics::default(),
+            stripes,
+            gate: Arc::new(gate::Gate::new()),
+        }
     }
 
     /// The lock that changes of `id` take.

@@ -229,3 +229,30 @@ fn tens_of_thousands_of_names_functions_versions_and_criteria_are_answered() {
     };
     assert!(alice.ask(locate).is_ok());
 }
+
+#[test]
+fn large_objects_that_many_change_at_once_wait_for_each_other_in_no_circle() {
+    let server = TestServer::new();
+    let alice = server.alice();
+    let ids: Vec<String> = (0..3).map(|_| register_opaque(&alice, 100_000)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..12 {
+            let (alice, ids) = (&alice, &ids);
+            scope.spawn(move || {
+                for round in 0..8 {
+                    let add = |n: usize| AddAttributeRequest {
+                        unique_identifier: Some(ids[n % ids.len()].clone()),
+                        attribute: custom(&format!("x-{thread}-{round}-{n}"), Value::Integer(1)).into(),
+                    };
+                    let batch = RequestBuilder::new(Version::V1_4).item(add(thread)).item(add(thread + round));
+                    let batch = batch.item(get(Some(ids[round % ids.len()].clone())));
+                    let undo = thread % 2 == 0;
+                    let (_, results) =
+                        send(alice, if undo { batch.on_error(BatchErrorContinuationOption::Undo) } else { batch });
+                    // A batch that others overtook again and again is refused as a whole, which is an answer too.
+                    assert!(results.iter().all(Result::is_ok) || undo, "{results:?}");
+                }
+            });
+        }
+    });
+}

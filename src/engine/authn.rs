@@ -37,6 +37,8 @@ pub(super) struct Principal {
 pub(super) struct Credentials {
     key: Option<hmac::Key>,
     verified: Mutex<HashMap<AdapterId, Vec<[u8; 32]>>>,
+    /// Taken while a password is hashed: guessing costs the server one processor at most.
+    hashing: Mutex<()>,
 }
 
 impl Credentials {
@@ -45,7 +47,7 @@ impl Credentials {
         let mut key = zeroize::Zeroizing::new([0; 32]);
         // Without random numbers nothing is remembered and every password is hashed.
         let key = SystemRandom::new().fill(&mut *key).ok().map(|()| hmac::Key::new(hmac::HMAC_SHA256, &*key));
-        Self { key, verified: Mutex::default() }
+        Self { key, verified: Mutex::default(), hashing: Mutex::default() }
     }
 
     /// The principal of a request from `adapter`.
@@ -90,7 +92,10 @@ impl Credentials {
             return Ok(());
         }
         let hash = PasswordHash::new(&configured.password_hash).map_err(|_| OpError::Authentication)?;
-        if Argon2::default().verify_password(password.as_bytes(), &hash).is_err() {
+        let one_at_a_time = self.hashing.lock();
+        let wrong = Argon2::default().verify_password(password.as_bytes(), &hash).is_err();
+        drop(one_at_a_time);
+        if wrong {
             return Err(OpError::Authentication);
         }
         if let Some(digest) = digest {

@@ -32,8 +32,8 @@ const SMALLEST_PAGE: u64 = 512;
 /// How long a connection waits for the lock of another process before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to stand back where SQLite gives up at once.
-const BEGIN_AGAIN: Duration = Duration::from_millis(10);
+/// How long to wait before the log is tried to be turned on again.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Page cache of the writing connection, in KiB: the hot ends of the index tables of a busy server.
 const WRITER_CACHE_KIB: i32 = 8192;
@@ -47,17 +47,6 @@ const STATEMENTS: usize = 96;
 /// Opens the database at `path` for writing, makes it where it is missing and brings its schema up to date.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     prepare_file(path)?;
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match open_prepared(path) {
-            // SQLite does not wait where waiting could deadlock: when several begin the log of a new file at once.
-            Err(StoreError::Overloaded) if Instant::now() < deadline => thread::sleep(BEGIN_AGAIN),
-            opened => return opened,
-        }
-    }
-}
-
-fn open_prepared(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = connect(path)?;
     refuse_what_is_not_ours(&connection, path)?;
     set_up_writer(&connection, path)?;
@@ -117,8 +106,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 fn refuse_what_is_not_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     refuse_newer(schema_version(connection)?)?;
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    // In this order: another process may be making the tables just now, and whoever sees them sees the number too.
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application == APPLICATION_ID || (application == 0 && tables == 0) {
         return Ok(());
     }
@@ -127,7 +117,7 @@ fn refuse_what_is_not_ours(connection: &Connection, path: &Path) -> Result<(), S
 }
 
 fn set_up_writer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = switch_to_log(connection)?;
     if !mode.eq_ignore_ascii_case("wal") {
         let source = IoError::new(ErrorKind::Unsupported, "this file system cannot hold a write-ahead log");
         return Err(StoreError::File { path: path.to_owned(), source });
@@ -139,6 +129,19 @@ fn set_up_writer(connection: &Connection, path: &Path) -> Result<(), StoreError>
     // The writer moves the log into the file itself, after it has answered its callers.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())
+}
+
+/// Turns the write-ahead log on and returns the journal mode that the file then has. Where two turn it on at once, SQLite
+/// tells one of them at once that the file is busy rather than let both wait for each other.
+fn switch_to_log(connection: &Connection) -> Result<String, StoreError> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match mode.map_err(StoreError::from) {
+            Err(StoreError::Overloaded) if Instant::now() < deadline => thread::sleep(BUSY_PAUSE),
+            outcome => return outcome,
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
 //! Properties of the typed layer: whatever a version can say is written, encoded, decoded and read back equal.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 use kmip::{
     attributes::*,
@@ -585,8 +586,11 @@ fn header(v: Version) -> impl Strategy<Value = RequestHeader> {
     })
 }
 
+/// A request and the name that the client gives its item.
+type NamedRequest = (Option<Zeroizing<Vec<u8>>>, Request);
+
 /// A message of several requests, as it stands before it is written.
-fn messages() -> impl Strategy<Value = (Version, RequestHeader, Vec<(Option<Zeroizing<Vec<u8>>>, Request)>)> {
+fn messages() -> impl Strategy<Value = (Version, RequestHeader, Vec<NamedRequest>)> {
     select(&VERSIONS).prop_flat_map(|v| (Just(v), header(v), vec((option::of(bytes()), request(v)), 1..4)))
 }
 

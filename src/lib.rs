@@ -1,4 +1,7 @@
-//! Module map.
+//! The server's modules, in the order in which a request meets them; ARCHITECTURE.md tells the way.
+//!
+//! `net` (bytes, TLS) → `trust` (who) → `engine` (what) → `vault` (sealing) and `store` (keeping) → `audit` (the record).
+//! Around them: `config` and `cli` (the operator), `ca` (certificates), `telemetry` and `process` (the machine).
 
 pub mod audit;
 pub mod ca;

@@ -226,5 +226,5 @@ fn destroy(adapter: AdapterId, id: ObjectId, n: usize) -> Change {
 }
 
 fn search(terms: Vec<Term>, ranges: Vec<DateRange>) -> Search {
-    Search { terms, ranges, live: true, destroyed: false, newest_first: false, offset: 0, limit: 100 }
+    Search { terms, ranges, live: true, destroyed: false, newest_first: false, after: None, offset: 0, limit: 100 }
 }

@@ -245,8 +245,15 @@ macro_rules! kmip_struct {
         )* }
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub struct $name { $( $(#[$field_meta])* pub $field: $type, )* }
+
+        /// The names of the fields only: any of them may hold a secret.
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), " {", $(" ", stringify!($field),)* " }"))
+            }
+        }
 
         impl $crate::fields::Field for $name {
             fn from_value(

@@ -64,7 +64,10 @@ pub(super) fn add(object: &mut ManagedObject, added: AttributeInstance, now: i64
     }
     match attribute.kind() {
         Some(kind) => {
-            if matches!(kind.access(), ClientAccess::ReadOnly | ClientAccess::AtCreation) {
+            // When an object was first made may be told later, once (§3.43).
+            let told_later = kind == AttributeKind::OriginalCreationDate;
+            let at_creation = kind.access() == ClientAccess::AtCreation && !told_later;
+            if kind.access() == ClientAccess::ReadOnly || at_creation {
                 return Err(OpError::ReadOnlyAttribute("only the server sets this attribute"));
             }
             if !applies(kind, object.object_type) {
@@ -113,7 +116,16 @@ pub(super) fn modify(object: &mut ManagedObject, modified: AttributeInstance, no
     if is_name_of(&object.attributes, &attribute, Some(index)) {
         return Err(OpError::IllegalOperation("the object has this name already"));
     }
-    if !object.attributes.replace(attribute, index) {
+    let attribute = match (attribute, object.attributes.get(AttributeKind::UsageLimits)) {
+        // The client gives total or unit or both; what it leaves out stays.
+        (Attribute::UsageLimits(new), Some(Attribute::UsageLimits(old))) => Attribute::UsageLimits(UsageLimits {
+            total: new.total.or(old.total),
+            unit: new.unit.or(old.unit),
+            count: None,
+        }),
+        (other, _) => other,
+    };
+    if !object.attributes.replace(started(attribute), index) {
         return Err(OpError::AttributeNotFound("the attribute has no instance with this index"));
     }
     check_size(&object.attributes)?;

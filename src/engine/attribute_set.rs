@@ -3,7 +3,7 @@
 //! It knows how many instances an attribute may have, not who may change it: that is `attribute_rules`.
 
 use kmip::{
-    attributes::{Attribute, AttributeKind, AttributeName, CustomAttribute, Instances},
+    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, CustomAttribute, Instances},
     enums::State,
     fields::DateTime,
     tags::Tag,
@@ -21,8 +21,21 @@ const STORED: Version = Version::V1_4;
 pub(super) struct Instance {
     /// The attribute and its value.
     pub(super) attribute: Attribute,
-    /// Its Attribute Index (KMIP 1.4 §2.1.1): never changes, never used again.
+    /// Its Attribute Index (KMIP 1.4 §2.1.1): never changes.
     pub(super) index: i32,
+}
+
+impl Instance {
+    /// Whether a message of `version` can carry it: neither the attribute nor a value in it is of a newer version.
+    pub(super) fn is_defined(&self, version: Version) -> bool {
+        let Some(kind) = self.attribute.kind() else { return true };
+        kind.versions().contains(version) && kind.read(self.attribute.clone().into_value(version), version).is_ok()
+    }
+
+    /// As a message carries it; index 0 is left out.
+    pub(super) fn returned(&self) -> AttributeInstance {
+        AttributeInstance { attribute: self.attribute.clone(), index: Some(self.index).filter(|index| *index != 0) }
+    }
 }
 
 /// All attributes of an object, in the order in which they were set.
@@ -96,7 +109,7 @@ impl AttributeSet {
     /// Adds an instance and returns its index: one more than the highest, or the one given.
     ///
     /// # Errors
-    /// A second instance of a single-instance attribute, an index that is taken, or the same value twice.
+    /// A second instance of a single-instance attribute, or an index that is taken.
     pub(super) fn add(&mut self, attribute: Attribute, index: Option<i32>) -> Result<i32, OpError> {
         let name = attribute.name();
         if attribute.kind().is_some_and(|kind| kind.instances() == Instances::One) {

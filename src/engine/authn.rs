@@ -4,7 +4,7 @@
 //! some messages only. The slow password hash runs once for each password; after that a keyed digest made with a key of this
 //! process answers, so that a hundred hosts that start at once do not wait for Argon2.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use argon2::{Argon2, PasswordVerifier, password_hash::phc::PasswordHash};
 use hal::RootKeyId;
@@ -17,10 +17,12 @@ use ring::{
 
 use super::error::OpError;
 use crate::{
-    store::{AdapterCredential, AdapterId},
+    store::{AdapterCredential, AdapterId, StoreError},
     trust::Trust,
 };
 
+/// How long a request waits for others' passwords to be hashed.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Passwords remembered as verified, at most; past that all are forgotten.
 const REMEMBERED: usize = 1024;
 
@@ -86,16 +88,18 @@ impl Credentials {
             return Err(OpError::PermissionDenied("this user may not act for this adapter"));
         }
         let digest = self.digest(configured, username, password);
-        if let Some(digest) = digest
-            && self.verified.lock().get(&adapter).is_some_and(|known| known.contains(&digest))
-        {
+        if digest.is_some_and(|digest| self.is_verified(adapter, &digest)) {
             return Ok(());
         }
         let hash = PasswordHash::new(&configured.password_hash).map_err(|_| OpError::Authentication)?;
-        let one_at_a_time = self.hashing.lock();
-        let wrong = Argon2::default().verify_password(password.as_bytes(), &hash).is_err();
-        drop(one_at_a_time);
-        if wrong {
+        let Some(_one_at_a_time) = self.hashing.try_lock_for(PATIENCE) else {
+            return Err(OpError::Store(StoreError::Overloaded));
+        };
+        // Of many clients that begin together, the first has made the others' answer meanwhile.
+        if digest.is_some_and(|digest| self.is_verified(adapter, &digest)) {
+            return Ok(());
+        }
+        if Argon2::default().verify_password(password.as_bytes(), &hash).is_err() {
             return Err(OpError::Authentication);
         }
         if let Some(digest) = digest {
@@ -106,6 +110,10 @@ impl Credentials {
             verified.entry(adapter).or_default().push(digest);
         }
         Ok(())
+    }
+
+    fn is_verified(&self, adapter: AdapterId, digest: &[u8; 32]) -> bool {
+        self.verified.lock().get(&adapter).is_some_and(|known| known.contains(digest))
     }
 
     /// Covers the configured hash, so that a changed password is forgotten.

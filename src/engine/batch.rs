@@ -37,13 +37,15 @@ use super::{
 use crate::{
     audit::{Event, Outcome, RequestEvent},
     net::{PeerIdentity, Reply},
-    store::{ObjectId, StoreError},
+    store::{Change, ObjectId, StoreError},
 };
 
 /// Versions whose messages the engine reads, newest first: what Discover Versions answers.
 pub(super) const VERSIONS: [Version; 5] = [Version::V1_4, Version::V1_3, Version::V1_2, Version::V1_1, Version::V1_0];
 /// Fewer bytes than any response has: a header, and one item with an operation, a status and a payload.
 const MIN_RESPONSE_BYTES: i32 = 128;
+/// What an item of a response has beside its payload, in bytes: operation, identifier, status and their structure.
+const ITEM_BYTES: usize = 64;
 /// How often an Undo batch starts again because another request changed one of its objects.
 const UNDO_ATTEMPTS: u32 = 10;
 
@@ -63,6 +65,8 @@ struct Message<'a> {
     now: i64,
     /// Joins the reply, the audit events and the log lines of this message.
     correlation: Uuid,
+    /// The longest response that the client reads, bytes.
+    maximum: usize,
     /// The place of a large message, from when it turns out to be one until its reply is made.
     place: &'a OnceCell<Place>,
 }
@@ -75,7 +79,8 @@ pub(super) fn answer(engine: &Engine, peer: &PeerIdentity, request: &[u8]) -> Re
         place.get_or_init(|| engine.gate.enter());
     }
     let correlation = Uuid::new_v4();
-    let mut message = Message { engine, peer, version: Version::V1_0, now, correlation, place: &place };
+    let mut message =
+        Message { engine, peer, version: Version::V1_0, now, correlation, maximum: usize::MAX, place: &place };
     let tree = match ttlv::decode(request, &engine.parts.limits.decode) {
         Ok(tree) => tree,
         Err(error) => return message.refuse(version_hint(request), &error.into()),
@@ -125,13 +130,14 @@ impl Message<'_> {
         self.reply(None, None, vec![done])
     }
 
-    fn run(self, header: RequestHeader, items: Vec<Item>) -> Reply {
+    fn run(mut self, header: RequestHeader, items: Vec<Item>) -> Reply {
         if items.len() > self.engine.parts.limits.batch_items {
             let version = Some(self.version);
             return self
                 .refuse(version, &OpError::InvalidMessage("the batch has more items than this server processes"));
         }
         let maximum = header.maximum_response_size;
+        self.maximum = maximum.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
         let client_correlation = header.client_correlation_value.clone();
         let done = match self.admit(&header) {
             Ok(principal) => self.run_items(&header, items, principal),
@@ -205,20 +211,25 @@ impl Message<'_> {
             let unit = ctx.unit.take().map(RefCell::into_inner).unwrap_or_default();
             let touched: Vec<ObjectId> = unit.ids().collect();
             let changes = unit.into_changes();
+            if bytes > self.maximum {
+                return self.last_fails(done, &OpError::ResponseTooLarge);
+            }
+            let creating = changes.iter().any(|change| matches!(change, Change::Insert { .. }));
             let error = match if changes.is_empty() { Ok(()) } else { self.engine.parts.store.apply(changes) } {
                 Ok(()) => return done,
                 Err(StoreError::Conflict) => {
                     contended.extend(touched);
                     continue;
                 }
-                Err(StoreError::Duplicate) => OpError::NameTaken { creating: true },
+                Err(StoreError::Duplicate) => OpError::NameTaken { creating },
                 Err(error) => error.into(),
             };
             return self.last_fails(done, &error);
         }
         let done = items.iter().map(|item| {
             let (operation, id) = RequestItem::outline(item);
-            self.failed(operation, id, "Unknown", None, &OpError::Store(StoreError::Conflict))
+            let name = name_of(operation.as_ref());
+            self.failed(operation, id, name, None, &OpError::Store(StoreError::Conflict))
         });
         done.collect()
     }
@@ -252,22 +263,28 @@ impl Message<'_> {
     /// `bytes` counts what the response has in it already.
     fn run_item(&self, ctx: &mut Ctx<'_>, item: Item, bytes: &mut usize) -> Done {
         let (code, id) = RequestItem::outline(&item);
+        let name = name_of(code.as_ref());
+        // An item that is to make or find an object and fails must not leave an earlier one to those that follow.
+        let places = [Operation::Create, Operation::Register, Operation::Locate];
+        if code.as_ref().and_then(Operation::from_enumerated).is_some_and(|operation| places.contains(&operation)) {
+            ctx.placeholder.set(None);
+        }
         let item = match RequestItem::from_item(item, self.version) {
             Ok(item) => item,
-            Err(error) => return self.failed(code, id, "Unknown", None, &error.into()),
+            Err(error) => return self.failed(code, id, name, None, &error.into()),
         };
-        let name = item.operation.map_or("Unknown", Operation::name);
         let _span =
             debug_span!("item", principal = %self.peer.adapter.0, operation = name, version = %self.version).entered();
         let started = Instant::now();
         ctx.subject.set(None);
         // Asked before the item is performed, so that nothing is done that is not answered.
         let limit = self.engine.parts.limits.held_bytes;
+        let room = *bytes < limit.min(self.maximum);
         let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());
         if *bytes > LARGE_BYTES || held_back > LARGE_BYTES {
             self.place.get_or_init(|| self.engine.gate.enter());
         }
-        let result = if *bytes >= limit {
+        let result = if !room {
             Err(OpError::ResponseTooLarge)
         } else if held_back >= limit {
             Err(OpError::InvalidMessage("the batch changes more at once than this server can undo"))
@@ -287,7 +304,7 @@ impl Message<'_> {
         match result {
             Ok(response) => {
                 let payload = Item::new(Tag::ResponsePayload, response.into_value(self.version));
-                *bytes += ttlv::encoded_len(&payload);
+                *bytes += ITEM_BYTES + ttlv::encoded_len(&payload);
                 let item = ResponseItem {
                     operation: code,
                     unique_batch_item_id: id,
@@ -375,6 +392,11 @@ impl Message<'_> {
             version: Some((self.version.major(), self.version.minor())),
         }
     }
+}
+
+/// The operation's name in the specification, for the record.
+fn name_of(code: Option<&Enumerated>) -> &'static str {
+    code.and_then(Operation::from_enumerated).map_or("Unknown", Operation::name)
 }
 
 /// An item of an Undo batch that had succeeded before another failed.

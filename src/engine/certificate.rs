@@ -189,6 +189,8 @@ fn signature_algorithm(oid: &Oid<'_>) -> Option<DigitalSignatureAlgorithm> {
 fn public_key(parsed: &X509Certificate<'_>) -> Option<(CryptographicAlgorithm, i32)> {
     let (algorithm, bits) = match parsed.public_key().parsed().ok()? {
         PublicKey::RSA(key) => (CryptographicAlgorithm::Rsa, key.key_size()),
+        // The parser counts whole bytes of P-521.
+        PublicKey::EC(point) if point.key_size() == 528 => (CryptographicAlgorithm::Ecdsa, 521),
         PublicKey::EC(point) => (CryptographicAlgorithm::Ecdsa, point.key_size()),
         PublicKey::DSA(_) => return None,
         _ => return None,

@@ -12,13 +12,13 @@ use super::{
     error::OpError,
     gate::{LARGE_BYTES, Place},
     object::ManagedObject,
-    policy,
+    policy, prompt,
     state::is_destroyed,
     terms::Plan,
     unit::Unit,
 };
 use crate::{
-    store::{Change, ObjectId, StoreError},
+    store::{Change, IndexEntries, ObjectId, ObjectRow, StoreError},
     vault::Material,
 };
 
@@ -90,10 +90,11 @@ impl Ctx<'_> {
     fn fetch_found(&self, id: ObjectId) -> Result<ManagedObject, OpError> {
         let object = self.fetch_id(id)?;
         let large = object.sealed.as_ref().is_some_and(|sealed| sealed.len() > LARGE_BYTES);
-        if !large || self.place.get().is_some() {
+        if !large || self.place.get().is_some() || prompt::is_prompt_operation(self.operation) {
             return Ok(object);
         }
-        // Nobody waits for a place with a large object in memory.
+        // Nobody waits for a place with a large object in memory. Operations that never wait for the HSM do not wait here
+        // either: their few threads bound them.
         drop(object);
         self.place.get_or_init(|| self.engine.gate.enter());
         self.fetch_id(id)
@@ -118,14 +119,13 @@ impl Ctx<'_> {
         unique_identifier: Option<String>,
         mut change: impl FnMut(&mut ManagedObject) -> Result<T, OpError>,
     ) -> Result<(ManagedObject, T), OpError> {
-        let first = self.fetch_target(unique_identifier)?;
-        let _queue = self.unit.is_none().then(|| self.engine.stripe(first.id).map(|stripe| stripe.lock()));
-        let id = first.id;
+        let id = self.fetch_target(unique_identifier)?.id;
+        let _queue = self.unit.is_none().then(|| self.engine.stripe(id).map(|stripe| stripe.lock()));
         for _ in 0..ATTEMPTS {
             let mut object = self.fetch_id(id)?;
-            let before = object.clone();
+            let (attributes, sealed) = (object.attributes.clone(), object.sealed.is_some());
             let result = change(&mut object)?;
-            if object.attributes == before.attributes && object.sealed == before.sealed {
+            if object.attributes == attributes && object.sealed.is_some() == sealed {
                 return Ok((object, result));
             }
             match self.save(&object) {
@@ -196,7 +196,7 @@ impl Ctx<'_> {
         Ok(out)
     }
 
-    /// The identifiers of the principal's objects that `plan` finds, oldest first: `offset` passed over, `limit` at most.
+    /// The identifiers of the principal's objects that `plan` finds, in the order it asks for: `offset` passed over, `limit` at most.
     ///
     /// # Errors
     /// The store failed.
@@ -215,7 +215,7 @@ impl Ctx<'_> {
         match self.settle_due() {
             Ok(()) => {}
             // The index stays behind the clock until there is room: what the objects themselves say counts.
-            Err(OpError::Store(StoreError::DiskFull)) => {
+            Err(OpError::Store(StoreError::DiskFull | StoreError::Overloaded)) => {
                 return self.locate_by_looking(&plan.without_states(), offset, limit);
             }
             Err(error) => return Err(error),
@@ -273,7 +273,7 @@ impl Ctx<'_> {
                 }
                 break;
             }
-            search.offset += SEARCH_STEP;
+            search.after = page.last().copied();
         }
         Ok(found)
     }
@@ -287,18 +287,27 @@ impl Ctx<'_> {
             let limit = SEARCH_STEP.saturating_add(u64::try_from(damaged.len()).unwrap_or(u64::MAX));
             let due = store.due(self.principal.adapter, self.now, limit)?;
             let last = u64::try_from(due.len()).is_ok_and(|count| count < limit);
+            let mut settled = Vec::new();
             for row in due.into_iter().filter(|row| !damaged.contains(&row.id)).collect::<Vec<_>>() {
                 let id = row.id;
-                let Ok(object) = ManagedObject::from_row(row, self.now) else {
-                    damaged.push(id);
-                    continue;
-                };
-                let (row, index) = object.to_row();
-                match store.apply(vec![Change::Update { row, index: Some(index) }]) {
-                    // Whoever changed it meanwhile settled it too.
-                    Ok(()) | Err(StoreError::Conflict | StoreError::NotFound) => {}
-                    Err(StoreError::Damaged) => damaged.push(id),
-                    Err(error) => return Err(error.into()),
+                match ManagedObject::from_row(row, self.now) {
+                    Ok(object) => settled.push((id, object.to_row())),
+                    Err(_) => damaged.push(id),
+                }
+            }
+            let change = |(_, (row, index)): &(ObjectId, (ObjectRow, IndexEntries))| Change::Update {
+                row: row.clone(),
+                index: Some(index.clone()),
+            };
+            // All together first: a page costs one write. Where one stands in the way, each on its own.
+            if settled.is_empty() || store.apply(settled.iter().map(change).collect()).is_err() {
+                for one in &settled {
+                    match store.apply(vec![change(one)]) {
+                        // Whoever changed it meanwhile settled it too.
+                        Ok(()) | Err(StoreError::Conflict | StoreError::NotFound) => {}
+                        Err(StoreError::Damaged) => damaged.push(one.0),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
             }
             if last {

@@ -7,6 +7,7 @@ use kmip::{
     tags::Tag,
     tree::{Item, Value},
     ttlv,
+    version::Version,
 };
 use ring::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -50,15 +51,15 @@ pub(super) fn finish_generated(algorithm: Algorithm, key: &mut [u8]) {
 ///
 /// # Errors
 /// The object contradicts itself or its attributes.
-pub(super) fn take_in(object: &mut Object, set: &mut AttributeSet) -> Result<(), OpError> {
+pub(super) fn take_in(object: &mut Object, set: &mut AttributeSet, version: Version) -> Result<(), OpError> {
     match object {
         Object::Certificate(found) => certificate::describe(found, set)?,
         Object::Template(_) => return Err(OpError::InvalidField("the server does not support templates")),
         Object::OpaqueObject(_) => {}
-        Object::SecretData(_) => check_key_block(object, set, false)?,
+        Object::SecretData(_) => check_key_block(object, set, false, version)?,
         Object::SymmetricKey(_) | Object::PublicKey(_) | Object::PrivateKey(_) | Object::PgpKey(_) => {
             let must_say_algorithm = !matches!(object, Object::PgpKey(_));
-            check_key_block(object, set, must_say_algorithm)?;
+            check_key_block(object, set, must_say_algorithm, version)?;
         }
     }
     if let Some(attribute) = digest_of(object) {
@@ -67,10 +68,22 @@ pub(super) fn take_in(object: &mut Object, set: &mut AttributeSet) -> Result<(),
     Ok(())
 }
 
-fn check_key_block(object: &mut Object, set: &mut AttributeSet, must_say_algorithm: bool) -> Result<(), OpError> {
+fn check_key_block(
+    object: &mut Object,
+    set: &mut AttributeSet,
+    must_say_algorithm: bool,
+    version: Version,
+) -> Result<(), OpError> {
     let object_type = object.object_type();
     let Some(block) = object.key_block_mut() else { return Ok(()) };
-    let Some(value) = &mut block.key_value else { return key_value_elsewhere(block, set) };
+    let Some(value) = &mut block.key_value else {
+        let may_stay =
+            matches!(object_type, ObjectType::SymmetricKey | ObjectType::PrivateKey | ObjectType::SecretData);
+        if version < Version::V1_2 || !may_stay {
+            return Err(OpError::InvalidField("the key block has no key value"));
+        }
+        return key_value_elsewhere(block, set);
+    };
     if let KeyValue::Plain { attributes, .. } = value {
         // They travel with the key; what the server keeps of an object are its attributes.
         attributes.clear();

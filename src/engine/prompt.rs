@@ -15,6 +15,11 @@ const PROMPT: [Operation; 6] = [
     Operation::DiscoverVersions,
 ];
 
+/// Whether `operation` is one of them.
+pub(super) fn is_prompt_operation(operation: Operation) -> bool {
+    PROMPT.contains(&operation)
+}
+
 /// Whether `request` is a message of such operations alone.
 pub(super) fn is_prompt(request: &[u8]) -> bool {
     items_are_prompt(request).unwrap_or(false)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::key_wrap::{AES_128, AES_256, AesKek, KeyWrap};
 use kmip::{
-    attributes::{Attribute, AttributeInstance, AttributeKind, AttributeName, CryptographicParameters},
+    attributes::{Attribute, AttributeKind, AttributeName, CryptographicParameters},
     enums::{BlockCipherMode, CryptographicAlgorithm, EncodingOption, ObjectType, State, WrappingMethod},
     fields::Field,
     masks::CryptographicUsageMask,
@@ -85,10 +85,8 @@ fn attributes_along(ctx: &Ctx<'_>, object: &ManagedObject, names: Vec<String>) -
     let mut items = Vec::new();
     for name in names {
         let name = AttributeName::parse(name, ctx.version);
-        for instance in object.attributes.named(&name) {
-            let index = Some(instance.index).filter(|index| *index != 0);
-            let attribute = AttributeInstance { attribute: instance.attribute.clone(), index };
-            items.push(Item::new(Tag::Attribute, attribute.into_value(ctx.version)));
+        for instance in object.attributes.named(&name).filter(|instance| instance.is_defined(ctx.version)) {
+            items.push(Item::new(Tag::Attribute, instance.returned().into_value(ctx.version)));
         }
     }
     Ok(items)

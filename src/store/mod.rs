@@ -102,6 +102,8 @@ pub struct Search {
     pub destroyed: bool,
     /// The order of what is found: oldest first, or newest first.
     pub newest_first: bool,
+    /// Only what comes after this object in that order: where the last page ended.
+    pub after: Option<ObjectId>,
     /// How many of the found objects to pass over first.
     pub offset: u64,
     /// At most so many identifiers.
@@ -284,7 +286,7 @@ impl Store {
         self.engine.object(adapter, id)
     }
 
-    /// The identifiers that `search` finds in `adapter`, oldest first (a stable order: by creation).
+    /// The identifiers that `search` finds in `adapter`, by creation: a stable order.
     ///
     /// # Errors
     /// The database failed.

@@ -226,3 +226,41 @@ fn the_attributes_of_a_destroyed_object_are_read_and_no_longer_changed() {
     alice.ask(revoke(&id, RevocationReasonCode::KeyCompromise)).unwrap();
     assert_eq!(alice.state(&id), State::DestroyedCompromised);
 }
+
+#[test]
+fn the_count_of_usage_limits_is_the_servers() {
+    use kmip::{attributes::UsageLimits, enums::UsageLimitsUnit};
+    let server = TestServer::new();
+    let alice = server.alice();
+    let limits = |total, count, unit| Attribute::UsageLimits(UsageLimits { total, count, unit });
+    let byte = Some(UsageLimitsUnit::Byte);
+    let id = alice.make(create_aes(128, [limits(Some(100), None, byte)]));
+    alice.ask(modify(&id, limits(Some(200), Some(5), None))).unwrap();
+    let stored = alice.attributes(&id, &[AttributeKind::UsageLimits]).unwrap();
+    assert_eq!(stored[0].attribute, limits(Some(200), Some(200), byte));
+}
+
+#[test]
+fn a_key_value_may_stay_with_the_client_from_1_2_on() {
+    use kmip::version::Version;
+    let server = TestServer::new();
+    let alice = server.alice();
+    let mut request = register_aes(&[7; 16], []);
+    request.object.key_block_mut().unwrap().key_value = None;
+    for version in [Version::V1_0, Version::V1_1] {
+        assert_eq!(alice.speaking(version).refused(request.clone()), ResultReason::InvalidField);
+    }
+    assert!(alice.speaking(Version::V1_2).ask(request).is_ok());
+}
+
+#[test]
+fn an_objects_original_creation_date_can_be_told_once() {
+    use kmip::fields::DateTime;
+    let server = TestServer::new();
+    let alice = server.alice();
+    let id = alice.make(register_aes(&[7; 16], []));
+    let date = |seconds| Attribute::OriginalCreationDate(DateTime(seconds));
+    alice.ask(add(&id, date(1_000_000_000))).unwrap();
+    assert_eq!(alice.refused(add(&id, date(1_000_000_001))), ResultReason::IllegalOperation);
+    assert_eq!(alice.refused(modify(&id, date(1_000_000_001))), ResultReason::PermissionDenied);
+}

@@ -196,7 +196,7 @@ fn the_id_placeholder_holds_what_was_made_or_located_last_and_nothing_else() {
 }
 
 #[test]
-fn an_item_that_fails_leaves_the_id_placeholder_alone() {
+fn an_item_that_names_an_object_and_fails_leaves_the_id_placeholder_alone() {
     let server = TestServer::new();
     let alice = server.alice();
     let other = alice.create_aes(256);
@@ -204,10 +204,9 @@ fn an_item_that_fails_leaves_the_id_placeholder_alone() {
         .on_error(Option_::Continue)
         .item(create_aes(128, []))
         .item(add(&other, Attribute::State(State::Active)))
-        .item(create_aes(100, []))
         .item(DestroyRequest { unique_identifier: None });
     let results = alice.send(request);
-    assert!(results[1].is_err() && results[2].is_err());
+    assert!(results[1].is_err());
     let new = made(results[0].clone().unwrap());
     assert_eq!((alice.state(&new), alice.state(&other)), (State::Destroyed, State::PreActive));
 }
@@ -275,4 +274,43 @@ fn items_are_answered_in_order_whether_or_not_that_is_asked_for() {
         assert_eq!(values, expected);
     }
     assert_eq!(alice.attributes(&id, &[AttributeKind::State]).unwrap().len(), 1);
+}
+
+#[test]
+fn a_creation_or_search_that_fails_leaves_no_earlier_object_to_the_items_behind_it() {
+    let server = TestServer::new();
+    let alice = server.alice();
+    alice.make(create_aes(128, [name("taken")]));
+    let spoiled = CreateRequest { object_type: kmip::enums::ObjectType::Certificate, ..create_aes(128, []) };
+    let search = LocateRequest { maximum_items: Some(-1), ..locate([]) };
+    let failing: [kmip::payloads::Request; 3] =
+        [spoiled.into(), create_aes(128, [name("taken")]).into(), search.into()];
+    for failing in failing {
+        let request = batch()
+            .on_error(Option_::Continue)
+            .item(create_aes(128, []))
+            .item(failing)
+            .item(DestroyRequest { unique_identifier: None });
+        let results = alice.send(request);
+        let kept = made(results[0].clone().unwrap());
+        assert!(results[1].is_err());
+        assert_eq!(failed(&results[2]), NOT_FOUND);
+        assert_eq!(alice.state(&kept), State::PreActive, "the object made before the failure is untouched");
+    }
+}
+
+#[test]
+fn nothing_more_is_done_once_the_response_is_longer_than_the_client_reads() {
+    let server = TestServer::new();
+    let alice = server.alice();
+    let id = alice.create_aes(128);
+    for option in [Option_::Continue, Option_::Undo] {
+        let mut request = batch().on_error(option).maximum_response_size(512);
+        for _ in 0..4 {
+            request = request.item(get(&id));
+        }
+        let results = alice.send(request.item(create_aes(128, [name(&format!("{option:?}"))])));
+        assert!(results.iter().all(Result::is_err), "{results:?}");
+        assert_eq!(named(&alice, &format!("{option:?}")), Vec::<String>::new(), "no key that nobody was told of");
+    }
 }

@@ -270,3 +270,17 @@ fn an_attribute_that_is_not_known_is_refused_and_never_passed_over() {
     let aes = Attribute::CryptographicAlgorithm(CryptographicAlgorithm::Aes);
     assert_eq!(alice.find(locate([aes])).len(), 1);
 }
+
+#[test]
+fn a_search_that_must_look_at_every_object_finds_each_once_in_either_order() {
+    use kmip::version::Version;
+    let server = TestServer::new();
+    let alice = server.alice();
+    // More than a page of what the search looks at in one step.
+    let mut made: Vec<String> = (0..300).map(|_| alice.create_aes(128)).collect();
+    let everything = || locate([Attribute::Extractable(true)]);
+    assert_eq!(alice.speaking(Version::V1_4).find(everything()).len(), 300);
+    made.reverse();
+    assert_eq!(alice.find(everything()), made, "newest first");
+    assert_eq!(alice.find(LocateRequest { offset_items: Some(290), ..everything() }), made[290..]);
+}

@@ -104,8 +104,9 @@ fn served(ctx: &Ctx<'_>, found: &ManagedObject) -> Result<(), OpError> {
         Ok(())
     }) {
         Ok(_) => Ok(()),
-        // A full disk must not keep keys from those who need them now; the object stays fresh until it can be written.
-        Err(OpError::Store(StoreError::DiskFull)) => Ok(()),
+        // A disk that is full or a store that is busy must not keep keys from those who need them now; the object stays
+        // fresh until it can be written.
+        Err(OpError::Store(StoreError::DiskFull | StoreError::Overloaded | StoreError::Conflict)) => Ok(()),
         Err(error) => Err(error),
     }
 }

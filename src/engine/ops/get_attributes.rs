@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use kmip::{
-    attributes::{AttributeInstance, AttributeName},
+    attributes::AttributeName,
     payloads::{
         GetAttributeListRequest, GetAttributeListResponse, GetAttributesRequest, GetAttributesResponse,
         ReturnedAttributes,
     },
-    version::Version,
 };
 
 use crate::engine::{attribute_set::Instance, ctx::Ctx, error::OpError};
@@ -29,8 +28,8 @@ pub(in crate::engine) fn get_attributes(
         .attributes
         .iter()
         .filter(|instance| names.is_empty() || names.contains(&instance.attribute.name()))
-        .filter(|instance| is_defined(instance, ctx.version))
-        .map(returned)
+        .filter(|instance| instance.is_defined(ctx.version))
+        .map(Instance::returned)
         .collect();
     Ok(GetAttributesResponse { unique_identifier: object.id.0.to_string(), attributes: ReturnedAttributes(attributes) })
 }
@@ -42,21 +41,11 @@ pub(in crate::engine) fn get_attribute_list(
 ) -> Result<GetAttributeListResponse, OpError> {
     let object = ctx.fetch_target(request.unique_identifier)?;
     let mut names: Vec<AttributeName> = Vec::new();
-    for instance in object.attributes.iter().filter(|instance| is_defined(instance, ctx.version)) {
+    for instance in object.attributes.iter().filter(|instance| instance.is_defined(ctx.version)) {
         let name = instance.attribute.name();
         if !names.contains(&name) {
             names.push(name);
         }
     }
     Ok(GetAttributeListResponse { unique_identifier: object.id.0.to_string(), attribute_name: names })
-}
-
-/// Whether a message of `version` can carry the instance: neither the attribute nor a value in it is of a newer version.
-fn is_defined(instance: &Instance, version: Version) -> bool {
-    let Some(kind) = instance.attribute.kind() else { return true };
-    kind.versions().contains(version) && kind.read(instance.attribute.clone().into_value(version), version).is_ok()
-}
-
-fn returned(instance: &Instance) -> AttributeInstance {
-    AttributeInstance { attribute: instance.attribute.clone(), index: Some(instance.index).filter(|index| *index != 0) }
 }

@@ -7,7 +7,7 @@ use crate::{
     store::ObjectId,
 };
 
-/// Finds objects, oldest first.
+/// Finds objects: oldest first up to 1.3, newest first from 1.4 on.
 pub(in crate::engine) fn locate(ctx: &Ctx<'_>, request: LocateRequest) -> Result<LocateResponse, OpError> {
     let LocateRequest { maximum_items, offset_items, storage_status_mask, object_group_member, criteria } = request;
     let page = ctx.engine.parts.limits.locate_page;

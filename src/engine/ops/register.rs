@@ -30,7 +30,7 @@ pub(in crate::engine) fn register(ctx: &Ctx<'_>, request: RegisterRequest) -> Re
         return Err(OpError::InvalidField("the object type is not that of the object"));
     }
     let mut object = begin(ctx, object_type, attributes.0)?;
-    material::take_in(&mut content, &mut object.attributes)?;
+    material::take_in(&mut content, &mut object.attributes, ctx.version)?;
     require_pkcs12_password(ctx, &object, &content)?;
     object.key_format = content.key_block().map(|block| block.key_format_type);
     finish(ctx, &mut object, content)?;
@@ -49,7 +49,10 @@ fn require_pkcs12_password(ctx: &Ctx<'_>, object: &ManagedObject, content: &Obje
     let (Some(password), None) = (links.next(), links.next()) else {
         return Err(OpError::InvalidField("a PKCS#12 key needs exactly one PKCS#12 password link"));
     };
-    let password = ctx.fetch(password)?;
+    let password = ctx.fetch(password).map_err(|error| match error {
+        OpError::NotFound => OpError::InvalidField("the PKCS#12 password link leads nowhere"),
+        other => other,
+    })?;
     if password.object_type != ObjectType::SecretData {
         return Err(OpError::InvalidField("the PKCS#12 password link does not lead to secret data"));
     }

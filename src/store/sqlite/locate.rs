@@ -7,7 +7,7 @@
 
 use std::iter;
 
-use rusqlite::{CachedStatement, Connection, Rows};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows};
 use uuid::Uuid;
 
 use super::entries::Entries;
@@ -24,19 +24,21 @@ const DRIVE_ALL: &str = "SELECT d.seq FROM object AS d";
 const DRIVE_TERM: &str = "SELECT d.object FROM term AS d";
 const DRIVE_RANGE: &str = "SELECT d.object FROM dated AS d";
 
-const WHERE_ALL: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 ORDER BY d.seq";
-const WHERE_TERM: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 ORDER BY d.object";
+const WHERE_ALL: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.seq BETWEEN ?6 AND ?7 ORDER BY d.seq";
+const WHERE_TERM: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 \
+                          AND d.object BETWEEN ?6 AND ?7 ORDER BY d.object";
 const WHERE_RANGE: &str = " WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.field = ?3 AND d.seconds BETWEEN ?4 AND ?5 \
-                           ORDER BY d.object";
+                           AND d.object BETWEEN ?6 AND ?7 ORDER BY d.object";
 
 const PROBE_TERM: &str = "SELECT count(*) FROM (SELECT 1 FROM term AS d \
-                          WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 LIMIT ?6)";
+                          WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.term = ?3 LIMIT ?8)";
 const PROBE_RANGE: &str = "SELECT count(*) FROM (SELECT 1 FROM dated AS d \
                            WHERE d.adapter = ?1 AND d.destroyed = ?2 AND d.field = ?3 \
-                           AND d.seconds BETWEEN ?4 AND ?5 LIMIT ?6)";
+                           AND d.seconds BETWEEN ?4 AND ?5 LIMIT ?8)";
 
-/// Parameters 1 to 5 are the adapter, the status and the driving condition; joined terms follow.
-const FIRST_JOINED: usize = 6;
+/// Parameters 1 to 5 are the adapter, the status and the driving condition, 6 and 7 the part of the order that is wanted;
+/// joined terms follow.
+const FIRST_JOINED: usize = 8;
 
 /// The identifiers that `search` finds, in the order of creation.
 pub(super) fn search(connection: &Connection, adapter: i64, search: &Search) -> Result<Vec<ObjectId>, StoreError> {
@@ -105,6 +107,8 @@ struct Plan<'s> {
     terms: Vec<Term>,
     ranges: Vec<&'s DateRange>,
     newest_first: bool,
+    /// The first and last place in the order of creation that are wanted.
+    part: (i64, i64),
 }
 
 impl<'s> Plan<'s> {
@@ -132,7 +136,8 @@ impl<'s> Plan<'s> {
         let mut joined: Vec<Term> =
             terms.into_iter().enumerate().filter(|(n, _)| without_driver(*n)).map(|(_, term)| term).collect();
         let terms = joined.split_off(joined.len().min(MAX_JOINED));
-        Ok(Self { driver, joined, terms, ranges, newest_first: search.newest_first })
+        let part = part_after(connection, adapter, search)?;
+        Ok(Self { driver, joined, terms, ranges, newest_first: search.newest_first, part })
     }
 
     fn sql(&self) -> String {
@@ -155,6 +160,8 @@ impl<'s> Plan<'s> {
 
     fn bind(&self, statement: &mut CachedStatement<'_>, adapter: i64, destroyed: bool) -> Result<(), StoreError> {
         bind_driver(statement, adapter, destroyed, &self.driver)?;
+        statement.raw_bind_parameter(6, self.part.0)?;
+        statement.raw_bind_parameter(7, self.part.1)?;
         for (parameter, term) in (FIRST_JOINED..).zip(&self.joined) {
             statement.raw_bind_parameter(parameter, term.0)?;
         }
@@ -168,6 +175,18 @@ impl<'s> Plan<'s> {
     fn rest_met_by(&self, entries: &Entries) -> bool {
         self.terms.iter().all(|term| entries.has(term)) && self.ranges.iter().all(|range| entries.date_in(range))
     }
+}
+
+/// The part of the order that comes after where the last page ended; nothing comes after an object that is not there.
+fn part_after(connection: &Connection, adapter: i64, search: &Search) -> Result<(i64, i64), StoreError> {
+    let Some(ObjectId(id)) = search.after else { return Ok((i64::MIN, i64::MAX)) };
+    let mut place = connection.prepare_cached("SELECT seq FROM object WHERE id = ?1 AND adapter = ?2")?;
+    let place: Option<i64> = place.query_row((id.as_bytes(), adapter), |row| row.get(0)).optional()?;
+    Ok(match place {
+        Some(place) if search.newest_first => (i64::MIN, place.saturating_sub(1)),
+        Some(place) => (place.saturating_add(1), i64::MAX),
+        None => (i64::MAX, i64::MIN),
+    })
 }
 
 /// The position of the condition that the fewest objects meet, as far as counting so far tells.

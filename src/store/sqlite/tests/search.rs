@@ -163,6 +163,7 @@ fn searches() -> impl Strategy<Value = Search> {
             live,
             destroyed,
             newest_first,
+            after: None,
             offset,
             limit,
         },

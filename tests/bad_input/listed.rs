@@ -520,7 +520,10 @@ fn existing_attributes(list: &mut List, id: &str) {
     };
     for attribute in fixed() {
         let what = attribute.name();
-        list.item(&format!("add {}", what.as_str()), add(attribute.clone(), None), R::PermissionDenied);
+        // The date can be told later, but this key has it already.
+        let told = matches!(attribute, A::OriginalCreationDate(_));
+        let reason = if told { R::IllegalOperation } else { R::PermissionDenied };
+        list.item(&format!("add {}", what.as_str()), add(attribute.clone(), None), reason);
         list.item(&format!("modify {}", what.as_str()), modify(attribute, None), R::PermissionDenied);
         list.item(&format!("delete {}", what.as_str()), delete(what, None), R::PermissionDenied);
     }

@@ -387,9 +387,9 @@ mod tests {
         let _store = Store::open(&path, StoreOptions::default()).unwrap();
         let connection = schema::open_reader(&path).unwrap();
         let (_, steps) = steps(&connection, &search(&[Term([1; 16]), Term([2; 16])], &[]));
-        assert!(steps.contains("SEARCH d USING PRIMARY KEY (adapter=? AND term=? AND destroyed=?)"), "{steps}");
+        assert!(steps.contains("(adapter=? AND term=? AND destroyed=? AND object>? AND object<?)"), "{steps}");
         assert!(
-            steps.contains("SEARCH t6 USING PRIMARY KEY (adapter=? AND term=? AND destroyed=? AND object=?)"),
+            steps.contains("SEARCH t8 USING PRIMARY KEY (adapter=? AND term=? AND destroyed=? AND object=?)"),
             "{steps}"
         );
     }

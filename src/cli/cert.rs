@@ -12,7 +12,7 @@ use super::{
     CliError, ConfigArgs, KeyArg,
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
-    data_dir::{create_folder, exists, write_file},
+    data_dir::{create_folder, exists, write_file, write_new_file},
     output::{json, progress, say, table},
 };
 use crate::{
@@ -107,7 +107,7 @@ pub(super) struct SignArgs {
     file: PathBuf,
     #[command(flatten)]
     owner: Owner,
-    /// Where the certificate (PEM) goes; without it, to standard output
+    /// Where the certificate (PEM) goes, a file that is not there yet; without it, to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -310,14 +310,17 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
     let authority = load_authority(&admin.config.tls)?;
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
     let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
-    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
-    match &args.out {
-        Some(path) => {
-            write_file(path, &issued.pem)?;
-            say_registered(&row, &adapter);
-        }
-        None => say(issued.pem.trim_end()),
-    }
+    let Some(path) = &args.out else {
+        insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
+        say(issued.pem.trim_end());
+        return Ok(());
+    };
+    write_new_file(path, &issued.pem)?;
+    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der).inspect_err(|_| {
+        // This run made it; it is worth nothing without its registration, and what failed matters more than its removal.
+        let _ = std::fs::remove_file(path);
+    })?;
+    say_registered(&row, &adapter);
     Ok(())
 }
 

@@ -115,6 +115,11 @@ fn a_request_is_signed_and_registered_but_not_one_that_was_changed() {
     data.succeed(&format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
     assert!(std::fs::read_to_string(&out).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     assert_eq!(data.list("cert list")[1]["subject"], "O=Array, CN=element");
+    let before = std::fs::read(&out).unwrap();
+    let said = data.fail(1, &format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
+    assert!(said.contains("there is already a file") && said.contains("cert.pem"), "{said}");
+    assert_eq!(std::fs::read(&out).unwrap(), before);
+    assert_eq!(data.list("cert list").as_array().unwrap().len(), 2);
     let text = std::fs::read_to_string(&request).unwrap();
     let lines: Vec<_> = text.lines().collect();
     let (first, last) = (lines[1], lines[lines.len() - 2]);

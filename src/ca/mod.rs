@@ -48,7 +48,7 @@ pub enum CaError {
     #[error("there is no X.509 certificate in it")]
     NotACertificate,
     /// Not a PKCS#10 request.
-    #[error("there is no certificate signing request (PKCS#10) in it")]
+    #[error("there is no certificate request in it")]
     NotARequest,
     /// The request's signature does not verify with the key in it.
     #[error(

@@ -13,6 +13,7 @@ use super::{
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
     data_dir::{create_folder, exists, write_file, write_new_file},
+    error::UsageError,
     output::{json, progress, say, table},
 };
 use crate::{
@@ -219,16 +220,15 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
 fn remove(args: &RemoveArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let wanted = args.fingerprint.replace(':', "").to_ascii_lowercase();
+    if wanted.len() < MIN_PREFIX {
+        return Err(UsageError::ShortFingerprint { given: wanted.len(), least: MIN_PREFIX }.into());
+    }
     let rows = admin.store.trust()?.certificates;
     let found: Vec<_> = rows.iter().filter(|row| row.fingerprint.to_string().starts_with(&wanted)).collect();
     let [row] = found.as_slice() else {
         let others = found.iter().map(|row| row.fingerprint.to_string()).collect();
         return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
     };
-    if wanted.len() < MIN_PREFIX {
-        let others = vec![row.fingerprint.to_string()];
-        return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
-    }
     let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
     admin.act("certificate.remove", about, || Ok(admin.store.delete_certificate(row.fingerprint)?))?;
     say(format_args!("certificate {:?} removed; its connections end within a second", row.name));

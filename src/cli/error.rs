@@ -204,9 +204,22 @@ pub enum UsageError {
         /// The kind that was asked for.
         given: String,
     },
-    /// There is no such PKCS#11 module.
-    #[error("--module: there is no file {}", path.display())]
-    NoModule {
+    /// Nothing says what to probe.
+    #[error("give --config, or --module")]
+    NoModuleNamed,
+    /// The beginning of a fingerprint is too short.
+    #[error("a fingerprint is given with at least {least} of its hexadecimal digits, not {given}")]
+    ShortFingerprint {
+        /// Its digits.
+        given: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// There is no such file.
+    #[error("{option}: there is no file {}", path.display())]
+    NoFile {
+        /// The option that names it.
+        option: &'static str,
         /// Where it should be.
         path: PathBuf,
     },

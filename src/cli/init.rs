@@ -104,7 +104,7 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
 
 fn chosen(args: &InitArgs) -> Result<Option<HsmChoice>, CliError> {
     if let Some(path) = args.module.as_ref().filter(|path| !path.is_file()) {
-        return Err(UsageError::NoModule { path: path.clone() }.into());
+        return Err(UsageError::NoFile { option: "--module", path: path.clone() }.into());
     }
     Ok(Some(match (args.hsm, &args.module, &args.token_label, &args.pin_file) {
         (None | Some(HsmArg::SoftHsm), module, _, _) => HsmChoice::SoftHsm { module: module.clone() },

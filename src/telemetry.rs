@@ -3,7 +3,12 @@
 //! It owns what logs and metrics are called and where they go. No payload, attribute value, PIN or hex dump is ever a field, at
 //! any level. The audit log ([`crate::audit`]) is for auditors; neither replaces the other.
 
-use std::{collections::HashMap, io, panic, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _},
+    panic, thread,
+    time::Duration,
+};
 
 use metrics::{Counter, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -153,7 +158,7 @@ pub enum TelemetryError {
     Thread(io::Error),
 }
 
-/// Sends log lines to standard error. `filter` is a level (`info`) or directives (`keystead=debug,info`). From now on a panic
+/// Sends log lines to standard error, in colours only where that is a terminal. `filter` is a level (`info`) or directives (`keystead=debug,info`). From now on a panic
 /// is a log line too: where it was, never what it said, since a message can quote data.
 ///
 /// # Errors
@@ -161,7 +166,7 @@ pub enum TelemetryError {
 pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => registry.with(lines).try_init()?,
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,

@@ -1,5 +1,7 @@
 //! Private keys in files: made, read, written and signed with. A key that lives in the HSM never comes here.
 
+use std::fmt;
+
 use aws_lc_rs::{
     encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der},
     rand::SystemRandom,
@@ -18,6 +20,15 @@ pub enum KeyKind {
     Rsa3072,
     /// ECDSA on P-256: faster handshakes; some older clients cannot.
     EcdsaP256,
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyKind::Rsa3072 => "rsa-3072",
+            KeyKind::EcdsaP256 => "ecdsa-p256",
+        })
+    }
 }
 
 /// A private key in memory. It signs with SHA-256.

@@ -14,7 +14,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use rustls_pki_types::DnsName;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, public_key::PublicKey};
 use zeroize::Zeroizing;
 
 pub use self::{
@@ -48,7 +48,7 @@ pub enum CaError {
     #[error("there is no X.509 certificate in it")]
     NotACertificate,
     /// Not a PKCS#10 request.
-    #[error("there is no certificate signing request (PKCS#10) in it")]
+    #[error("there is no certificate request in it")]
     NotARequest,
     /// The request's signature does not verify with the key in it.
     #[error(
@@ -325,6 +325,10 @@ pub struct Description {
     pub not_after: Timestamp,
     /// Names and addresses of the server that it is for.
     pub alternative_names: Vec<SubjectAltName>,
+    /// The kind of its key, as [`KeyKind`] is written; other kinds likewise.
+    pub key: String,
+    /// Whether it is the certificate of an authority (basicConstraints with CA:TRUE).
+    pub is_authority: bool,
 }
 
 /// Describes the certificate `der`.
@@ -345,6 +349,12 @@ pub fn describe(der: &[u8]) -> Result<Description, CaError> {
         subject,
         not_after: timestamp(certificate.validity().not_after.timestamp()),
         alternative_names,
+        key: match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
+            Ok(PublicKey::EC(key)) => format!("ecdsa-p{}", key.key_size()),
+            _ => "unknown".to_owned(),
+        },
+        is_authority: certificate.is_ca(),
     })
 }
 

@@ -1,6 +1,9 @@
 //! PEM text (RFC 7468), written without leaving copies of private keys behind.
 
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
+use rustls_pki_types::{
+    CertificateDer, CertificateSigningRequestDer,
+    pem::{self, PemObject as _},
+};
 use zeroize::Zeroizing;
 
 use super::CaError;
@@ -55,7 +58,10 @@ pub(super) fn read_request(file: &[u8]) -> Result<Vec<u8>, CaError> {
     }
     // Older tools, Windows among them, write the label with NEW before it.
     let text = String::from_utf8_lossy(file).replace("NEW CERTIFICATE REQUEST", "CERTIFICATE REQUEST");
-    let request = CertificateSigningRequestDer::from_pem_slice(text.as_bytes()).map_err(CaError::Pem)?;
+    let request = CertificateSigningRequestDer::from_pem_slice(text.as_bytes()).map_err(|error| match error {
+        pem::Error::NoItemsFound => CaError::NotARequest,
+        other => CaError::Pem(other),
+    })?;
     Ok(request.as_ref().to_vec())
 }
 

@@ -12,7 +12,8 @@ use super::{
     CliError, ConfigArgs, KeyArg,
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
-    data_dir::{create_folder, exists, write_file},
+    data_dir::{create_folder, exists, write_file, write_new_file},
+    error::UsageError,
     output::{json, progress, say, table},
 };
 use crate::{
@@ -107,7 +108,7 @@ pub(super) struct SignArgs {
     file: PathBuf,
     #[command(flatten)]
     owner: Owner,
-    /// Where the certificate (PEM) goes; without it, to standard output
+    /// Where the certificate (PEM) goes, a file that is not there yet; without it, to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -219,16 +220,15 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
 fn remove(args: &RemoveArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let wanted = args.fingerprint.replace(':', "").to_ascii_lowercase();
+    if wanted.len() < MIN_PREFIX {
+        return Err(UsageError::ShortFingerprint { given: wanted.len(), least: MIN_PREFIX }.into());
+    }
     let rows = admin.store.trust()?.certificates;
     let found: Vec<_> = rows.iter().filter(|row| row.fingerprint.to_string().starts_with(&wanted)).collect();
     let [row] = found.as_slice() else {
         let others = found.iter().map(|row| row.fingerprint.to_string()).collect();
         return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
     };
-    if wanted.len() < MIN_PREFIX {
-        let others = vec![row.fingerprint.to_string()];
-        return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
-    }
     let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
     admin.act("certificate.remove", about, || Ok(admin.store.delete_certificate(row.fingerprint)?))?;
     say(format_args!("certificate {:?} removed; its connections end within a second", row.name));
@@ -310,14 +310,17 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
     let authority = load_authority(&admin.config.tls)?;
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
     let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
-    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
-    match &args.out {
-        Some(path) => {
-            write_file(path, &issued.pem)?;
-            say_registered(&row, &adapter);
-        }
-        None => say(issued.pem.trim_end()),
-    }
+    let Some(path) = &args.out else {
+        insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
+        say(issued.pem.trim_end());
+        return Ok(());
+    };
+    write_new_file(path, &issued.pem)?;
+    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der).inspect_err(|_| {
+        // This run made it; it is worth nothing without its registration, and what failed matters more than its removal.
+        let _ = std::fs::remove_file(path);
+    })?;
+    say_registered(&row, &adapter);
     Ok(())
 }
 

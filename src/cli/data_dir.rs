@@ -69,6 +69,22 @@ pub(super) fn write_file(path: &Path, content: &str) -> Result<(), CliError> {
     write().map_err(CliError::file(path))
 }
 
+/// Writes a file that holds no secret and is not there yet, whole or not at all.
+pub(super) fn write_new_file(path: &Path, content: &str) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    let mut file = match options.write(true).create_new(true).mode(0o644).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
+        }
+        file => file.map_err(CliError::file(path))?,
+    };
+    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(|source| {
+        // Half of a file is worth nothing; what failed matters more than its removal.
+        let _ = std::fs::remove_file(path);
+        CliError::File { path: path.to_owned(), source }
+    })
+}
+
 /// Whether there is anything at `path`.
 pub(super) fn exists(path: &Path) -> Result<bool, CliError> {
     path.try_exists().map_err(CliError::file(path))

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use hal::Label;
 use zeroize::Zeroizing;
 
 use super::{
@@ -72,7 +71,7 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
         }),
         key: args.tls_key.into(),
         names,
-        root_key: Label::new("keystead-root").map_err(UsageError::Label)?,
+        root_key: None,
         clients: vec![(FIRST_ADAPTER, "client"), (SECOND_ADAPTER, "client2")],
         log_level: None,
         settings: vec![

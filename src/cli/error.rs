@@ -152,6 +152,77 @@ pub enum UsageError {
         /// The directory.
         dir: PathBuf,
     },
+    /// An option says something else than the configuration that is there.
+    #[error("{file} says {setting} = {kept:?}, {option} says {given:?}: edit the file, or use another directory", file = file.display())]
+    Differs {
+        /// The configuration.
+        file: PathBuf,
+        /// The setting.
+        setting: &'static str,
+        /// Its value in the file.
+        kept: String,
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        given: String,
+    },
+    /// The directory's first adapter has another name.
+    #[error(
+        "this directory's first adapter is {first:?}; make others with: keystead adapter create NAME --config {}",
+        config.display()
+    )]
+    OtherAdapter {
+        /// Its name.
+        first: String,
+        /// The configuration.
+        config: PathBuf,
+    },
+    /// The first adapter's root key has another label.
+    #[error(
+        "the root key of this directory's first adapter is {kept:?}, --root-key says {given:?}; make others with: \
+         keystead root-key create LABEL --config {}",
+        config.display()
+    )]
+    OtherRootKey {
+        /// Its label.
+        kept: String,
+        /// The label that was asked for.
+        given: String,
+        /// The configuration.
+        config: PathBuf,
+    },
+    /// The server's certificate has a key of another kind.
+    #[error(
+        "{} has a key of the kind {kept}, --tls-key says {given}: leave --tls-key out, or use another directory",
+        certificate.display()
+    )]
+    OtherKey {
+        /// The server's certificate.
+        certificate: PathBuf,
+        /// The kind of its key.
+        kept: String,
+        /// The kind that was asked for.
+        given: String,
+    },
+    /// Nothing says what to probe.
+    #[error("give --config, or --module")]
+    NoModuleNamed,
+    /// The beginning of a fingerprint is too short.
+    #[error("a fingerprint is given with at least {least} of its hexadecimal digits, not {given}")]
+    ShortFingerprint {
+        /// Its digits.
+        given: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// There is no such file.
+    #[error("{option}: there is no file {}", path.display())]
+    NoFile {
+        /// The option that names it.
+        option: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The software backend has no module.
     #[error("there is no PKCS#11 module to probe: the configuration's backend is \"software\"")]
     NothingToProbe,

@@ -22,7 +22,7 @@ pub(super) enum HsmCommand {
 #[derive(Debug, Args)]
 pub(super) struct ProbeArgs {
     /// Take module, token and PIN file from this configuration
-    #[arg(long, value_name = "FILE", required_unless_present = "module", conflicts_with_all = ["module", "token_label", "pin_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["module", "token_label", "pin_file"])]
     config: Option<PathBuf>,
     /// The PKCS#11 module
     #[arg(long, value_name = "FILE")]
@@ -50,7 +50,7 @@ pub(super) fn run(command: &HsmCommand) -> Result<(), CliError> {
             }
         }
         (None, Some(module)) => (module.clone(), args.token_label.clone().zip(args.pin_file.clone())),
-        (None, None) => return Err(UsageError::NothingToProbe.into()),
+        (None, None) => return Err(UsageError::NoModuleNamed.into()),
     };
     let login = match &login {
         Some((label, pin_file)) => Some((label, backend::secret(pin_file)?)),

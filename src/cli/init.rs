@@ -1,10 +1,13 @@
 //! `keystead init`: a data directory, ready to be served.
 
+mod kept;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use hal::Label;
 
+use self::kept::Kept;
 use super::{
     CliError, KeyArg,
     adapter::parse_name,
@@ -14,7 +17,13 @@ use super::{
     serve::say_thumbprints,
     setup::{self, HsmChoice, Plan, Ready, usual_names},
 };
-use crate::{ca::SubjectAltName, config::LogLevel};
+use crate::{
+    ca::{KeyKind, SubjectAltName},
+    config::LogLevel,
+};
+
+/// The first adapter of a new directory, where none is named.
+const FIRST_ADAPTER: &str = "default";
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -24,9 +33,9 @@ pub(super) struct InitArgs {
     /// What holds the root keys
     #[arg(long, value_enum)]
     hsm: Option<HsmArg>,
-    /// The kind of private keys of the authority, the server and the first client
-    #[arg(long, value_enum, default_value = "rsa-3072")]
-    tls_key: KeyArg,
+    /// The kind of private keys of the authority, the server and the first client; without it rsa-3072
+    #[arg(long, value_enum)]
+    tls_key: Option<KeyArg>,
     /// A host name or IP address under which clients reach the server, besides this machine's own; may be repeated
     #[arg(long, value_name = "NAME")]
     san: Vec<SubjectAltName>,
@@ -39,17 +48,17 @@ pub(super) struct InitArgs {
     /// A file that holds the token's user PIN (--hsm pkcs11)
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
-    /// The name of the first adapter
-    #[arg(long, default_value = "default", value_parser = parse_name)]
-    adapter: String,
-    /// The root key's label
-    #[arg(long, default_value = "keystead-root", value_parser = Label::new)]
-    root_key: Label,
+    /// The name of the first adapter; without it `default`
+    #[arg(long, value_parser = parse_name)]
+    adapter: Option<String>,
+    /// The root key's label; without it `keystead-root`
+    #[arg(long, value_parser = Label::new)]
+    root_key: Option<Label>,
 }
 
 /// What holds the root keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum HsmArg {
+enum HsmArg {
     /// A SoftHSM2 token made in the data directory
     #[value(name = "softhsm")]
     SoftHsm,
@@ -59,31 +68,52 @@ pub(super) enum HsmArg {
     Software,
 }
 
+impl HsmArg {
+    /// Its name on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            HsmArg::SoftHsm => "softhsm",
+            HsmArg::Pkcs11 => "pkcs11",
+            HsmArg::Software => "software",
+        }
+    }
+}
+
 pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
     let mut names = args.san.clone();
     names.extend(usual_names().into_iter().filter(|name| !args.san.contains(name)));
+    let kept = Kept::read(&args.dir)?;
+    if let Some(kept) = &kept {
+        kept.compare(args)?;
+    }
+    let first_adapter = kept.as_ref().and_then(Kept::first_adapter);
+    let adapter = args.adapter.as_deref().or(first_adapter).unwrap_or(FIRST_ADAPTER);
     let ready = setup::prepare(&Plan {
         dir: &args.dir,
-        hsm: args.hsm.map(|hsm| chosen(hsm, args)).transpose()?,
-        key: args.tls_key.into(),
+        // What there is agrees with the arguments.
+        hsm: if kept.is_some() { None } else { chosen(args)? },
+        key: args.tls_key.map_or(KeyKind::Rsa3072, KeyKind::from),
         names,
         root_key: args.root_key.clone(),
-        clients: vec![(&args.adapter, "client")],
+        clients: vec![(adapter, "client")],
         log_level: Some(LogLevel::Warn),
         settings: Vec::new(),
     })?;
     report(args, &ready)
 }
 
-fn chosen(hsm: HsmArg, args: &InitArgs) -> Result<HsmChoice, CliError> {
-    Ok(match (hsm, &args.module, &args.token_label, &args.pin_file) {
-        (HsmArg::SoftHsm, module, _, _) => HsmChoice::SoftHsm { module: module.clone() },
-        (HsmArg::Software, ..) => HsmChoice::Software,
-        (HsmArg::Pkcs11, Some(module), Some(token_label), Some(pin_file)) => {
+fn chosen(args: &InitArgs) -> Result<Option<HsmChoice>, CliError> {
+    if let Some(path) = args.module.as_ref().filter(|path| !path.is_file()) {
+        return Err(UsageError::NoFile { option: "--module", path: path.clone() }.into());
+    }
+    Ok(Some(match (args.hsm, &args.module, &args.token_label, &args.pin_file) {
+        (None | Some(HsmArg::SoftHsm), module, _, _) => HsmChoice::SoftHsm { module: module.clone() },
+        (Some(HsmArg::Software), ..) => HsmChoice::Software,
+        (Some(HsmArg::Pkcs11), Some(module), Some(token_label), Some(pin_file)) => {
             HsmChoice::Pkcs11 { module: module.clone(), token_label: token_label.clone(), pin_file: pin_file.clone() }
         }
-        (HsmArg::Pkcs11, ..) => return Err(UsageError::TokenNotDescribed.into()),
-    })
+        (Some(HsmArg::Pkcs11), ..) => return Err(UsageError::TokenNotDescribed.into()),
+    }))
 }
 
 fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {

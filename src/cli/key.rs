@@ -30,12 +30,22 @@ pub(super) enum KeyCommand {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The object's Unique Identifier
+    #[arg(value_parser = parse_identifier)]
     id: Uuid,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// The text names no object.
+#[derive(Debug, thiserror::Error)]
+#[error("not a Unique Identifier (a UUID)")]
+struct NotAnIdentifier;
+
+fn parse_identifier(text: &str) -> Result<Uuid, NotAnIdentifier> {
+    text.parse().map_err(|_| NotAnIdentifier)
 }
 
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ca::{CaError, KeyKind, SubjectAltName},
-    config::{self, Config, HsmBackend, LogLevel, Pkcs11Config, SoftwareConfig, write_secret_file},
+    config::{self, Config, ConfigError, HsmBackend, LogLevel, Pkcs11Config, SoftwareConfig, write_secret_file},
     store::TrustRows,
 };
 
@@ -41,6 +41,8 @@ const SOFTHSM_MODULES: [&str; 8] = [
 ];
 /// The label of the token that is made in SoftHSM2.
 const TOKEN_LABEL: &str = "keystead";
+/// The label of a root key, where none is named.
+const ROOT_KEY_LABEL: &str = "keystead-root";
 
 /// What to make.
 pub(super) struct Plan<'a> {
@@ -52,8 +54,8 @@ pub(super) struct Plan<'a> {
     pub(super) key: KeyKind,
     /// The server's names.
     pub(super) names: Vec<SubjectAltName>,
-    /// The root key's label.
-    pub(super) root_key: Label,
+    /// The root key's label; `None` takes that of the first adapter, or [`ROOT_KEY_LABEL`].
+    pub(super) root_key: Option<Label>,
     /// Adapters, each with the folder of its client's files.
     pub(super) clients: Vec<(&'a str, &'a str)>,
     /// The least important log lines that are written; `None` for what the configuration says.
@@ -95,7 +97,7 @@ pub(super) struct Ready {
 /// Carries `plan` out.
 pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     let dir = DataDir::create(plan.dir)?;
-    let (config, new) = configuration(&dir, plan)?;
+    let Configuration { config, new, unwritten } = configuration(&dir, plan)?;
     if is_own_soft_hsm(&dir, &config.hsm.backend) {
         write_soft_hsm_conf(&dir)?;
     }
@@ -113,7 +115,10 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
         make_token(&dir, &admin.config.hsm.backend)?;
     }
     let hal = backend::open(&admin.config.hsm)?;
-    let root_key = root_key(&admin, &*hal, &trust, &plan.root_key)?;
+    let root_key = root_key(&dir, &admin, &*hal, &trust, plan.root_key.as_ref())?;
+    if let Some(text) = unwritten {
+        write_configuration(&dir, &text)?;
+    }
     certificates::make(&dir, &admin, root_key.id, plan)?;
     Ok(Ready { admin, hal, root_key })
 }
@@ -126,9 +131,17 @@ fn kept(what: impl std::fmt::Display, path: &Path) {
     note(format_args!("kept  {what}: {}", path.display()));
 }
 
-/// The configuration that is there, or a new one with what its backend needs beside it.
-/// Says also whether it is new.
-fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliError> {
+/// The configuration of a data directory.
+struct Configuration {
+    config: Config,
+    new: bool,
+    /// Its text where it is not in its file yet.
+    unwritten: Option<String>,
+}
+
+/// The configuration that is there, or a new one with what its backend needs beside it. One that names a token of somebody
+/// else's is written only once the token has proven to work: a mistyped option must not stay behind.
+fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Configuration, CliError> {
     let path = dir.config();
     if exists(&path)? {
         let config = Config::load(&path)?;
@@ -137,7 +150,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliEr
         {
             return Err(UsageError::OtherBackend { dir: dir.root().to_owned() }.into());
         }
-        return Ok((config, false));
+        return Ok(Configuration { config, new: false, unwritten: None });
     }
     let mut settings = plan.settings.clone();
     settings.extend(match &plan.hsm {
@@ -153,9 +166,20 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<(Config, bool), CliEr
             ("hsm.pin_file", quoted(&absolute(pin_file)?.to_string_lossy())),
         ],
     });
-    write_file(&path, &config::render(&settings))?;
+    let text = config::render(&settings);
+    if matches!(plan.hsm, Some(HsmChoice::Pkcs11 { .. })) {
+        let config = Config::parse(&text, dir.root()).map_err(|problems| ConfigError::Invalid { path, problems })?;
+        return Ok(Configuration { config, new: true, unwritten: Some(text) });
+    }
+    write_configuration(dir, &text)?;
+    Ok(Configuration { config: Config::load(&path)?, new: true, unwritten: None })
+}
+
+fn write_configuration(dir: &DataDir, text: &str) -> Result<(), CliError> {
+    let path = dir.config();
+    write_file(&path, text)?;
     made("configuration", &path);
-    Ok((Config::load(&path)?, true))
+    Ok(())
 }
 
 fn soft_hsm_settings(dir: &DataDir, module: Option<&Path>) -> Result<Vec<(&'static str, String)>, CliError> {
@@ -214,10 +238,25 @@ fn write_soft_hsm_conf(dir: &DataDir) -> Result<(), CliError> {
 }
 
 /// The root key of the adapters that are there; without any, the one with this label, made where it is missing.
-fn root_key(admin: &Admin, hal: &dyn RootKeys, trust: &TrustRows, label: &Label) -> Result<RootKeyInfo, CliError> {
+fn root_key(
+    dir: &DataDir,
+    admin: &Admin,
+    hal: &dyn RootKeys,
+    trust: &TrustRows,
+    label: Option<&Label>,
+) -> Result<RootKeyInfo, CliError> {
     if let Some(adapter) = trust.adapters.first() {
-        return Ok(hal.describe_root(RootKeyId::from_uuid(adapter.root_key))?);
+        let root = hal.describe_root(RootKeyId::from_uuid(adapter.root_key))?;
+        return match label {
+            Some(label) if *label != root.label => {
+                let (kept, given) = (root.label.to_string(), label.to_string());
+                Err(UsageError::OtherRootKey { kept, given, config: dir.config() }.into())
+            }
+            _ => Ok(root),
+        };
     }
+    let usual = Label::new(ROOT_KEY_LABEL).map_err(UsageError::Label)?;
+    let label = label.unwrap_or(&usual);
     if let Some(root) = hal.list_roots()?.into_iter().find(|root| root.label == *label) {
         note(format_args!("kept  root key {:?}: {}", label.as_str(), root.id));
         return Ok(root);

@@ -42,7 +42,6 @@ fn help_and_version_succeed_and_wrong_usage_is_2() {
         "keystead init --dir d --adapter a",
         "keystead dev --dir d --admin-listen 0.0.0.0:8443",
         "keystead dev --dir d --kmip-listen localhost",
-        "keystead hsm probe",
         "keystead hsm probe --module m --token-label l",
         "keystead adapter create a",
         "keystead adapter credential a",

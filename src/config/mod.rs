@@ -214,7 +214,7 @@ impl LogLevel {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read the configuration {path}: {source} (--config FILE chooses another)")]
     Unreadable {
         /// The file.
         path: PathBuf,

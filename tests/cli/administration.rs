@@ -80,7 +80,8 @@ fn a_certificate_belongs_to_one_adapter_only() {
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(listed[0]["name"], "vc1");
     let fingerprint = listed[0]["fingerprint"].as_str().unwrap();
-    data.fail(1, &format!("cert remove {}", &fingerprint[..7]));
+    let said = data.fail(2, &format!("cert remove {}", &fingerprint[..7]));
+    assert!(said.contains("at least 8"), "{said}");
     data.fail(1, "cert remove 0000000000");
     data.succeed(&format!("cert remove {}", &fingerprint[..8]));
     assert!(data.list("cert list --adapter vsphere").as_array().unwrap().is_empty());
@@ -115,6 +116,11 @@ fn a_request_is_signed_and_registered_but_not_one_that_was_changed() {
     data.succeed(&format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
     assert!(std::fs::read_to_string(&out).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     assert_eq!(data.list("cert list")[1]["subject"], "O=Array, CN=element");
+    let before = std::fs::read(&out).unwrap();
+    let said = data.fail(1, &format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
+    assert!(said.contains("there is already a file") && said.contains("cert.pem"), "{said}");
+    assert_eq!(std::fs::read(&out).unwrap(), before);
+    assert_eq!(data.list("cert list").as_array().unwrap().len(), 2);
     let text = std::fs::read_to_string(&request).unwrap();
     let lines: Vec<_> = text.lines().collect();
     let (first, last) = (lines[1], lines[lines.len() - 2]);
@@ -155,4 +161,22 @@ fn what_is_done_is_in_the_audit_log_and_what_failed_too() {
 fn a_command_without_its_configuration_says_which_file_it_looked_for() {
     let said = fail(2, "adapter list --config /nonexistent/keystead.toml");
     assert!(said.contains("/nonexistent/keystead.toml"), "{said}");
+    assert!(said.contains("(--config FILE chooses another)"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let data = Data::new();
+    let said = data.fail(2, "key show nope");
+    assert!(said.contains("not a Unique Identifier (a UUID)"), "{said}");
+    let said = fail(2, "hsm probe");
+    assert!(said.contains("give --config, or --module"), "{said}");
+    let file = data.file("keystead.toml");
+    let said = data.fail(1, &format!("cert sign-csr {} --adapter default", file.display()));
+    assert!(said.contains(&format!("{}: there is no certificate request in it", file.display())), "{said}");
+    let tls = data.file("tls");
+    let (tls, client) = (tls.display(), data.file("client"));
+    let files = format!("--ca {tls}/ca.pem --cert {0}/cert.pem --key {tls}/server.key", client.display());
+    let said = fail(1, &format!("check --as generic --addr 127.0.0.1:1 {files}"));
+    assert!(said.contains("server.key does not belong to") && said.contains("client/cert.pem"), "{said}");
 }

@@ -68,18 +68,67 @@ fn an_interrupted_set_up_is_completed() {
 }
 
 #[test]
-fn another_backend_than_the_one_that_is_there_is_refused() {
+fn options_that_differ_from_what_is_there_are_refused_before_any_change() {
     let data = Data::new();
-    let said = fail(2, &format!("init --dir {} --hsm softhsm", data.dir().display()));
-    assert!(said.contains("another HSM backend"), "{said}");
-    succeed(&format!("init --dir {} --hsm software", data.dir().display()));
+    let init = format!("init --dir {}", data.dir().display());
+    let before = contents(&data.dir());
+    for (options, expected) in [
+        ("--hsm softhsm", "keystead.toml says hsm.backend = \"software\", --hsm says \"softhsm\": edit the file"),
+        ("--module /lib/x.so", "hsm.backend = \"software\", --module says \"/lib/x.so\""),
+        ("--token-label t", "--token-label says \"t\""),
+        ("--pin-file /pin", "--pin-file says \"/pin\""),
+        ("--tls-key rsa-3072", "has a key of the kind ecdsa-p256, --tls-key says rsa-3072"),
+        ("--root-key other", "is \"keystead-root\", --root-key says \"other\""),
+        ("--adapter second", "first adapter is \"default\"; make others with: keystead adapter create NAME --config"),
+    ] {
+        let said = fail(2, &format!("{init} {options}"));
+        assert!(said.contains(expected), "{expected} is not in {said}");
+    }
+    let after = contents(&data.dir());
+    for (name, content) in before.iter().filter(|(name, _)| !name.contains("keystead.db")) {
+        assert!(after.get(name) == Some(content), "{name} was changed");
+    }
+    succeed(&format!("{init} --hsm software --tls-key ecdsa-p256 --root-key keystead-root --adapter default"));
+}
+
+#[test]
+fn the_first_adapter_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let init = format!("init --dir {}", dir.display());
+    succeed(&format!("{init} --hsm software --tls-key ecdsa-p256 --adapter first --root-key own"));
+    succeed(&init);
+    let config = dir.join("keystead.toml");
+    let listed = succeed(&format!("adapter list --json --config {}", config.display()));
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["name"], "first");
+}
+
+#[test]
+fn a_token_that_cannot_be_used_leaves_no_configuration_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let (module, pin) = (folder.path().join("module.so"), folder.path().join("pin"));
+    std::fs::write(&module, "not a module").unwrap();
+    std::fs::write(&pin, "1234").unwrap();
+    std::fs::set_permissions(&pin, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let init = format!("init --dir {} --tls-key ecdsa-p256", dir.display());
+    let token = |module: &Path| {
+        format!("{init} --hsm pkcs11 --module {} --token-label t --pin-file {}", module.display(), pin.display())
+    };
+    let said = fail(2, &token(&folder.path().join("missing.so")));
+    assert!(said.contains("there is no file"), "{said}");
+    fail(1, &token(&module));
+    assert!(!dir.join("keystead.toml").exists());
+    succeed(&format!("{init} --hsm software"));
 }
 
 #[test]
 fn a_token_that_is_there_must_be_described_whole() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().display();
-    let said = fail(2, &format!("init --dir {dir}/data --hsm pkcs11 --module /lib/x.so --token-label t"));
+    let said = fail(2, &format!("init --dir {dir}/data --hsm pkcs11 --module {} --token-label t", super::program()));
     assert!(said.contains("--pin-file"), "{said}");
 }
 

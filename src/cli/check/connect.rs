@@ -43,6 +43,14 @@ pub enum CheckError {
         /// The cause.
         source: io::Error,
     },
+    /// The key is another certificate's.
+    #[error("the private key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
+    KeyMismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
     /// The certificates and key of this side cannot be used together.
     #[error("the client's certificate and key cannot be used: {0}")]
     Unusable(rustls::Error),
@@ -170,11 +178,16 @@ fn client_config(args: &CheckArgs) -> Result<ClientConfig, CliError> {
     let key = read_secret_file(&args.key).map_err(CliError::secret(&args.key))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| CliError::content(&args.key)(CaError::Pem(error)))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = certificates(&args.cert)?;
     ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| {
-            let chain = certificates(&args.cert).map_err(|_| rustls::Error::NoCertificatesPresented)?;
-            builder.with_root_certificates(roots).with_client_auth_cert(chain, key)
+        .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(chain, key))
+        .map_err(|error| {
+            CliError::Check(match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    CheckError::KeyMismatch { key: args.key.clone(), certificate: args.cert.clone() }
+                }
+                other => CheckError::Unusable(other),
+            })
         })
-        .map_err(|error| CliError::Check(CheckError::Unusable(error)))
 }

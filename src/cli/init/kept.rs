@@ -1,0 +1,123 @@
+//! What a data directory holds already, compared with what `init` is asked for: an option that would change nothing is refused
+//! rather than passed over in silence.
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+use super::{HsmArg, InitArgs};
+use crate::{
+    ca::{KeyKind, describe, read_certificates},
+    cli::{CliError, admin::store_options, data_dir::exists, error::UsageError},
+    config::{Config, HsmBackend},
+    store::Store,
+};
+
+/// A configuration that is there, with its first adapter.
+pub(super) struct Kept {
+    file: PathBuf,
+    config: Config,
+    first_adapter: Option<String>,
+}
+
+impl Kept {
+    /// What is in `dir`; `None` where it has no configuration yet.
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>, CliError> {
+        let dir = std::path::absolute(dir).map_err(CliError::file(dir))?;
+        let file = dir.join("keystead.toml");
+        if !exists(&file)? {
+            return Ok(None);
+        }
+        let config = Config::load(&file)?;
+        let first_adapter = if exists(&config.store.path)? {
+            let store = Store::open(&config.store.path, store_options(&config.limits))?;
+            store.trust()?.adapters.into_iter().next().map(|adapter| adapter.name)
+        } else {
+            None
+        };
+        Ok(Some(Self { file, config, first_adapter }))
+    }
+
+    /// The name of the first adapter, once there is one.
+    pub(super) fn first_adapter(&self) -> Option<&str> {
+        self.first_adapter.as_deref()
+    }
+
+    /// Refuses options that say something else than what is there. The root key is compared once the HSM is open.
+    pub(super) fn compare(&self, args: &InitArgs) -> Result<(), CliError> {
+        self.compare_hsm(args)?;
+        self.compare_key(args)?;
+        match (&args.adapter, &self.first_adapter) {
+            (Some(given), Some(first)) if given != first => {
+                Err(UsageError::OtherAdapter { first: first.clone(), config: self.file.clone() }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn compare_hsm(&self, args: &InitArgs) -> Result<(), CliError> {
+        let backend = &self.config.hsm.backend;
+        let kept = match backend {
+            HsmBackend::Software(_) => HsmArg::Software,
+            HsmBackend::Pkcs11(token) if token.softhsm_conf.is_some() => HsmArg::SoftHsm,
+            HsmBackend::Pkcs11(_) => HsmArg::Pkcs11,
+        };
+        if let Some(given) = args.hsm.filter(|given| *given != kept) {
+            return Err(self.differs("hsm.backend", kept.name(), "--hsm", given.name()));
+        }
+        let path = |path: &PathBuf| -> Result<String, CliError> {
+            let path = std::path::absolute(path).map_err(CliError::file(path))?;
+            Ok(path.display().to_string())
+        };
+        let given = [
+            ("hsm.module", "--module", args.module.as_ref().map(path).transpose()?),
+            ("hsm.token_label", "--token-label", args.token_label.clone()),
+            ("hsm.pin_file", "--pin-file", args.pin_file.as_ref().map(path).transpose()?),
+        ];
+        for (setting, option, given) in given {
+            let Some(given) = given else { continue };
+            let HsmBackend::Pkcs11(token) = backend else {
+                return Err(self.differs("hsm.backend", kept.name(), option, given));
+            };
+            let there = match setting {
+                "hsm.module" => path(&token.module)?,
+                "hsm.pin_file" => path(&token.pin_file)?,
+                _ => token.token_label.clone(),
+            };
+            if there != given {
+                return Err(self.differs(setting, there, option, given));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the kind of key with that of the server's certificate, where there is one.
+    fn compare_key(&self, args: &InitArgs) -> Result<(), CliError> {
+        let path = &self.config.tls.certificate;
+        let Some(given) = args.tls_key.map(KeyKind::from) else { return Ok(()) };
+        if !exists(path)? {
+            return Ok(());
+        }
+        let file = std::fs::read(path).map_err(CliError::file(path))?;
+        for certificate in read_certificates(&file).map_err(CliError::content(path))?.iter().take(1) {
+            let there = describe(certificate)?.key;
+            if there != given.to_string() {
+                let given = given.to_string();
+                return Err(UsageError::OtherKey { certificate: path.clone(), kept: there, given }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn differs(
+        &self,
+        setting: &'static str,
+        kept: impl Display,
+        option: &'static str,
+        given: impl Display,
+    ) -> CliError {
+        let (file, kept, given) = (self.file.clone(), kept.to_string(), given.to_string());
+        UsageError::Differs { file, setting, kept, option, given }.into()
+    }
+}

@@ -178,5 +178,8 @@ fn wrong_arguments_are_named() {
     let (tls, client) = (tls.display(), data.file("client"));
     let files = format!("--ca {tls}/ca.pem --cert {0}/cert.pem --key {tls}/server.key", client.display());
     let said = fail(1, &format!("check --as generic --addr 127.0.0.1:1 {files}"));
+    let absent = files.replace("ca.pem", "none.pem");
+    let missing = fail(2, &format!("check --as generic --addr 127.0.0.1 {absent}"));
+    assert!(missing.contains("--ca: there is no file") && missing.contains("none.pem"), "{missing}");
     assert!(said.contains("server.key does not belong to") && said.contains("client/cert.pem"), "{said}");
 }

@@ -106,6 +106,12 @@ pub enum CliError {
         /// The cause.
         source: io::Error,
     },
+    /// A server runs on these files already.
+    #[error("another Keystead serves this directory (it holds {})", lock.display())]
+    Served {
+        /// The lock that it holds.
+        lock: PathBuf,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

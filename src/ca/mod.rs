@@ -327,7 +327,8 @@ pub struct Description {
     pub alternative_names: Vec<SubjectAltName>,
     /// The kind of its key, as [`KeyKind`] is written; other kinds likewise.
     pub key: String,
-    /// Whether it is the certificate of an authority (basicConstraints with CA:TRUE).
+    /// Whether it is the certificate of an authority: basicConstraints says so (CA:TRUE), and another one issued it or it may
+    /// sign certificates. Many tools write CA:TRUE into the self-signed certificate of a client.
     pub is_authority: bool,
 }
 
@@ -354,7 +355,9 @@ pub fn describe(der: &[u8]) -> Result<Description, CaError> {
             Ok(PublicKey::EC(key)) => format!("ecdsa-p{}", key.key_size()),
             _ => "unknown".to_owned(),
         },
-        is_authority: certificate.is_ca(),
+        is_authority: certificate.is_ca()
+            && (certificate.subject() != certificate.issuer()
+                || matches!(certificate.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign())),
     })
 }
 

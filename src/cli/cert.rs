@@ -14,7 +14,7 @@ use super::{
     admin::{Admin, Subject, adapter_names, shown_time},
     data_dir::{create_folder, exists, write_file, write_new_file},
     error::UsageError,
-    output::{json, progress, say, table},
+    output::{json, note, progress, say, table},
 };
 use crate::{
     ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
@@ -133,7 +133,26 @@ fn register(args: &RegisterArgs) -> Result<(), CliError> {
     let certificates = read_certificates(&file).map_err(CliError::content(&args.file))?;
     // In a chain the client's own certificate comes first; the others are authorities, which are not trusted.
     let Some(certificate) = certificates.into_iter().next() else { return Ok(()) };
+    refuse_own(&admin.config.tls, &certificate)?;
     say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec())?, &adapter);
+    if describe(&certificate)?.is_authority {
+        note("note: this is an authority's certificate; certificates that it issued are not accepted because of it");
+    }
+    Ok(())
+}
+
+/// Refuses certificates whose private key is the authority's or the server's: no client has them.
+fn refuse_own(tls: &TlsConfig, certificate: &[u8]) -> Result<(), CliError> {
+    for (path, whose) in [(&tls.ca, "authority"), (&tls.certificate, "server")] {
+        if !exists(path)? {
+            continue;
+        }
+        let file = std::fs::read(path).map_err(CliError::file(path))?;
+        let own = read_certificates(&file).map_err(CliError::content(path))?;
+        if own.iter().any(|own| own.as_ref() == certificate) {
+            return Err(CliError::OwnCertificate { whose, path: path.clone() });
+        }
+    }
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub(super) struct CheckArgs {
     /// Whose sequence to play
     #[arg(long = "as", value_enum, value_name = "CLIENT")]
     client: Client,
-    /// The server, as HOST:PORT or IP:PORT
+    /// The server, as HOST:PORT or IP:PORT; without a port, 5696
     #[arg(long, value_name = "ADDRESS")]
     addr: String,
     /// The name that the server's certificate must have; without it the host of --addr

@@ -1,7 +1,7 @@
 //! Where everything lies in a data directory, and writing files there so that a crash never leaves half of one.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -83,6 +83,27 @@ pub(super) fn write_new_file(path: &Path, content: &str) -> Result<(), CliError>
         let _ = std::fs::remove_file(path);
         CliError::File { path: path.to_owned(), source }
     })
+}
+
+/// Held while a server serves a data directory. The system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct ServerLock {
+    _file: File,
+}
+
+impl ServerLock {
+    /// Takes the lock of the folder in which the database `store` lies.
+    pub(super) fn take(store: &Path) -> Result<Self, CliError> {
+        let path = store.with_file_name("server.lock");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(CliError::file(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(CliError::Served { lock: path }),
+            Err(TryLockError::Error(source)) => Err(CliError::File { path, source }),
+        }
+    }
 }
 
 /// Whether there is anything at `path`.

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     CliError, KeyArg,
     adapter::set_credential,
+    data_dir::ServerLock,
     error::UsageError,
     serve,
     setup::{self, HsmChoice, Plan, quoted, usual_names},
@@ -80,13 +81,14 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
             ("telemetry.log_level", quoted("warn")),
         ],
     })?;
+    let lock = ServerLock::take(&ready.admin.config.store.path)?;
     if let Some((user, password)) = &credential {
         let adapter = ready.admin.adapter(FIRST_ADAPTER)?;
         set_credential(&ready.admin, &adapter, Some((user, password)))?;
     }
     ready.admin.config.server.kmip_listen = vec![args.kmip_listen];
     ready.admin.config.telemetry.listen = args.admin_listen;
-    serve::serve(ready.admin, ready.hal)
+    serve::serve(ready.admin, ready.hal, &lock)
 }
 
 fn parse_loopback(text: &str) -> Result<SocketAddr, NotLoopback> {

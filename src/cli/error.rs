@@ -87,6 +87,17 @@ pub enum CliError {
         /// The adapter's name.
         adapter: String,
     },
+    /// The certificate is no client's.
+    #[error(
+        "this is the certificate of this directory's own {whose} ({}), not a client's: register the client's own certificate",
+        path.display()
+    )]
+    OwnCertificate {
+        /// The authority's or the server's.
+        whose: &'static str,
+        /// Its file.
+        path: PathBuf,
+    },
     /// Half of a pair of files is there.
     #[error("{present} is there but {missing} is not: restore it, or remove both to have new ones made")]
     HalfThere {
@@ -105,6 +116,12 @@ pub enum CliError {
         what: &'static str,
         /// The cause.
         source: io::Error,
+    },
+    /// A server runs on these files already.
+    #[error("another Keystead serves this directory (it holds {})", lock.display())]
+    Served {
+        /// The lock that it holds.
+        lock: PathBuf,
     },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]

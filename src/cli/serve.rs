@@ -16,6 +16,7 @@ use super::{
     CliError, ConfigArgs,
     admin::{Admin, Parts},
     backend,
+    data_dir::ServerLock,
     output::say,
 };
 use crate::{
@@ -43,8 +44,9 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
     let config = Config::load_checked(&args.config)?;
     backend::prepare_environment(&config.hsm.backend)?;
     start_logs(config.telemetry.log_format, config.telemetry.log_level);
+    let lock = ServerLock::take(&config.store.path)?;
     let hal = backend::open(&config.hsm)?;
-    serve(Admin::open(config)?, hal)
+    serve(Admin::open(config)?, hal, &lock)
 }
 
 /// Sends log lines to standard error. Does nothing where that was done before.
@@ -61,8 +63,8 @@ struct Running {
     audit: Arc<Audit>,
 }
 
-/// Serves until a signal says stop.
-pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>) -> Result<(), CliError> {
+/// Serves until a signal says stop. `_lock` proves that no other server is at work on the same files.
+pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) -> Result<(), CliError> {
     let Parts { config, store, audit } = admin.into_parts();
     let metrics = telemetry::init_metrics()?;
     let connections = u64::from(config.limits.connections);

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Data, fail, program};
+use super::{Data, fail, keystead, program};
 
 #[test]
 fn adapters_are_made_once_and_listed() {
@@ -178,5 +178,26 @@ fn wrong_arguments_are_named() {
     let (tls, client) = (tls.display(), data.file("client"));
     let files = format!("--ca {tls}/ca.pem --cert {0}/cert.pem --key {tls}/server.key", client.display());
     let said = fail(1, &format!("check --as generic --addr 127.0.0.1:1 {files}"));
+    let absent = files.replace("ca.pem", "none.pem");
+    let missing = fail(2, &format!("check --as generic --addr 127.0.0.1 {absent}"));
+    assert!(missing.contains("--ca: there is no file") && missing.contains("none.pem"), "{missing}");
     assert!(said.contains("server.key does not belong to") && said.contains("client/cert.pem"), "{said}");
+}
+
+#[test]
+fn certificates_that_are_no_clients_are_refused_or_noted() {
+    let (data, other) = (Data::new(), Data::new());
+    for (name, whose) in [("tls/ca.pem", "own authority"), ("tls/server.pem", "own server")] {
+        let said = data.fail(1, &format!("cert register {} --adapter default", data.file(name).display()));
+        assert!(said.contains(whose), "{said}");
+    }
+    assert_eq!(data.list("cert list").as_array().unwrap().len(), 1);
+    let config = data.file("keystead.toml");
+    for (name, noted) in [("tls/ca.pem", true), ("client/cert.pem", false)] {
+        let file = other.file(name);
+        let line = format!("cert register {} --adapter default --config {}", file.display(), config.display());
+        let ran = keystead(&line);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("note: this is an authority's certificate"), noted, "{}", ran.stderr);
+    }
 }

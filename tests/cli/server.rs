@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Data, Ran, keystead, program, succeed};
+use super::{Data, Ran, fail, keystead, program, succeed};
 
 /// How long anything may take that should happen soon.
 const SOON: Duration = Duration::from_secs(30);
@@ -288,4 +288,24 @@ fn the_server_starts_and_answers_status_while_the_token_is_away() {
     let ready = server.page("/readyz");
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("token"), "{ready}");
     assert_eq!(server.stop("TERM"), 0);
+}
+
+#[test]
+fn a_directory_has_one_server_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut server = Server::dev(&data);
+    let config = data.join("keystead.toml");
+    let config = config.display();
+    for second in [
+        format!("serve --config {config}"),
+        format!("dev --dir {} --kmip-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0", data.display()),
+    ] {
+        let said = fail(1, &second);
+        assert!(said.contains("another Keystead serves this directory"), "{said}");
+    }
+    succeed(&format!("adapter list --config {config}"));
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    assert_eq!(Server::dev(&data).stop("TERM"), 0);
 }

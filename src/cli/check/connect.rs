@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -17,15 +17,18 @@ use zeroize::Zeroizing;
 use super::{CheckArgs, explain};
 use crate::{
     ca::{CaError, Thumbprints, read_certificates},
-    cli::{CliError, dev::read_credential},
+    cli::{CliError, data_dir::exists, dev::read_credential, error::UsageError},
     config::read_secret_file,
 };
+
+/// The port of KMIP over TLS, registered with IANA.
+const KMIP_PORT: u16 = 5696;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// `--addr` or `--server-name` names no server.
-    #[error("{0:?} is not HOST:PORT with a host name or an IP address")]
+    #[error("{0:?} is not HOST or HOST:PORT with a host name or an IP address")]
     BadAddress(String),
     /// The name has no address.
     #[error("the name {host:?} has no address: {source}")]
@@ -70,7 +73,8 @@ pub enum CheckError {
 
 /// A server to connect to, and who to be.
 pub(super) struct Target {
-    address: String,
+    host: String,
+    port: u16,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
     timeout: Duration,
@@ -89,13 +93,18 @@ impl Target {
     /// Reads the files and names of `args`.
     pub(super) fn read(args: &CheckArgs, timeout: Duration) -> Result<Self, CliError> {
         let bad_address = || CliError::Check(CheckError::BadAddress(args.addr.clone()));
-        let (host, port) = args.addr.rsplit_once(':').ok_or_else(bad_address)?;
-        port.parse::<u16>().map_err(|_| bad_address())?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let (host, port) = split_address(&args.addr).ok_or_else(bad_address)?;
+        let files = [("--ca", &args.ca), ("--cert", &args.cert), ("--key", &args.key)];
+        for (option, path) in files {
+            if !exists(path)? {
+                return Err(UsageError::NoFile { option, path: path.clone() }.into());
+            }
+        }
         let name = args.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| bad_address())?;
         Ok(Self {
-            address: args.addr.clone(),
+            host: host.to_owned(),
+            port,
             name,
             config: Arc::new(client_config(args)?),
             timeout,
@@ -106,8 +115,8 @@ impl Target {
     /// Connects, and finishes the TLS handshake. Whether the server accepts the client's certificate may show only at the
     /// first answer (TLS 1.3).
     pub(super) fn connect(&self) -> Result<Connection, CheckError> {
-        let unresolved = |source| CheckError::Unresolved { host: self.address.clone(), source };
-        let addresses: Vec<_> = self.address.to_socket_addrs().map_err(unresolved)?.collect();
+        let unresolved = |source| CheckError::Unresolved { host: self.host.clone(), source };
+        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs().map_err(unresolved)?.collect();
         let mut last = unresolved(io::ErrorKind::NotFound.into());
         for address in addresses {
             match TcpStream::connect_timeout(&address, self.timeout) {
@@ -166,6 +175,20 @@ impl Drop for Connection {
     }
 }
 
+/// Host and port of `HOST`, `HOST:PORT` and, for IPv6, `IP`, `[IP]` and `[IP]:PORT`.
+fn split_address(address: &str) -> Option<(&str, u16)> {
+    if address.parse::<Ipv6Addr>().is_ok() {
+        return Some((address, KMIP_PORT));
+    }
+    if let Some(host) = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return Some((host, KMIP_PORT));
+    }
+    match address.rsplit_once(':') {
+        Some((host, port)) => Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)),
+        None => Some((address, KMIP_PORT)),
+    }
+}
+
 fn client_config(args: &CheckArgs) -> Result<ClientConfig, CliError> {
     let certificates = |path: &PathBuf| {
         let file = std::fs::read(path).map_err(CliError::file(path))?;
@@ -190,4 +213,25 @@ fn client_config(args: &CheckArgs) -> Result<ClientConfig, CliError> {
                 other => CheckError::Unusable(other),
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_address;
+
+    #[test]
+    fn an_address_without_a_port_gets_the_port_of_kmip() {
+        for (address, expected) in [
+            ("kms.example.com", Some(("kms.example.com", 5696))),
+            ("kms.example.com:1", Some(("kms.example.com", 1))),
+            ("192.0.2.1", Some(("192.0.2.1", 5696))),
+            ("::1", Some(("::1", 5696))),
+            ("[::1]", Some(("::1", 5696))),
+            ("[::1]:7", Some(("::1", 7))),
+            ("host:", None),
+            ("host:70000", None),
+        ] {
+            assert_eq!(split_address(address), expected, "{address}");
+        }
+    }
 }

@@ -5,16 +5,24 @@
 //! type), so a row moved, swapped or replayed elsewhere in the database does not open. Plaintext exists only as
 //! [`Material`], which cannot be stored, cloned or printed. NIST SP 800-38D, RFC 3394.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use hal::{HalError, Kek, KeyWrapper, RootKeyId, WrappedKek};
+use metrics::Histogram;
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     rand::{SecureRandom, SystemRandom},
 };
 use zeroize::Zeroizing;
 
-use crate::store::{AdapterId, ObjectId};
+use crate::{
+    store::{AdapterId, ObjectId},
+    telemetry::metric,
+};
 
 /// Version of the sealed form; the first byte of every sealed material.
 const FORMAT: u8 = 1;
@@ -71,12 +79,19 @@ pub enum VaultError {
 pub struct Vault {
     hal: Arc<dyn KeyWrapper>,
     random: SystemRandom,
+    wrapping: Stopwatch,
+    unwrapping: Stopwatch,
 }
 
 impl Vault {
     /// A vault over `hal`.
     pub fn new(hal: Arc<dyn KeyWrapper>) -> Self {
-        Self { hal, random: SystemRandom::new() }
+        Self {
+            hal,
+            random: SystemRandom::new(),
+            wrapping: Stopwatch::new("wrap"),
+            unwrapping: Stopwatch::new("unwrap"),
+        }
     }
 
     /// The HSM behind the vault, for its health.
@@ -99,7 +114,7 @@ impl Vault {
     pub fn seal(&self, root: RootKeyId, place: &Place, material: &Material) -> Result<Vec<u8>, VaultError> {
         let mut kek = Zeroizing::new([0; 32]);
         self.random(&mut *kek)?;
-        let wrapped = self.hal.wrap_kek(root, &Kek::new(Zeroizing::new(*kek)))?.to_bytes();
+        let wrapped = self.wrapping.time(|| self.hal.wrap_kek(root, &Kek::new(Zeroizing::new(*kek))))?.to_bytes();
         let mut nonce = [0; NONCE_LEN];
         self.random(&mut nonce)?;
 
@@ -127,7 +142,7 @@ impl Vault {
     pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Material, VaultError> {
         let parts = Sealed::parse(sealed).ok_or(VaultError::Tampered)?;
         let wrapped = WrappedKek::from_bytes(parts.wrapped).map_err(|_| VaultError::Tampered)?;
-        let kek = self.hal.unwrap_kek(&wrapped)?;
+        let kek = self.unwrapping.time(|| self.hal.unwrap_kek(&wrapped))?;
         let mut body = Zeroizing::new(parts.body.to_vec());
         let plain = key(kek.expose_secret())?
             .open_in_place(Nonce::assume_unique_for_key(parts.nonce), Aad::from(place.additional_data()), &mut body)
@@ -140,6 +155,28 @@ impl Vault {
     /// How the KEK of `sealed` is wrapped: for people who ask where a key lies. Opens nothing.
     pub fn wrapping_of(sealed: &[u8]) -> Option<WrappedKek> {
         WrappedKek::from_bytes(Sealed::parse(sealed)?.wrapped).ok()
+    }
+}
+
+/// Measures one operation of the HSM. Its metric is looked up once, at the first use, when metrics are collected.
+struct Stopwatch {
+    operation: &'static str,
+    histogram: OnceLock<Histogram>,
+}
+
+impl Stopwatch {
+    fn new(operation: &'static str) -> Self {
+        Self { operation, histogram: OnceLock::new() }
+    }
+
+    fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        let operation = self.operation;
+        let histogram =
+            self.histogram.get_or_init(|| metrics::histogram!(metric::HSM_SECONDS, "operation" => operation));
+        histogram.record(start.elapsed());
+        result
     }
 }
 

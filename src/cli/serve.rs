@@ -3,7 +3,13 @@
 //! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
 //! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
 
-use std::{collections::BTreeSet, future::Future, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use hal::{HalError, Health, RootKeyId, RootKeys};
 use tokio::{
@@ -30,11 +36,13 @@ use crate::{
     },
     process,
     store::Store,
-    telemetry,
+    telemetry::{self, metric},
     trust::{LiveTrust, TrustSource},
     vault::Vault,
 };
 
+/// How often the gauges of the HSM and the store are brought up to date.
+const GAUGES: Duration = Duration::from_secs(2);
 /// Threads that move bytes; requests have threads of their own.
 const NETWORK_THREADS: usize = 2;
 /// Open files that are not connections: listeners, the database, the audit log, the token.
@@ -82,6 +90,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     look_for_root_keys(&store, Arc::clone(&hal))?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
+    watch_gauges(Arc::downgrade(&store), Arc::downgrade(&hal))?;
     let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,6 +127,26 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
     }
     served
+}
+
+/// Keeps the gauges of the HSM and the store up to date for as long as the server works with them.
+fn watch_gauges(store: Weak<Store>, hal: Weak<dyn RootKeys>) -> Result<(), CliError> {
+    let watch = move || {
+        while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
+            let state = match hal.health() {
+                Health::Ready => 2.0,
+                Health::Degraded(_) => 1.0,
+                Health::Down(_) => 0.0,
+            };
+            metrics::gauge!(metric::HSM_STATE).set(state);
+            let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
+            metrics::gauge!(metric::STORE_WAITING).set(f64::from(waiting));
+            drop((store, hal));
+            std::thread::sleep(GAUGES);
+        }
+    };
+    let thread = std::thread::Builder::new().name("gauges".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
 }
 
 /// The engine behind the network.

@@ -129,7 +129,10 @@ fn dev_serves_every_client_that_check_can_play_and_stops_when_asked() {
     }
     assert!(server.page("/healthz").starts_with("HTTP/1.1 200"));
     assert!(server.page("/readyz").contains(r#""ready":true"#));
-    assert!(server.page("/metrics").starts_with("HTTP/1.1 200"));
+    let metrics = server.page("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200"));
+    assert!(metrics.contains("keystead_hsm_state"), "{metrics}");
+    assert!(metrics.contains("keystead_store_waiting_mutations 0"), "{metrics}");
     assert_eq!(server.stop("TERM"), 0);
 }
 

@@ -143,7 +143,8 @@ This server listens on the loopback address only. For a real vCenter:
   3. vSphere Client > vCenter > Configure > Key Providers > Add Standard Key Provider:
      address $host, port 5696
   4. Trust: upload client/cert.pem and client/key.pem ("KMS certificate and private key"), or take vCenter's own
-     certificate and register it: $keystead cert register --adapter default vcenter.pem
+     certificate and register it:
+     $keystead cert register --config /var/lib/keystead/keystead.toml --adapter default vcenter.pem
   5. Compare the server certificate's thumbprint with the one that init printed.
 TEXT
 

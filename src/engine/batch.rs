@@ -277,7 +277,7 @@ impl Message<'_> {
             debug_span!("item", principal = %self.peer.adapter.0, operation = name, version = %self.version).entered();
         let started = Instant::now();
         ctx.subject.set(None);
-        // Asked before the item is performed, so that nothing is done that is not answered.
+        // Asked before the item is performed: past what the client reads or the server holds, nothing more is done.
         let limit = self.engine.parts.limits.held_bytes;
         let room = *bytes < limit.min(self.maximum);
         let held_back = ctx.unit.as_ref().map_or(0, |unit| unit.borrow().bytes());

@@ -2,7 +2,7 @@
 
 use kmip::{
     attributes::{Attribute, AttributeKind},
-    enums::{KeyFormatType, ObjectType, State},
+    enums::{ObjectType, State},
     fields::DateTime,
     tags::Tag,
     tree::{Item, Value},
@@ -38,8 +38,6 @@ pub(super) struct ManagedObject {
     pub(super) revision: u64,
     /// Its attributes, the State among them.
     pub(super) attributes: AttributeSet,
-    /// The format in which its key was registered; none for objects without a key block.
-    pub(super) key_format: Option<KeyFormatType>,
     /// The vault's sealed material; gone once destroyed.
     pub(super) sealed: Option<Vec<u8>>,
 }
@@ -54,30 +52,16 @@ impl ManagedObject {
         let metadata = open_metadata(&row).ok_or(OpError::CorruptObject)?;
         let metadata = ttlv::decode(metadata, &ttlv::Limits::default()).map_err(|_| OpError::CorruptObject)?;
         let Value::Structure(items) = metadata.value else { return Err(OpError::CorruptObject) };
-        let mut items = items.into_iter().peekable();
-        let key_format = match items.next_if(|item| item.tag == Tag::KeyFormatType).map(|item| item.value) {
-            Some(Value::Enumeration(code)) => {
-                Some(KeyFormatType::from_enumerated(&code).ok_or(OpError::CorruptObject)?)
-            }
-            Some(_) => return Err(OpError::CorruptObject),
-            None => None,
-        };
-        let attributes = AttributeSet::from_items(items).ok_or(OpError::CorruptObject)?;
+        let attributes = AttributeSet::from_items(items.into_iter()).ok_or(OpError::CorruptObject)?;
         let (id, adapter) = (row.id, row.adapter);
-        let mut object =
-            Self { id, adapter, object_type, revision: row.revision, attributes, key_format, sealed: row.sealed };
+        let mut object = Self { id, adapter, object_type, revision: row.revision, attributes, sealed: row.sealed };
         object.settle(now);
         Ok(object)
     }
 
     /// The row and index entries that store this object as the next revision.
     pub(super) fn to_row(&self) -> (ObjectRow, IndexEntries) {
-        let mut items = Vec::new();
-        if let Some(format) = self.key_format {
-            items.push(Item::new(Tag::KeyFormatType, Value::Enumeration(format.to_enumerated())));
-        }
-        items.extend(self.attributes.to_items());
-        let metadata = ttlv::encode(&Item::structure(Tag::Attributes, items)).to_vec();
+        let metadata = ttlv::encode(&Item::structure(Tag::Attributes, self.attributes.to_items())).to_vec();
         let mut row = ObjectRow {
             id: self.id,
             adapter: self.adapter,

@@ -32,7 +32,6 @@ pub(in crate::engine) fn register(ctx: &Ctx<'_>, request: RegisterRequest) -> Re
     let mut object = begin(ctx, object_type, attributes.0)?;
     material::take_in(&mut content, &mut object.attributes, ctx.version)?;
     require_pkcs12_password(ctx, &object, &content)?;
-    object.key_format = content.key_block().map(|block| block.key_format_type);
     finish(ctx, &mut object, content)?;
     Ok(RegisterResponse { unique_identifier: object.id.0.to_string(), attributes: ImplicitAttributes::default() })
 }
@@ -80,15 +79,7 @@ pub(in crate::engine) fn begin(
     set.set(Attribute::ObjectType(object_type));
     attribute_rules::give(&mut set, given.attributes, object_type)?;
     attribute_rules::check_dates(&set)?;
-    Ok(ManagedObject {
-        id,
-        adapter: ctx.principal.adapter,
-        object_type,
-        revision: 0,
-        attributes: set,
-        key_format: None,
-        sealed: None,
-    })
+    Ok(ManagedObject { id, adapter: ctx.principal.adapter, object_type, revision: 0, attributes: set, sealed: None })
 }
 
 /// Sets what the server sets on every new object, seals its content and stores it.

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use hal::{HalError, Kek, KeyWrapper, RootKeyId, WrappedKek};
+use hal::{HalError, Kek, KeyWrapper, RootKeyVersion, WrappedKek};
 use metrics::Histogram;
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
@@ -111,7 +111,7 @@ impl Vault {
     ///
     /// # Errors
     /// The HSM refuses or is away.
-    pub fn seal(&self, root: RootKeyId, place: &Place, material: &Material) -> Result<Vec<u8>, VaultError> {
+    pub fn seal(&self, root: RootKeyVersion, place: &Place, material: &Material) -> Result<Vec<u8>, VaultError> {
         let mut kek = Zeroizing::new([0; 32]);
         self.random(&mut *kek)?;
         let wrapped = self.wrapping.time(|| self.hal.wrap_kek(root, &Kek::new(Zeroizing::new(*kek))))?.to_bytes();

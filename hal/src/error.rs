@@ -1,6 +1,6 @@
 //! What can go wrong below the HAL, sorted by what the caller or an operator must do. PKCS#11 codes go to the log, never here.
 
-use crate::{RootKeyId, SignerId};
+use crate::{RootKeyVersion, SignerId};
 
 /// Every error of the HAL. A variant exists because some caller acts on it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum HalError {
     Tampered,
     /// The backend holds no such root key: wrong token, wrong slot, or the key was destroyed.
     #[error("root key {0} is not on this HSM; check that the right token is attached")]
-    UnknownRootKey(RootKeyId),
+    UnknownRootKey(RootKeyVersion),
     /// The backend holds no such signing key.
     #[error("signing key {0} is not on this HSM; check that the right token is attached")]
     UnknownSigner(SignerId),
@@ -69,6 +69,12 @@ pub enum Refusal {
     /// The root key is readable or may leave the token.
     #[error("the root key is not SENSITIVE or is EXTRACTABLE; make a new one on a token that enforces both")]
     KeyNotProtected,
+    /// Another key than the recorded one has this root key's id.
+    #[error(
+        "the token holds another key under this root key's id than the one on record (their check values differ); attach the \
+         right token"
+    )]
+    KeyReplaced,
     /// The token lets a protected root key be wrapped by itself or copied to an extractable one.
     #[error("the token does not enforce that a root key stays inside; use another token")]
     TokenNotEnforcing,

@@ -51,6 +51,35 @@ id! {
     SignerId
 }
 
+/// One version of a root key: what wraps. Rotation makes the next version; blobs name the one that made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RootKeyVersion {
+    /// The root key.
+    pub root: RootKeyId,
+    /// Its version, from 1.
+    pub version: u32,
+}
+
+impl RootKeyVersion {
+    /// The first version of `root`.
+    #[must_use]
+    pub fn first(root: RootKeyId) -> Self {
+        Self { root, version: 1 }
+    }
+
+    /// The version after this one; `None` after the last number there is.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        Some(Self { version: self.version.checked_add(1)?, ..self })
+    }
+}
+
+impl fmt::Display for RootKeyVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} version {}", self.root, self.version)
+    }
+}
+
 /// A key's label on the token: 1 to 64 characters, none of them a control character, no blank at either end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Label(String);
@@ -148,14 +177,14 @@ pub struct TokenInfo {
     pub firmware: String,
 }
 
-/// A root key as seen from outside.
+/// One version of a root key as seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RootKeyInfo {
     /// Its id.
     pub id: RootKeyId,
     /// Its label.
     pub label: Label,
-    /// Its newest version, from 1.
+    /// Which version of it this is, from 1.
     pub version: u32,
     /// Its attributes as read back.
     pub attributes: RootKeyAttributes,
@@ -167,20 +196,28 @@ pub struct RootKeyInfo {
     pub token: Option<TokenInfo>,
 }
 
-/// An approval to destroy one root key. Only the administration plane makes one, after its own checks.
+impl RootKeyInfo {
+    /// Its id and version.
+    #[must_use]
+    pub fn key(&self) -> RootKeyVersion {
+        RootKeyVersion { root: self.id, version: self.version }
+    }
+}
+
+/// An approval to destroy one version of a root key. Only the administration plane makes one, after its own checks.
 #[derive(Debug)]
-pub struct DestroyConsent(RootKeyId);
+pub struct DestroyConsent(RootKeyVersion);
 
 impl DestroyConsent {
-    /// Records that the destruction of `root`, and of everything it wrapped, was approved.
+    /// Records that the destruction of `key`, and of everything it wrapped, was approved.
     #[must_use]
-    pub fn approved_for(root: RootKeyId) -> Self {
-        Self(root)
+    pub fn approved_for(key: RootKeyVersion) -> Self {
+        Self(key)
     }
 
-    /// The root key it is for.
+    /// What it is for.
     #[must_use]
-    pub fn root(&self) -> RootKeyId {
+    pub fn key(&self) -> RootKeyVersion {
         self.0
     }
 }

@@ -14,19 +14,20 @@ mod wrapped;
 pub use error::{HalError, Outage, Refusal};
 pub use info::{
     Capabilities, Degradation, DestroyConsent, Health, InvalidLabel, Kcv, KcvMethod, Label, RootKeyAttributes,
-    RootKeyId, RootKeyInfo, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
+    RootKeyId, RootKeyInfo, RootKeyVersion, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
 };
 pub use secret::{Kek, SecretBytes};
 pub use wrapped::{WrapScheme, WrappedKek};
 
 /// What request handling may do.
 pub trait KeyWrapper: Send + Sync {
-    /// Wraps `kek` under the newest version of `root`. Two calls with one KEK may give different blobs.
+    /// Wraps `kek` under that version of a root key. Which version new KEKs get is recorded by the caller, once for all nodes
+    /// and tokens, and is not a matter of what a token happens to hold. Two calls with one KEK may give different blobs.
     ///
     /// # Errors
     /// [`HalError::UnknownRootKey`] where the backend holds no such root key, [`HalError::Unavailable`] and
     /// [`HalError::Refused`] as described there.
-    fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError>;
+    fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError>;
 
     /// Opens what [`wrap_kek`](Self::wrap_kek) made, under the root key, version and scheme that the blob names.
     ///
@@ -56,35 +57,54 @@ pub trait KeyWrapper: Send + Sync {
 
 /// What only administration may do; everyone else is handed `&dyn KeyWrapper`.
 pub trait RootKeys: KeyWrapper {
-    /// Makes a new root key inside the backend.
+    /// Makes a new root key, version 1, inside the backend.
     ///
     /// # Errors
     /// [`HalError::Refused`] where the label is taken, or where the new key fails its self-test (it is destroyed again).
     fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError>;
 
-    /// Takes in an AES-256 key made elsewhere. The key is consumed and wiped, whatever comes of it.
+    /// Makes a version of a root key inside the backend, or finds the one that an interrupted call made: afterwards there is
+    /// exactly one. All versions have one label.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where the key is not 32 bytes long; otherwise as [`generate_root`](Self::generate_root).
-    fn import_root(&self, label: &Label, key: SecretBytes) -> Result<RootKeyInfo, HalError>;
+    /// [`HalError::Refused`] where another root key has the label, or where the new key fails its self-test.
+    fn generate_version(&self, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, HalError>;
+
+    /// Takes in an AES-256 key made elsewhere as this version of this root key, or finds that it holds it already. The material
+    /// is consumed and wiped, whatever comes of it.
+    ///
+    /// # Errors
+    /// [`HalError::Refused`] where the material is not 32 bytes long ([`Refusal::KeyLength`]), where the backend holds another
+    /// key as this version ([`Refusal::KeyReplaced`]), or where another root key has the label.
+    fn import_root(&self, key: RootKeyVersion, label: &Label, material: SecretBytes) -> Result<RootKeyInfo, HalError>;
 
     /// Reads a root key's attributes back, computes its key check value and says which token holds it.
     ///
     /// # Errors
     /// [`HalError::UnknownRootKey`], and [`HalError::Refused`] where the key fails its self-test.
-    fn describe_root(&self, root: RootKeyId) -> Result<RootKeyInfo, HalError>;
+    fn describe_root(&self, key: RootKeyVersion) -> Result<RootKeyInfo, HalError>;
 
-    /// Every root key the backend holds, ordered by label. Keys of other applications on the token are left out.
+    /// Every version of every root key the backend holds, ordered by label, id and version. Keys of other applications on the
+    /// token are left out.
     ///
     /// # Errors
     /// [`HalError::Unavailable`] and [`HalError::Refused`]; an empty list is no error.
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError>;
 
-    /// Destroys a root key, and with it every KEK it ever wrapped. There is no way back.
+    /// From now on `key` is only used where its check value is `kcv`: another key under the same id is refused with
+    /// [`Refusal::KeyReplaced`]. Values of another method are not compared.
+    fn expect_root(&self, key: RootKeyVersion, kcv: Kcv);
+
+    /// Opens each blob and wraps what was in it under another version, without the KEK leaving the backend's worker; the new
+    /// blob is opened and compared before it is returned. For the rotation of a root key. The answers are in the order of the
+    /// blobs; one that fails does not stop the others.
+    fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>>;
+
+    /// Destroys one version of a root key, and with it every KEK it ever wrapped. There is no way back.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where the consent names another root key.
-    fn destroy_root(&self, root: RootKeyId, consent: DestroyConsent) -> Result<(), HalError>;
+    /// [`HalError::Refused`] where the consent names another key.
+    fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError>;
 
     /// Makes a signing key pair inside the backend.
     ///

@@ -130,7 +130,7 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
 }
 
 fn describe(admin: &Admin, bytes: usize, wrapped: &WrappedKek) -> Result<Sealed, CliError> {
-    let root_key = backend::open(&admin.config.hsm)?.describe_root(wrapped.root)?;
+    let root_key = backend::open(&admin.config.hsm)?.describe_root(wrapped.key())?;
     Ok(Sealed { bytes, scheme: wrapped.scheme.name(), wrapped_kek_bytes: wrapped.ciphertext.len(), root_key })
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use hal::{HalError, Health, RootKeyId, RootKeys};
+use hal::{HalError, Health, RootKeyId, RootKeyVersion, RootKeys};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -220,7 +220,7 @@ fn look_for_root_keys(store: &Store, hal: Arc<dyn RootKeys>) -> Result<(), CliEr
     let roots: BTreeSet<_> = store.trust()?.adapters.iter().map(|adapter| adapter.root_key).collect();
     let look = move || {
         for root in roots {
-            match hal.describe_root(RootKeyId::from_uuid(root)) {
+            match hal.describe_root(RootKeyVersion::first(RootKeyId::from_uuid(root))) {
                 Ok(root) => tracing::info!(id = %root.id, label = %root.label, kcv = %root.kcv, "root key found"),
                 Err(HalError::Unavailable(outage)) => {
                     tracing::warn!(id = %root, "root key not found yet, the HSM is unavailable: {outage}");

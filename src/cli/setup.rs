@@ -8,7 +8,7 @@ mod certificates;
 
 use std::path::{Path, PathBuf};
 
-use hal::{Label, RootKeyId, RootKeyInfo, RootKeys, software::SoftwareHal};
+use hal::{Label, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, software::SoftwareHal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -246,7 +246,7 @@ fn root_key(
     label: Option<&Label>,
 ) -> Result<RootKeyInfo, CliError> {
     if let Some(adapter) = trust.adapters.first() {
-        let root = hal.describe_root(RootKeyId::from_uuid(adapter.root_key))?;
+        let root = hal.describe_root(RootKeyVersion::first(RootKeyId::from_uuid(adapter.root_key)))?;
         return match label {
             Some(label) if *label != root.label => {
                 let (kept, given) = (root.label.to_string(), label.to_string());

@@ -165,7 +165,11 @@ impl Ctx<'_> {
     pub(super) fn create(&self, object: &mut ManagedObject, content: Object) -> Result<(), OpError> {
         let encoded = ttlv::encode(&content.into_item(Version::V1_4));
         let vault = &self.engine.parts.vault;
-        object.sealed = Some(vault.seal(self.principal.root_key, &object.place(), &Material::new(encoded))?);
+        object.sealed = Some(vault.seal(
+            hal::RootKeyVersion::first(self.principal.root_key),
+            &object.place(),
+            &Material::new(encoded),
+        )?);
         self.save(object)?;
         self.placeholder.set(Some(object.id));
         self.subject.set(Some(object.id));

@@ -3,8 +3,8 @@
 use std::thread;
 
 use hal::{
-    DestroyConsent, HalError, Health, KcvMethod, Kek, Label, Refusal, RootKeyId, RootKeys, SecretBytes, SignScheme,
-    SignerId, SignerKind, WrapScheme, WrappedKek,
+    DestroyConsent, HalError, Health, KcvMethod, Kek, Label, Refusal, RootKeyId, RootKeyVersion, RootKeys, SecretBytes,
+    SignScheme, SignerId, SignerKind, WrapScheme, WrappedKek,
 };
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
 use uuid::Uuid;
@@ -18,12 +18,17 @@ pub(crate) fn kek(fill: u8) -> Kek {
     Kek::new(Zeroizing::new([fill; Kek::LEN]))
 }
 
-fn new_root(hal: &dyn RootKeys, name: &str) -> RootKeyId {
-    hal.generate_root(&label(name)).expect("a root key is made").id
+fn new_root(hal: &dyn RootKeys, name: &str) -> RootKeyVersion {
+    hal.generate_root(&label(name)).expect("a root key is made").key()
 }
 
-fn nobody() -> RootKeyId {
-    RootKeyId::from_uuid(Uuid::from_bytes([0x5a; 16]))
+/// The first version of a root key that is nowhere yet.
+pub(crate) fn new_key() -> RootKeyVersion {
+    RootKeyVersion::first(RootKeyId::from_uuid(Uuid::new_v4()))
+}
+
+fn nobody() -> RootKeyVersion {
+    RootKeyVersion::first(RootKeyId::from_uuid(Uuid::from_bytes([0x5a; 16])))
 }
 
 #[track_caller]
@@ -41,7 +46,7 @@ pub(crate) fn a_wrapped_kek_opens_to_the_same_kek(hal: &dyn RootKeys) {
     let root = new_root(hal, "root");
     for fill in [0, 1, 0xff] {
         let wrapped = hal.wrap_kek(root, &kek(fill)).expect("a KEK is wrapped");
-        assert_eq!((wrapped.root, wrapped.version), (root, 1));
+        assert_eq!(wrapped.key(), root);
         assert_eq!(Some(wrapped.scheme), hal.capabilities().scheme);
         assert_opens(hal, &wrapped, fill);
     }
@@ -97,16 +102,19 @@ pub(crate) fn a_truncated_or_padded_blob_is_refused(hal: &dyn RootKeys) {
 pub(crate) fn a_blob_under_another_root_key_is_refused(hal: &dyn RootKeys) {
     let (one, other) = (new_root(hal, "one"), new_root(hal, "other"));
     let wrapped = hal.wrap_kek(one, &kek(7)).expect("a KEK is wrapped");
-    assert_refused(hal, &WrappedKek { root: other, ..wrapped.clone() }, &HalError::Tampered);
-    assert_refused(hal, &WrappedKek { root: nobody(), ..wrapped.clone() }, &HalError::UnknownRootKey(nobody()));
+    assert_refused(hal, &WrappedKek { root: other.root, ..wrapped.clone() }, &HalError::Tampered);
+    assert_refused(hal, &WrappedKek { root: nobody().root, ..wrapped.clone() }, &HalError::UnknownRootKey(nobody()));
     assert_opens(hal, &wrapped, 7);
 }
 
 pub(crate) fn a_blob_of_another_version_is_refused(hal: &dyn RootKeys) {
     let root = new_root(hal, "root");
     let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
-    assert_refused(hal, &WrappedKek { version: 2, ..wrapped.clone() }, &HalError::UnknownRootKey(root));
-    assert_refused(hal, &WrappedKek { version: 0, ..wrapped }, &HalError::Tampered);
+    let second = root.next().expect("a version");
+    let moved = WrappedKek { version: second.version, ..wrapped };
+    assert_refused(hal, &moved, &HalError::UnknownRootKey(second));
+    hal.generate_version(second, &label("root")).expect("the next version");
+    assert_refused(hal, &moved, &HalError::Tampered);
 }
 
 pub(crate) fn an_unknown_root_key_is_named(hal: &dyn RootKeys) {
@@ -135,10 +143,10 @@ pub(crate) fn a_root_key_is_listed_and_described_until_it_is_destroyed(hal: &dyn
         assert_eq!(beta.attributes.never_extractable, Some(true));
     }
     assert_eq!(hal.list_roots().expect("a list"), [alpha.clone(), beta.clone()]);
-    assert_eq!(hal.describe_root(beta.id).expect("a description"), beta);
-    hal.destroy_root(beta.id, DestroyConsent::approved_for(beta.id)).expect("it is destroyed");
+    assert_eq!(hal.describe_root(beta.key()).expect("a description"), beta);
+    hal.destroy_root(beta.key(), DestroyConsent::approved_for(beta.key())).expect("it is destroyed");
     assert_eq!(hal.list_roots().expect("a list"), [alpha]);
-    assert_eq!(hal.describe_root(beta.id).expect_err("it is gone"), HalError::UnknownRootKey(beta.id));
+    assert_eq!(hal.describe_root(beta.key()).expect_err("it is gone"), HalError::UnknownRootKey(beta.key()));
 }
 
 pub(crate) fn a_destroyed_root_key_takes_its_blobs_with_it(hal: &dyn RootKeys) {
@@ -148,7 +156,7 @@ pub(crate) fn a_destroyed_root_key_takes_its_blobs_with_it(hal: &dyn RootKeys) {
     assert_refused(hal, &wrapped, &HalError::UnknownRootKey(root));
     // The label is free again, and the key under it is another one.
     let reborn = new_root(hal, "root");
-    assert_refused(hal, &WrappedKek { root: reborn, ..wrapped }, &HalError::Tampered);
+    assert_refused(hal, &WrappedKek { root: reborn.root, ..wrapped }, &HalError::Tampered);
 }
 
 pub(crate) fn consent_for_another_root_key_destroys_nothing(hal: &dyn RootKeys) {
@@ -163,7 +171,7 @@ pub(crate) fn a_label_is_given_once(hal: &dyn RootKeys) {
     new_root(hal, "root");
     assert_eq!(hal.generate_root(&label("root")).expect_err("the label is taken"), taken);
     let key = SecretBytes::from(vec![1; 32]);
-    assert_eq!(hal.import_root(&label("root"), key).expect_err("the label is taken"), taken);
+    assert_eq!(hal.import_root(new_key(), &label("root"), key).expect_err("the label is taken"), taken);
     new_root(hal, "Root");
     hal.generate_signer(&label("root"), SignerKind::EcdsaP256).expect("signers have labels of their own");
     let refused = hal.generate_signer(&label("root"), SignerKind::EcdsaP256).expect_err("the label is taken");
@@ -173,19 +181,21 @@ pub(crate) fn a_label_is_given_once(hal: &dyn RootKeys) {
 
 /// AES-256 of a block of zeros under the key 00 01 .. 1f begins f2 90 00.
 pub(crate) fn an_imported_root_key_has_the_check_value_of_its_bytes(hal: &dyn RootKeys) {
-    let info =
-        hal.import_root(&label("imported"), SecretBytes::from((0..32).collect::<Vec<u8>>())).expect("a root key");
+    let info = hal
+        .import_root(new_key(), &label("imported"), SecretBytes::from((0..32).collect::<Vec<u8>>()))
+        .expect("a root key");
     assert_eq!(info.kcv.method, KcvMethod::EcbZeroBlock);
     assert_eq!(info.kcv.to_string(), "f29000");
     assert_eq!(info.attributes.local, Some(false));
-    let wrapped = hal.wrap_kek(info.id, &kek(7)).expect("a KEK is wrapped");
+    let wrapped = hal.wrap_kek(info.key(), &kek(7)).expect("a KEK is wrapped");
     assert_opens(hal, &wrapped, 7);
 }
 
 pub(crate) fn a_root_key_of_the_wrong_length_is_refused(hal: &dyn RootKeys) {
     for len in [0, 16, 31, 33] {
-        let refused =
-            hal.import_root(&label("short"), SecretBytes::from(vec![1; len])).expect_err("not an AES-256 key");
+        let refused = hal
+            .import_root(new_key(), &label("short"), SecretBytes::from(vec![1; len]))
+            .expect_err("not an AES-256 key");
         assert_eq!(refused, HalError::Refused(Refusal::KeyLength));
     }
     assert_eq!(hal.list_roots().expect("a list"), []);
@@ -213,7 +223,7 @@ pub(crate) fn a_signing_key_of_another_kind_or_unknown_is_refused(hal: &dyn Root
     let p256 = hal.generate_signer(&label("p256"), SignerKind::EcdsaP256).expect("a signing key is made");
     let refused = hal.sign(p256.id, b"message", SignScheme::EcdsaP384Sha384).expect_err("another kind");
     assert_eq!(refused, HalError::Refused(Refusal::WrongSignerKind));
-    let nobody = SignerId::from_uuid(*nobody().as_uuid());
+    let nobody = SignerId::from_uuid(*nobody().root.as_uuid());
     let refused = hal.sign(nobody, b"message", SignScheme::EcdsaP256Sha256).expect_err("no such key");
     assert_eq!(refused, HalError::UnknownSigner(nobody));
     assert_eq!(hal.describe_signer(nobody).expect_err("no such key"), HalError::UnknownSigner(nobody));

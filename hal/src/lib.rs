@@ -4,6 +4,7 @@
 //! an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
 //! synchronous: a call returns within the backend's deadline, so callers run it off the async threads.
 
+mod der;
 mod error;
 mod info;
 pub mod pkcs11;
@@ -35,11 +36,12 @@ pub trait KeyWrapper: Send + Sync {
     /// [`HalError::Tampered`] where the blob is not what this root key wrapped; otherwise as `wrap_kek`.
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError>;
 
-    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 section 2.2.3) with minimal integers.
+    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 section 2.2.3) with minimal integers; RSA
+    /// signatures are as long as the modulus.
     ///
     /// # Errors
-    /// [`HalError::UnknownSigner`] where the backend holds no such key, [`HalError::Refused`] where the key is of another
-    /// kind than `scheme` asks for.
+    /// [`HalError::UnknownSigner`] where the backend holds no such key, [`HalError::Refused`] where `scheme` does not
+    /// [fit](SignScheme::fits) the key.
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError>;
 
     /// Fills `out` from the backend's random number generator.
@@ -111,6 +113,13 @@ pub trait RootKeys: KeyWrapper {
     /// # Errors
     /// [`HalError::Refused`] where the label is taken or the token cannot make such a key.
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError>;
+
+    /// The signing key of a label, if there is one. Ask before [`generate_signer`](Self::generate_signer): an interrupted call
+    /// may have made it.
+    ///
+    /// # Errors
+    /// [`HalError::Unavailable`] and [`HalError::Refused`].
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError>;
 
     /// A signing key's kind, label and public key.
     ///

@@ -5,7 +5,6 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use ring::digest::Digest;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -140,8 +139,8 @@ impl KeyWrapper for Pkcs11Hal {
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let digest: Digest = signers::hash(message, scheme);
-        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
+        let input = signers::input(message, scheme);
+        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, &input, scheme))
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -227,6 +226,11 @@ impl RootKeys for Pkcs11Hal {
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
         let (id, label) = (SignerId::from_uuid(Uuid::new_v4()), label.clone());
         self.admin(move |conn| signers::generate(conn, id, &label, kind))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let label = label.clone();
+        self.admin(move |conn| signers::find(conn, &label))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {

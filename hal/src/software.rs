@@ -1,7 +1,7 @@
 //! Software backend: root keys live in this process and, sealed under a passphrase, in one file. **Not an HSM**: whoever reads
 //! the process's memory, or the file and its passphrase, has every key. For evaluation, tests and benchmarks.
 //!
-//! Owns the AES key wrap (RFC 3394) of KEKs and ECDSA by `ring`. It never holds a lock while it computes.
+//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it computes.
 
 use std::{
     collections::HashMap,
@@ -16,17 +16,14 @@ use aws_lc_rs::{
     key_wrap::{AES_256, AesKek, KeyWrap as _},
 };
 use parking_lot::RwLock;
-use ring::{
-    rand::{SecureRandom as _, SystemRandom},
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-        KeyPair as _,
-    },
-};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use self::file::{Entry, EntryKind, SealedFile};
+use self::{
+    file::{Entry, EntryKind, SealedFile},
+    signers::Signer,
+};
 use crate::{
     Capabilities, DestroyConsent, HalError, Health, Kcv, KcvMethod, Kek, KeyWrapper, Label, Outage, Refusal,
     RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo,
@@ -34,6 +31,7 @@ use crate::{
 };
 
 mod file;
+mod signers;
 
 /// Root keys and signing keys in a sealed file. See the module's warning.
 pub struct SoftwareHal {
@@ -55,13 +53,6 @@ struct Root {
     local: bool,
     kcv: Kcv,
     key: Zeroizing<[u8; 32]>,
-}
-
-struct Signer {
-    label: Label,
-    kind: SignerKind,
-    pair: EcdsaKeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl SoftwareHal {
@@ -190,13 +181,7 @@ impl KeyWrapper for SoftwareHal {
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let signer = self.signer(signer)?;
-        if signer.kind != scheme.kind() {
-            return Err(HalError::Refused(Refusal::WrongSignerKind));
-        }
-        let signature =
-            signer.pair.sign(&self.rng, message).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        Ok(signature.as_ref().to_vec())
+        self.signer(signer)?.sign(message, scheme, &self.rng)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -264,10 +249,7 @@ impl RootKeys for SoftwareHal {
     }
 
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm(kind), &self.rng)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
-        let signer = Arc::new(Signer { label: label.clone(), kind, pair: key_pair(kind, &pkcs8)?, pkcs8 });
+        let signer = Arc::new(Signer::generate(label, kind, &self.rng)?);
         let id = SignerId::from_uuid(Uuid::new_v4());
         let mut keys = self.keys.write();
         if keys.signers.values().any(|other| other.label == *label) {
@@ -279,6 +261,12 @@ impl RootKeys for SoftwareHal {
             return Err(error);
         }
         Ok(signer.info(id))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let keys = self.keys.read();
+        let found = keys.signers.iter().find(|(_, signer)| signer.label == *label);
+        Ok(found.map(|(id, signer)| signer.info(*id)))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
@@ -298,8 +286,7 @@ impl Keys {
                 self.roots.insert(key, Arc::new(root));
             }
             EntryKind::Signer(kind) => {
-                let pair = key_pair(kind, &entry.key)?;
-                let signer = Signer { label: entry.label, kind, pair, pkcs8: entry.key };
+                let signer = Signer::open(entry.label, kind, entry.key)?;
                 self.signers.insert(SignerId::from_uuid(entry.id), Arc::new(signer));
             }
         }
@@ -356,29 +343,10 @@ impl Root {
     }
 }
 
-impl Signer {
-    fn info(&self, id: SignerId) -> SignerInfo {
-        let public_key = self.pair.public_key().as_ref().to_vec();
-        SignerInfo { id, label: self.label.clone(), kind: self.kind, public_key }
-    }
-}
-
 impl fmt::Debug for SoftwareHal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SoftwareHal").field("path", &self.file.path()).finish_non_exhaustive()
     }
-}
-
-fn algorithm(kind: SignerKind) -> &'static EcdsaSigningAlgorithm {
-    match kind {
-        SignerKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-        SignerKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-    }
-}
-
-fn key_pair(kind: SignerKind, pkcs8: &[u8]) -> Result<EcdsaKeyPair, HalError> {
-    EcdsaKeyPair::from_pkcs8(algorithm(kind), pkcs8, &SystemRandom::new())
-        .map_err(|_| HalError::Refused(Refusal::FileCorrupt))
 }
 
 /// The first three bytes of AES-ECB of a block of zeros.

@@ -42,7 +42,10 @@ contract! {
     an_imported_root_key_has_the_check_value_of_its_bytes
     a_root_key_of_the_wrong_length_is_refused
     signatures_verify_under_the_public_key
-    a_signing_key_of_another_kind_or_unknown_is_refused
+    every_kind_of_signing_key_signs_by_each_scheme_that_fits_and_no_other
+    a_long_and_an_empty_message_are_signed
+    a_signing_key_is_found_by_its_label
+    an_unknown_signing_key_is_named
     random_bytes_differ
     sixteen_threads_work_at_the_same_time
     debug_output_holds_no_secret

@@ -149,6 +149,15 @@ pub struct Kcv {
     pub value: [u8; 3],
 }
 
+impl Kcv {
+    /// Whether a key with the value `found` may be the one that this value was computed of. Values of different methods
+    /// do not tell.
+    #[must_use]
+    pub fn admits(self, found: Self) -> bool {
+        self.method != found.method || self.value == found.value
+    }
+}
+
 impl fmt::Display for Kcv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c] = self.value;

@@ -8,6 +8,7 @@ mod der;
 mod error;
 mod info;
 pub mod pkcs11;
+mod report;
 mod secret;
 pub mod software;
 mod wrapped;
@@ -17,6 +18,7 @@ pub use info::{
     Capabilities, Degradation, DestroyConsent, Health, InvalidLabel, Kcv, KcvMethod, Label, RootKeyAttributes,
     RootKeyId, RootKeyInfo, RootKeyVersion, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
 };
+pub use report::{SelfCheck, SelfTestReport, TokenSelfTest, TokenState};
 pub use secret::{Kek, SecretBytes};
 pub use wrapped::{WrapScheme, WrappedKek};
 
@@ -55,6 +57,9 @@ pub trait KeyWrapper: Send + Sync {
 
     /// What the backend is and proved it can do. Data, read once at the first connection.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Each token behind the backend as it is now, for operators and metrics. As cheap as [`health`](Self::health).
+    fn token_states(&self) -> Vec<TokenState>;
 }
 
 /// What only administration may do; everyone else is handed `&dyn KeyWrapper`.
@@ -96,6 +101,12 @@ pub trait RootKeys: KeyWrapper {
     /// From now on `key` is only used where its check value is `kcv`: another key under the same id is refused with
     /// [`Refusal::KeyReplaced`]. Values of another method are not compared.
     fn expect_root(&self, key: RootKeyVersion, kcv: Kcv);
+
+    /// Tries everything on a root key again and reports check by check; a key that fails is reported, not refused.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownRootKey`] and [`HalError::Unavailable`].
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError>;
 
     /// Opens each blob and wraps what was in it under another version, without the KEK leaving the backend's worker; the new
     /// blob is opened and compared before it is returned. For the rotation of a root key. The answers are in the order of the

@@ -1,6 +1,7 @@
 //! The server's modules, in the order in which a request meets them; ARCHITECTURE.md tells the way.
 //!
 //! `net` (bytes, TLS) → `trust` (who) → `engine` (what) → `vault` (sealing) and `store` (keeping) → `audit` (the record).
+//! `root_keys` compares what is on record with what the HSM holds.
 //! Around them: `config` and `cli` (the operator), `ca` (certificates), `telemetry` and `process` (the machine).
 
 pub mod audit;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod net;
 pub mod process;
+pub mod root_keys;
 pub mod store;
 pub mod telemetry;
 pub mod trust;

@@ -23,7 +23,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, TlsConfig};
+use super::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, ServerKey, TlsConfig};
 use crate::{
     store::{AdapterId, AdapterRow, CaRuleRow, CertificateRow, TrustRows},
     trust::{LiveTrust, TrustSource, fingerprint},

@@ -18,6 +18,7 @@ use crate::{
     WrappedKek,
 };
 
+pub mod client_key;
 pub mod initialise;
 mod link;
 pub mod probe;

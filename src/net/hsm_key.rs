@@ -175,19 +175,41 @@ pub(super) fn failure_in(error: &rustls::Error) -> Option<&HsmKeyError> {
 }
 
 /// What a kind of key signs with, best first; TLS 1.3 leaves PKCS #1 v1.5 out by itself (RFC 8446 section 4.2.3).
-fn schemes(kind: SignerKind) -> &'static [(SignatureScheme, SignScheme)] {
+fn schemes(kind: SignerKind) -> &'static [TlsScheme] {
     match kind {
-        SignerKind::EcdsaP256 => &[(SignatureScheme::ECDSA_NISTP256_SHA256, SignScheme::EcdsaP256Sha256)],
-        SignerKind::EcdsaP384 => &[(SignatureScheme::ECDSA_NISTP384_SHA384, SignScheme::EcdsaP384Sha384)],
-        SignerKind::Rsa2048 | SignerKind::Rsa3072 => &[
-            (SignatureScheme::RSA_PSS_SHA256, SignScheme::RsaPssSha256),
-            (SignatureScheme::RSA_PSS_SHA384, SignScheme::RsaPssSha384),
-            (SignatureScheme::RSA_PSS_SHA512, SignScheme::RsaPssSha512),
-            (SignatureScheme::RSA_PKCS1_SHA256, SignScheme::RsaPkcs1Sha256),
-            (SignatureScheme::RSA_PKCS1_SHA384, SignScheme::RsaPkcs1Sha384),
-            (SignatureScheme::RSA_PKCS1_SHA512, SignScheme::RsaPkcs1Sha512),
-        ],
+        SignerKind::EcdsaP256 => P256_SCHEMES,
+        SignerKind::EcdsaP384 => P384_SCHEMES,
+        SignerKind::Rsa2048 | SignerKind::Rsa3072 => RSA_SCHEMES,
     }
+}
+
+/// A signature scheme of TLS, and how the HAL calls it.
+pub(crate) type TlsScheme = (SignatureScheme, SignScheme);
+
+/// The schemes of P-256 keys.
+pub(crate) const P256_SCHEMES: &[TlsScheme] = &[(SignatureScheme::ECDSA_NISTP256_SHA256, SignScheme::EcdsaP256Sha256)];
+/// The schemes of P-384 keys.
+pub(crate) const P384_SCHEMES: &[TlsScheme] = &[(SignatureScheme::ECDSA_NISTP384_SHA384, SignScheme::EcdsaP384Sha384)];
+/// The schemes of RSA keys.
+pub(crate) const RSA_SCHEMES: &[TlsScheme] = &[
+    (SignatureScheme::RSA_PSS_SHA256, SignScheme::RsaPssSha256),
+    (SignatureScheme::RSA_PSS_SHA384, SignScheme::RsaPssSha384),
+    (SignatureScheme::RSA_PSS_SHA512, SignScheme::RsaPssSha512),
+    (SignatureScheme::RSA_PKCS1_SHA256, SignScheme::RsaPkcs1Sha256),
+    (SignatureScheme::RSA_PKCS1_SHA384, SignScheme::RsaPkcs1Sha384),
+    (SignatureScheme::RSA_PKCS1_SHA512, SignScheme::RsaPkcs1Sha512),
+];
+
+/// Whether `signature` over `message` is one by the key of `certificate`.
+pub(crate) fn verifies(
+    certificate: &CertificateDer<'_>,
+    scheme: SignatureScheme,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let Ok(public) = public_key(certificate) else { return false };
+    let entity = RawPublicKeyEntity::try_from(&public);
+    entity.is_ok_and(|entity| verify(&entity, scheme, message, signature).is_ok())
 }
 
 fn verify(

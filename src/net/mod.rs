@@ -9,6 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use zeroize::Zeroizing;
 
+pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
     server::{Server, ServerError},

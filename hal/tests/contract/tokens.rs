@@ -73,7 +73,7 @@ fn an_import_puts_the_key_on_all_tokens_and_each_opens_what_another_wrapped() {
     }
     assert_eq!(pair.set.health(), Health::Ready);
     assert_eq!(pair.set.describe_root(info.key()).expect("a description"), info);
-    assert_eq!(pair.set.list_roots().expect("a list"), [info.clone()]);
+    assert_eq!(pair.set.list_roots().expect("a list"), std::slice::from_ref(&info));
     assert_eq!(pair.set.import_root(info.key(), &label("root"), material(1)).expect("it is there"), info);
     let refused = pair.set.import_root(info.key(), &label("root"), material(2)).expect_err("another key");
     assert_eq!(refused, HalError::Refused(Refusal::KeyReplaced));

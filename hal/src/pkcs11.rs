@@ -14,10 +14,11 @@ use self::{
 };
 use crate::{
     Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Refusal, RootKeyId,
-    RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind, WrapScheme,
-    WrappedKek,
+    RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfTestReport, SignScheme, SignerId, SignerInfo, SignerKind,
+    TokenState, WrapScheme, WrappedKek,
 };
 
+mod checks;
 pub mod client_key;
 pub mod initialise;
 mod link;
@@ -171,6 +172,20 @@ impl KeyWrapper for Pkcs11Hal {
     fn capabilities(&self) -> &Capabilities {
         self.link.capabilities()
     }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let (label, configured) = self.link.names();
+        let known = self.link.capabilities();
+        let serial = known.token.as_ref().map(|token| token.serial.as_str()).or(configured);
+        vec![TokenState {
+            label: label.to_owned(),
+            serial: serial.map(str::to_owned),
+            health: self.health(),
+            scheme: known.scheme,
+            workers: self.pool.workers(),
+            stuck: self.pool.stuck(self.deadline),
+        }]
+    }
 }
 
 impl RootKeys for Pkcs11Hal {
@@ -201,6 +216,11 @@ impl RootKeys for Pkcs11Hal {
 
     fn expect_root(&self, key: RootKeyVersion, kcv: Kcv) {
         self.link.expect(key, kcv);
+    }
+
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let tested = self.admin(move |conn| roots::self_test(conn, key))?;
+        Ok(SelfTestReport { key, tokens: vec![tested] })
     }
 
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {

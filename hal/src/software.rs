@@ -26,8 +26,8 @@ use self::{
 };
 use crate::{
     Capabilities, DestroyConsent, HalError, Health, Kcv, KcvMethod, Kek, KeyWrapper, Label, Outage, Refusal,
-    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo,
-    SignerKind, WrapScheme, WrappedKek,
+    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfCheck, SelfTestReport,
+    SignScheme, SignerId, SignerInfo, SignerKind, TokenSelfTest, TokenState, WrapScheme, WrappedKek,
 };
 
 mod file;
@@ -106,7 +106,7 @@ impl SoftwareHal {
         let keys = self.keys.read();
         let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
         match keys.expected.get(&key) {
-            Some(expected) if root.kcv != *expected => Err(HalError::Refused(Refusal::KeyReplaced)),
+            Some(expected) if !expected.admits(root.kcv) => Err(HalError::Refused(Refusal::KeyReplaced)),
             _ => Ok(root),
         }
     }
@@ -158,13 +158,7 @@ enum Replace {
 
 impl KeyWrapper for SoftwareHal {
     fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
-        let key = self.root(under)?;
-        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
-        key.kek()?
-            .wrap(kek.expose_secret(), &mut ciphertext)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let RootKeyVersion { root, version } = under;
-        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+        self.root(under)?.wrap(under, kek)
     }
 
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
@@ -175,9 +169,7 @@ impl KeyWrapper for SoftwareHal {
         if wrapped.scheme != WrapScheme::AesKw {
             return Err(HalError::Refused(Refusal::SchemeNotSupported));
         }
-        let mut plain = Zeroizing::new([0; Kek::LEN]);
-        key.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
-        Ok(Kek::new(plain))
+        key.unwrap(wrapped)
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
@@ -194,6 +186,12 @@ impl KeyWrapper for SoftwareHal {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let scheme = self.capabilities.scheme;
+        let label = self.capabilities.backend.to_owned();
+        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0 }]
     }
 }
 
@@ -225,6 +223,27 @@ impl RootKeys for SoftwareHal {
         self.keys.write().expected.insert(key, kcv);
     }
 
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let (root, expected) = {
+            let keys = self.keys.read();
+            let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
+            (root, keys.expected.get(&key).copied())
+        };
+        let mut kek = Zeroizing::new([0; Kek::LEN]);
+        self.random(kek.as_mut_slice())?;
+        let kek = Kek::new(kek);
+        let wrapped = root.wrap(key, &kek)?;
+        let mut tampered = wrapped.clone();
+        tampered.ciphertext.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        let opens = root.unwrap(&wrapped).is_ok_and(|opened| opened.is_same(&kek)) && root.unwrap(&tampered).is_err();
+        let checks = vec![
+            SelfCheck::new("held-by-a-token", false, "a software root key is in this process's memory and in a file"),
+            SelfCheck::new("wraps-and-unwraps-by-aes-kw", opens, "a random key and a tampered blob were tried"),
+            SelfCheck::of_check_value(root.kcv, expected),
+        ];
+        Ok(SelfTestReport { key, tokens: vec![TokenSelfTest { token: None, checks }] })
+    }
+
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
         let rewrap = |old: &WrappedKek| {
             let kek = self.unwrap_kek(old)?;
@@ -239,6 +258,8 @@ impl RootKeys for SoftwareHal {
         if consent.key() != key {
             return Err(HalError::Refused(Refusal::ConsentMismatch));
         }
+        // The consent is for the key on record, not for whatever has its id.
+        self.root(key)?;
         let mut keys = self.keys.write();
         let Some(destroyed) = keys.roots.remove(&key) else { return Err(HalError::UnknownRootKey(key)) };
         if let Err(error) = self.file.save(&keys.entries()) {
@@ -322,6 +343,22 @@ impl Root {
         AesKek::new(&AES_256, self.key.as_slice()).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))
     }
 
+    fn wrap(&self, key: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
+        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
+        self.kek()?
+            .wrap(kek.expose_secret(), &mut ciphertext)
+            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
+        let RootKeyVersion { root, version } = key;
+        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+    }
+
+    /// Opens a well-formed blob of AES key wrap.
+    fn unwrap(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
+        let mut plain = Zeroizing::new([0; Kek::LEN]);
+        self.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
+        Ok(Kek::new(plain))
+    }
+
     fn info(&self, key: RootKeyVersion) -> RootKeyInfo {
         // A key in memory is neither sensitive nor unextractable, and says so.
         let attributes = RootKeyAttributes {
@@ -338,7 +375,7 @@ impl Root {
             attributes,
             kcv: self.kcv,
             scheme: WrapScheme::AesKw,
-            token: None,
+            tokens: Vec::new(),
         }
     }
 }

@@ -147,6 +147,79 @@ fn settings_of_the_backend_that_is_not_chosen_are_checked_too() {
     );
 }
 
+fn tokens(text: &str) -> Vec<TokenConfig> {
+    let HsmBackend::Pkcs11(config) = parse(text).unwrap().hsm.backend else { panic!("another backend") };
+    config.tokens().collect()
+}
+
+#[test]
+fn one_token_is_stated_by_the_section_and_several_by_tables() {
+    let one = tokens("[hsm]\ntoken_label = \"a\"\ntoken_serial = \"1\"");
+    assert_eq!(one.iter().map(|token| token.token_label.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(one[0].token_serial.as_deref(), Some("1"));
+    let several = tokens(
+        r#"
+[hsm]
+module = "shared.so"
+pin_file = "pin"
+[[hsm.tokens]]
+token_label = "a"
+[[hsm.tokens]]
+token_label = "b"
+token_serial = "2"
+module = "/own.so"
+pin_file = "pin-b"
+"#,
+    );
+    let own = |path: &str| PathBuf::from("/etc/keystead").join(path);
+    let expected = [("a", None, own("shared.so"), own("pin")), ("b", Some("2"), own("/own.so"), own("pin-b"))];
+    for (token, (label, serial, module, pin_file)) in several.iter().zip(expected) {
+        assert_eq!((token.token_label.as_str(), token.token_serial.as_deref()), (label, serial));
+        assert_eq!((&token.module, &token.pin_file), (&module, &pin_file));
+    }
+    assert_eq!(several.len(), 2);
+    let inline = r#"[{ token_label = "a" }, { token_label = "b" }]"#;
+    assert_eq!(tokens(&render(&[("hsm.tokens", inline.to_owned())]).replace("\ntoken_label", "\n#")).len(), 2);
+}
+
+#[test]
+fn mistakes_in_tables_of_tokens_are_reported_with_their_lines() {
+    let found = problems(
+        r#"[hsm]
+token_serial = "1"
+[[hsm.tokens]]
+token_lable = "a"
+[[hsm.tokens]]
+token_label = 7
+[[hsm.tokens]]
+token_label = "b"
+[[hsm.tokens]]
+token_label = "b"
+token_serial = "2"
+"#,
+    );
+    let expected = [
+        r#"1: hsm.token_serial = "1": where there are [[hsm.tokens]], each of them states its own"#,
+        "3: hsm.tokens.token_label: it is missing",
+        "4: hsm.tokens.token_lable: there is no such setting; did you mean hsm.tokens.token_label?",
+        "6: hsm.tokens.token_label = 7: allowed is text of 1 to 32 characters in quotes",
+        r#"9: hsm.tokens.token_label = "b": another of [[hsm.tokens]] may be the same token; a serial number tells tokens of one label apart"#,
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(problems("[hsm]\ntokens = 3"), ["2: hsm.tokens = 3: allowed is at most 16 tables [[hsm.tokens]]"]);
+    assert!(parse("[[hsm.tokens]]\ntoken_label = \"a\"\ntoken_serial = \"1\"\n[[hsm.tokens]]\ntoken_label = \"a\"\ntoken_serial = \"2\"").is_ok());
+    assert_eq!(tokens("hsm.tokens = []").len(), 1);
+}
+
+#[test]
+fn a_rotation_may_be_slowed_down() {
+    assert_eq!(parse("").unwrap().hsm.rotation_per_second, 0);
+    assert_eq!(parse("[hsm]\nrotation_per_second = 1000000").unwrap().hsm.rotation_per_second, 1_000_000);
+    assert!(parse("[hsm]\nrotation_per_second = 1000001").is_err());
+    assert_eq!(parse("[hsm]\nscheme = \"aes-kwp\"").unwrap().hsm.scheme, SchemeChoice::AesKwp);
+    assert!(parse("[hsm]\nscheme = \"aes-cbc\"").is_err());
+}
+
 #[test]
 fn a_rendered_copy_has_the_given_settings_and_keeps_the_explanations() {
     let text = render(&[("hsm.softhsm_conf", "\"hsm/softhsm2.conf\"".to_owned()), ("limits.adapters", "7".to_owned())]);

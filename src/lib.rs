@@ -1,6 +1,7 @@
 //! The server's modules, in the order in which a request meets them; ARCHITECTURE.md tells the way.
 //!
 //! `net` (bytes, TLS) → `trust` (who) → `engine` (what) → `vault` (sealing) and `store` (keeping) → `audit` (the record).
+//! `root_keys` compares what is on record with what the HSM holds.
 //! Around them: `config` and `cli` (the operator), `ca` (certificates), `statement` and `ceremony` (proof and escrow of root
 //! keys), `telemetry` and `process` (the machine).
 
@@ -12,6 +13,7 @@ pub mod config;
 pub mod engine;
 pub mod net;
 pub mod process;
+pub mod root_keys;
 pub mod statement;
 pub mod store;
 pub mod telemetry;

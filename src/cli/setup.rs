@@ -15,11 +15,12 @@ use zeroize::Zeroizing;
 pub(super) use self::certificates::usual_names;
 use super::{
     CliError,
-    admin::{Admin, Subject},
+    admin::Admin,
     backend,
     data_dir::{DataDir, create_folder, exists, write_file},
     error::UsageError,
     output::{note, progress},
+    root_key,
     serve::start_logs,
 };
 use crate::{
@@ -259,12 +260,13 @@ fn root_key(
     let label = label.unwrap_or(&usual);
     if let Some(root) = hal.list_roots()?.into_iter().find(|root| root.label == *label) {
         note(format_args!("kept  root key {:?}: {}", label.as_str(), root.id));
+        // A set-up that was cut short made it and had no time to record it.
+        if !trust.root_keys.iter().any(|row| row.id == *root.id.as_uuid()) {
+            root_key::record(admin, &root)?;
+        }
         return Ok(root);
     }
-    let root = progress(format_args!("making root key {:?} in the HSM", label.as_str()), || {
-        admin.act("root_key.create", Subject::default(), || Ok::<_, CliError>(hal.generate_root(label)?))
-    })?;
-    Ok(root)
+    progress(format_args!("making root key {:?} in the HSM", label.as_str()), || root_key::make(admin, hal, label))
 }
 
 impl HsmChoice {

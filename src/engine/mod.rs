@@ -12,9 +12,9 @@ pub use self::clock::Clock;
 use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
-    store::{ObjectId, Store},
+    store::{ObjectId, Store, StoreError},
     telemetry::ItemMetrics,
-    trust::LiveTrust,
+    trust::{LiveTrust, TrustError},
     vault::Vault,
 };
 
@@ -32,6 +32,7 @@ mod object;
 mod ops;
 mod policy;
 mod prompt;
+mod root_key;
 mod state;
 mod terms;
 mod unit;
@@ -106,6 +107,18 @@ impl Engine {
             stripes,
             gate: Arc::new(gate::Gate::new()),
         }
+    }
+
+    /// Reads again who may connect and what root keys may do, where that has changed.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn refresh_trust(&self) -> Result<(), error::OpError> {
+        self.parts.trust.refresh_now().map_err(|error| match error {
+            TrustError::Store(error) => error.into(),
+            // Only the store is asked; the certificates of the own CA were read at the start.
+            _ => error::OpError::Store(StoreError::StaleRootKey),
+        })
     }
 
     /// The lock that changes of `id` take.

@@ -207,6 +207,7 @@ impl Running {
             adapters: vec![adapter(ALICE), adapter(BOB)],
             certificates: vec![registration(ALICE, holder)],
             ca_rules: Vec::new(),
+            root_keys: Vec::new(),
         };
         Self::start(rows, &[], limits).await
     }

@@ -79,15 +79,18 @@ SELECT root_key, '', 1, 1, min(created_at), min(created_at) FROM adapter GROUP B
 CREATE TABLE kek_in_material (seq INTEGER PRIMARY KEY, length INTEGER NOT NULL) STRICT;
 
 INSERT INTO kek_in_material (seq, length)
-SELECT seq, CASE hex(substr(sealed, 1, 3)) WHEN '01003F' THEN 63 WHEN '010053' THEN 83 WHEN '010057' THEN 87 ELSE 0 END
-FROM material;
+SELECT seq, CASE WHEN length(sealed) < 3 + length THEN 0 ELSE length END
+FROM (
+    SELECT seq, sealed,
+        CASE hex(substr(sealed, 1, 3)) WHEN '01003F' THEN 63 WHEN '010053' THEN 83 WHEN '010057' THEN 87 ELSE 0 END AS length
+    FROM material
+);
 
 INSERT INTO kek (seq, object, root, version, wrapped)
 SELECT m.seq, o.seq, r.seq,
-    CASE WHEN w.length > 0 AND length(m.sealed) > 25 AND substr(m.sealed, 6, 16) = r.id
-        THEN substr(m.sealed, 22, 4) ELSE zeroblob(4) END,
-    CASE WHEN w.length > 0 AND length(m.sealed) >= 3 + w.length
-        THEN CAST(substr(m.sealed, 3, 1 + w.length) || zeroblob(87 - w.length) AS BLOB) ELSE zeroblob(88) END
+    CASE WHEN w.length > 0 AND substr(m.sealed, 6, 16) = r.id THEN substr(m.sealed, 22, 4) ELSE zeroblob(4) END,
+    CASE w.length WHEN 0 THEN zeroblob(88)
+        ELSE CAST(substr(m.sealed, 3, 1 + w.length) || zeroblob(87 - w.length) AS BLOB) END
 FROM object AS o
 JOIN material AS m ON m.seq = o.material
 JOIN kek_in_material AS w ON w.seq = m.seq

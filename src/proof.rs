@@ -112,7 +112,7 @@ fn row(signer: &SignerInfo) -> SignerRow {
         purpose: PURPOSE.to_owned(),
         id: *signer.id.as_uuid(),
         label: signer.label.to_string(),
-        kind: PublicKey::of_signer(signer).map_or("unknown", |key| key.kind()).to_owned(),
+        kind: signer.kind.name().to_owned(),
         created_at: Timestamp::now().as_second(),
     }
 }
@@ -161,7 +161,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (store, hal) = site(&folder, "token");
         let root = hal.generate_root(&Label::new("main").unwrap()).unwrap();
-        let attestation = statement::Attestation::new(&root, hal::KeyWrapper::capabilities(&hal), Vec::new());
+        let report = hal.self_test(root.key()).unwrap();
+        let attestation = statement::Attestation::new(&root, hal::KeyWrapper::capabilities(&hal), &report);
         let file = sign(&store, &hal, Claim::Attestation(attestation)).unwrap();
         let known = public_key(&signer(&store, &hal).unwrap()).unwrap();
         assert!(statement::verify(file.as_bytes(), Some(&known)).unwrap().trusted);

@@ -4,12 +4,13 @@
 
 use std::fmt;
 
-use hal::{Capabilities, Kcv, KcvMethod, RootKeyAttributes, RootKeyInfo, TokenInfo};
+use hal::{Capabilities, Kcv, RootKeyAttributes, RootKeyInfo, SelfTestReport, TokenInfo};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{id, time};
+use crate::root_keys::method_name;
 
 /// What one version of a root key is, as the backend that holds it told at the time of the statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,9 @@ pub struct Attestation {
     pub backend: String,
     /// Whether an HSM holds it. `false`: it lies in a file and in the memory of the process.
     pub is_hsm: bool,
-    /// Where it lies: one entry for each token.
+    /// Its attributes as they were read back, from the first of several tokens; the self-test reads them on each.
+    pub attributes: Attributes,
+    /// Where it lies: one entry for each token, and one without a token for a software root key.
     pub copies: Vec<Holding>,
 }
 
@@ -40,9 +43,7 @@ pub struct Attestation {
 pub struct Holding {
     /// The token that holds it; `None` for a software root key.
     pub token: Option<Token>,
-    /// The attributes as they were read back.
-    pub attributes: Attributes,
-    /// What was tried with the key, and how it went.
+    /// What was tried with the key on this token just before, and how it went.
     pub self_test: Vec<SelfTest>,
 }
 
@@ -86,6 +87,8 @@ pub struct SelfTest {
     pub check: String,
     /// Whether it went as it must.
     pub passed: bool,
+    /// What was seen.
+    pub detail: String,
 }
 
 /// A key check value and how it was computed.
@@ -195,33 +198,39 @@ pub enum Weakness {
     /// No copy is listed.
     #[error("the attestation names no place where the root key lies")]
     Nowhere,
-    /// The token does not say that its value cannot be read.
-    #[error("the token {serial} does not say that the root key is SENSITIVE")]
-    NotSensitive {
-        /// The token.
-        serial: String,
-    },
-    /// The token does not say that it cannot be wrapped out.
-    #[error("the token {serial} does not say that the root key is not EXTRACTABLE")]
-    Extractable {
+    /// It is not said that its value cannot be read.
+    #[error("the HSM does not say that the root key is SENSITIVE")]
+    NotSensitive,
+    /// It is not said that it cannot be wrapped out.
+    #[error("the HSM does not say that the root key is not EXTRACTABLE")]
+    Extractable,
+    /// Nothing was tried.
+    #[error("on the token {serial} the root key was not tested")]
+    Untested {
         /// The token.
         serial: String,
     },
     /// Something that was tried went wrong.
-    #[error("on the token {serial} the root key failed its self-test: {check}")]
+    #[error("on the token {serial} the root key failed its self-test: {check}: {detail}")]
     SelfTest {
         /// The token.
         serial: String,
         /// What was tried.
         check: String,
+        /// What was seen.
+        detail: String,
     },
 }
 
 impl Attestation {
-    /// An attestation of `root`, held by a backend that says `capabilities` of itself.
+    /// An attestation of `root`, which a backend holds that says `capabilities` of itself and just tested the key.
     #[must_use]
-    pub fn new(root: &RootKeyInfo, capabilities: &Capabilities, self_test: Vec<SelfTest>) -> Self {
-        let token = root.token.as_ref().map(Token::from);
+    pub fn new(root: &RootKeyInfo, capabilities: &Capabilities, report: &SelfTestReport) -> Self {
+        let holding = |test: &hal::TokenSelfTest| Holding {
+            token: test.token.as_ref().map(Token::from),
+            self_test: test.checks.iter().map(SelfTest::from).collect(),
+        };
+        let copies: Vec<_> = report.tokens.iter().map(holding).collect();
         Self {
             root_key: *root.id.as_uuid(),
             label: root.label.to_string(),
@@ -229,9 +238,10 @@ impl Attestation {
             kcv: root.kcv.into(),
             scheme: root.scheme.to_string(),
             backend: capabilities.backend.to_owned(),
-            // Both must say so: what one of them does not know to be in an HSM is not.
-            is_hsm: capabilities.is_hsm && token.is_some(),
-            copies: vec![Holding { token, attributes: (&root.attributes).into(), self_test }],
+            // All must say so: what one of them does not know to be in an HSM is not.
+            is_hsm: capabilities.is_hsm && !root.tokens.is_empty() && copies.iter().all(|copy| copy.token.is_some()),
+            attributes: (&root.attributes).into(),
+            copies,
         }
     }
 
@@ -241,10 +251,18 @@ impl Attestation {
         if !self.is_hsm {
             return vec![Weakness::Software];
         }
+        let mut found = Vec::new();
         if self.copies.is_empty() {
-            return vec![Weakness::Nowhere];
+            found.push(Weakness::Nowhere);
         }
-        self.copies.iter().flat_map(Holding::weaknesses).collect()
+        if self.attributes.sensitive != Some(true) {
+            found.push(Weakness::NotSensitive);
+        }
+        if self.attributes.extractable != Some(false) {
+            found.push(Weakness::Extractable);
+        }
+        found.extend(self.copies.iter().flat_map(Holding::weaknesses));
+        found
     }
 }
 
@@ -252,16 +270,18 @@ impl Holding {
     fn weaknesses(&self) -> Vec<Weakness> {
         let Some(token) = &self.token else { return vec![Weakness::Software] };
         let serial = || token.serial.clone();
-        let mut found = Vec::new();
-        if self.attributes.sensitive != Some(true) {
-            found.push(Weakness::NotSensitive { serial: serial() });
+        if self.self_test.is_empty() {
+            return vec![Weakness::Untested { serial: serial() }];
         }
-        if self.attributes.extractable != Some(false) {
-            found.push(Weakness::Extractable { serial: serial() });
-        }
-        let failed = self.self_test.iter().filter(|test| !test.passed);
-        found.extend(failed.map(|test| Weakness::SelfTest { serial: serial(), check: test.check.clone() }));
-        found
+        let failed = self.self_test.iter().filter(|test| !test.passed).cloned();
+        failed.map(|SelfTest { check, detail, .. }| Weakness::SelfTest { serial: serial(), check, detail }).collect()
+    }
+}
+
+impl From<&hal::SelfCheck> for SelfTest {
+    fn from(check: &hal::SelfCheck) -> Self {
+        let hal::SelfCheck { name, passed, detail } = check.clone();
+        Self { check: name, passed, detail }
     }
 }
 
@@ -275,11 +295,7 @@ impl CheckValue {
 
 impl From<Kcv> for CheckValue {
     fn from(kcv: Kcv) -> Self {
-        let method = match kcv.method {
-            KcvMethod::EcbZeroBlock => "aes-ecb-zero-block",
-            KcvMethod::GcmZeroBlock => "aes-gcm-zero-block",
-        };
-        Self::stored(kcv.value, method)
+        Self::stored(kcv.value, method_name(kcv.method))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding as _};
-use hal::{SignerInfo, SignerKind};
+use hal::SignerInfo;
 use ring::{
     digest::{SHA256, digest},
     error::Unspecified,
@@ -44,11 +44,7 @@ impl PublicKey {
     /// # Errors
     /// [`SignError::Kind`] where it is of a kind that signs no statements.
     pub fn of_signer(signer: &SignerInfo) -> Result<Self, SignError> {
-        let prefix = match signer.kind {
-            SignerKind::EcdsaP256 => P256_PREFIX,
-            SignerKind::EcdsaP384 => P384_PREFIX,
-        };
-        Self::from_spki(&[prefix, &signer.public_key].concat()).ok_or(SignError::Kind)
+        Self::from_spki(&signer.spki()).ok_or(SignError::Kind)
     }
 
     /// Reads a SubjectPublicKeyInfo: an uncompressed point on P-256 or P-384, in the one form that DER has for it.

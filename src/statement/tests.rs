@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use hal::{
     Capabilities, Kcv, KcvMethod, KeyWrapper, Label, RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeys, SecretBytes,
-    SignerKind, TokenInfo, WrapScheme, software::SoftwareHal,
+    SelfCheck, SelfTestReport, SignerKind, TokenInfo, TokenSelfTest, WrapScheme, software::SoftwareHal,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -53,7 +53,7 @@ fn root() -> RootKeyInfo {
         },
         kcv: Kcv { method: KcvMethod::EcbZeroBlock, value: [1, 2, 0xab] },
         scheme: WrapScheme::AesGcm,
-        token: Some(TokenInfo { serial: "42".to_owned(), ..TokenInfo::default() }),
+        tokens: vec![TokenInfo { serial: "42".to_owned(), ..TokenInfo::default() }],
     }
 }
 
@@ -61,19 +61,22 @@ fn hsm() -> Capabilities {
     Capabilities {
         backend: "pkcs11",
         is_hsm: true,
-        token: root().token,
+        token: root().tokens.pop(),
         schemes: vec![WrapScheme::AesGcm],
         scheme: Some(WrapScheme::AesGcm),
         sessions: 8,
     }
 }
 
-fn passed() -> Vec<SelfTest> {
-    vec![SelfTest { check: "it is not exported".to_owned(), passed: true }]
+fn passed() -> SelfTestReport {
+    let check = SelfCheck { name: "not-copied".to_owned(), passed: true, detail: "refused".to_owned() };
+    let on = |token| TokenSelfTest { token: Some(token), checks: vec![check.clone()] };
+    let other = TokenInfo { serial: "43".to_owned(), ..TokenInfo::default() };
+    SelfTestReport { key: root().key(), tokens: root().tokens.into_iter().chain([other]).map(on).collect() }
 }
 
 fn attestation() -> Statement {
-    Statement::new(now(), Claim::Attestation(Attestation::new(&root(), &hsm(), passed())))
+    Statement::new(now(), Claim::Attestation(Attestation::new(&root(), &hsm(), &passed())))
 }
 
 fn error_of(file: &str, known: Option<&PublicKey>) -> String {
@@ -234,29 +237,33 @@ fn what_is_signed_in_another_form_is_refused() {
 
 #[test]
 fn an_attestation_says_what_speaks_against_the_root_key() {
-    type Change = fn(&mut RootKeyInfo, &mut Capabilities, &mut Vec<SelfTest>);
+    type Change = fn(&mut RootKeyInfo, &mut Capabilities, &mut Vec<TokenSelfTest>);
     let of = |change: Change| {
-        let (mut root, mut hsm, mut tests) = (root(), hsm(), passed());
-        change(&mut root, &mut hsm, &mut tests);
-        let found = Attestation::new(&root, &hsm, tests).weaknesses();
+        let (mut root, mut hsm, mut report) = (root(), hsm(), passed());
+        change(&mut root, &mut hsm, &mut report.tokens);
+        let found = Attestation::new(&root, &hsm, &report).weaknesses();
         found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
     assert_eq!(of(|_, _, _| {}), "");
     assert!(of(|_, hsm, _| hsm.is_hsm = false).contains("no HSM"));
-    assert!(of(|root, _, _| root.token = None).contains("no HSM"));
+    assert!(of(|root, _, _| root.tokens.clear()).contains("no HSM"));
     for value in [None, Some(false)] {
         let weak: Change = if value.is_none() {
             |root, _, _| root.attributes.sensitive = None
         } else {
             |root, _, _| root.attributes.sensitive = Some(false)
         };
-        assert!(of(weak).contains("42 does not say that the root key is SENSITIVE"));
+        assert!(of(weak).contains("not say that the root key is SENSITIVE"));
     }
     assert!(of(|root, _, _| root.attributes.extractable = None).contains("not EXTRACTABLE"));
     assert!(of(|root, _, _| root.attributes.extractable = Some(true)).contains("not EXTRACTABLE"));
-    assert!(of(|_, _, tests| tests[0].passed = false).contains("failed its self-test: it is not exported"));
-    let nowhere = Attestation { copies: Vec::new(), ..Attestation::new(&root(), &hsm(), passed()) };
-    assert_eq!(nowhere.weaknesses(), [Weakness::Nowhere]);
+    assert!(
+        of(|_, _, tokens| tokens[1].checks[0].passed = false)
+            .contains("43 the root key failed its self-test: not-copied")
+    );
+    assert!(of(|_, _, tokens| tokens[1].checks.clear()).contains("43 the root key was not tested"));
+    assert!(of(|_, _, tokens| tokens[1].token = None).contains("no HSM"));
+    assert!(of(|_, _, tokens| tokens.clear()).contains("no place"));
 }
 
 #[test]

@@ -121,9 +121,11 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
     say(format_args!("sealed      {} bytes: AES-256-GCM under a key of its own (KEK)", sealed.bytes));
     say(format_args!("KEK         wrapped by the root key with {}, {kek} bytes", sealed.scheme));
     say(format_args!("root key    {:?}, {}, KCV {}", root.label.as_str(), root.id, root.kcv));
-    match &root.token {
-        Some(token) => say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model)),
-        None => say("token       none: software root key, not an HSM"),
+    for token in &root.tokens {
+        say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model));
+    }
+    if root.tokens.is_empty() {
+        say("token       none: software root key, not an HSM");
     }
     say(format_args!("it says     {}", protection(root)));
     Ok(())

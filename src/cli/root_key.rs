@@ -85,7 +85,8 @@ pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError>
     let rows: Vec<_> = roots
         .iter()
         .map(|root| {
-            let token = root.token.as_ref().map_or_else(|| "(software)".to_owned(), |token| token.serial.clone());
+            let serials: Vec<_> = root.tokens.iter().map(|token| token.serial.as_str()).collect();
+            let token = if serials.is_empty() { "(software)".to_owned() } else { serials.join(", ") };
             [
                 root.label.to_string(),
                 root.id.to_string(),

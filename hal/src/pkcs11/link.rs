@@ -185,6 +185,11 @@ impl Link {
         }
     }
 
+    /// The configured label and, where one is stated, serial number.
+    pub(super) fn names(&self) -> (&str, Option<&str>) {
+        (&self.target.label, self.target.serial.as_deref())
+    }
+
     /// How many sessions the workers may have; `None` until the token was first reached.
     pub(super) fn session_limit(&self) -> Option<usize> {
         self.learnt.get().map(|learnt| learnt.sessions)

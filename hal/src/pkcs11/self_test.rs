@@ -128,12 +128,16 @@ fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
-fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+pub(super) fn random_kek() -> Result<Kek, Fault> {
     let mut bytes = Zeroizing::new([0; Kek::LEN]);
     let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
     SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
-    let kek = Kek::new(bytes);
+    Ok(Kek::new(bytes))
+}
+
+/// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
+fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+    let kek = random_kek()?;
     let wrapped = schemes::wrap(session, root, scheme, &kek)?;
     let mut tampered = wrapped.clone();
     if let Some(byte) = tampered.ciphertext.first_mut() {

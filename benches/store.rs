@@ -44,6 +44,7 @@ fn measure(objects: usize) -> Outcome {
         created_at: 0,
         changed_at: 0,
         destroyed_at: None,
+        destruction: None,
         certificate: None,
         versions: Vec::new(),
     })?;

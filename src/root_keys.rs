@@ -19,6 +19,7 @@ pub fn new_row(info: &RootKeyInfo, at: i64) -> RootKeyRow {
         created_at: at,
         changed_at: at,
         destroyed_at: None,
+        destruction: None,
         certificate: None,
         versions: vec![version_row(info, at)],
     }

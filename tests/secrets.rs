@@ -278,8 +278,7 @@ fn after_destroy_not_even_the_sealed_key_is_left() {
     // One that takes pages of its own.
     let large = made(client.call(register_opaque(&random(20_000), [])).unwrap());
     let database = Database::open(dir.path().join("keystead.db")).unwrap();
-    let blobs: Vec<(&String, (Vec<u8>, Vec<u8>))> =
-        ids.iter().chain([&large]).map(|id| (id, sealed(&database, id))).collect();
+    let blobs: Vec<_> = ids.iter().chain([&large]).map(|id| (id, sealed(&database, id))).collect();
     drop(database);
     let (kept, gone): (Vec<_>, Vec<_>) = blobs.iter().enumerate().partition(|(n, _)| n % 4 == 0 && *n != 40);
     for (_, (id, _)) in &gone {

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub use self::clock::Clock;
+pub use self::{census::Census, clock::Clock};
 use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
@@ -22,6 +22,7 @@ mod attribute_rules;
 mod attribute_set;
 mod authn;
 mod batch;
+mod census;
 mod certificate;
 mod clock;
 mod ctx;

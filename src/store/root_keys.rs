@@ -51,6 +51,8 @@ pub struct RootKeyRow {
     pub changed_at: i64,
     /// When it was destroyed.
     pub destroyed_at: Option<i64>,
+    /// What its destruction has to do, JSON, from before anything was destroyed: one that was interrupted goes on by it.
+    pub destruction: Option<String>,
     /// The signed certificate of its destruction, JSON.
     pub certificate: Option<String>,
     /// Its versions, ascending. None where the label is empty.
@@ -235,7 +237,7 @@ impl Store {
     /// Suspends or resumes a root key.
     ///
     /// # Errors
-    /// `NotFound`, `StaleRootKey` where it is destroyed, or `state` is (that is for [`Store::shred`]).
+    /// `NotFound`, `StaleRootKey` where it is destroyed or about to be, or `state` is (that is for [`Store::shred`]).
     pub fn set_root_key_state(&self, root: Uuid, state: RootKeyState, at: i64) -> Result<(), StoreError> {
         self.engine.set_root_key_state(root, state, at)
     }
@@ -254,6 +256,14 @@ impl Store {
     /// `NotFound`.
     pub fn set_attestation(&self, root: Uuid, version: u32, attestation: String) -> Result<(), StoreError> {
         self.engine.set_attestation(root, version, attestation)
+    }
+
+    /// Suspends a root key that is about to be destroyed, for ever, and keeps `journal`: what is to be done.
+    ///
+    /// # Errors
+    /// `NotFound`, `StaleRootKey` where it is destroyed, or its destruction has begun.
+    pub fn begin_destruction(&self, root: Uuid, at: i64, journal: String) -> Result<(), StoreError> {
+        self.engine.begin_destruction(root, at, journal)
     }
 
     /// Records that a root key was destroyed, with the certificate of it, and erases every KEK under it: all in one transaction.
@@ -278,6 +288,14 @@ impl Store {
     /// `Duplicate`: there is one for this purpose, or of this id.
     pub fn insert_signer(&self, row: SignerRow) -> Result<(), StoreError> {
         self.engine.insert_signer(row)
+    }
+
+    /// Puts a signing key in the place of `old`, which is for the same purpose.
+    ///
+    /// # Errors
+    /// `NotFound`: `old` is not on record, or for another purpose. `Duplicate` id.
+    pub fn replace_signer(&self, old: Uuid, row: SignerRow) -> Result<(), StoreError> {
+        self.engine.replace_signer(old, row)
     }
 }
 

@@ -13,6 +13,7 @@ CREATE TABLE root_key (
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
     destroyed_at INTEGER,
+    destruction TEXT,
     certificate TEXT,
     CHECK ((state = 3) = (destroyed_at IS NOT NULL))
 ) STRICT;

@@ -19,7 +19,9 @@ pub(super) enum RootKeyChange {
     Retire { root: Uuid, version: u32, at: i64 },
     Attest { root: Uuid, version: u32, attestation: String },
     Shred { root: Uuid, at: i64, certificate: String },
+    BeginDestruction { root: Uuid, at: i64, journal: String },
     InsertSigner(SignerRow),
+    ReplaceSigner(Uuid, SignerRow),
 }
 
 /// What decides over a change.
@@ -28,6 +30,7 @@ pub(super) struct Found {
     pub(super) state: RootKeyState,
     pub(super) current_version: u32,
     has_label: bool,
+    is_doomed: bool,
 }
 
 impl Sqlite {
@@ -97,6 +100,14 @@ impl Sqlite {
         self.change_root_key(RootKeyChange::InsertSigner(row))
     }
 
+    pub(in crate::store) fn replace_signer(&self, old: Uuid, row: SignerRow) -> Result<(), StoreError> {
+        self.change_root_key(RootKeyChange::ReplaceSigner(old, row))
+    }
+
+    pub(in crate::store) fn begin_destruction(&self, root: Uuid, at: i64, journal: String) -> Result<(), StoreError> {
+        self.change_root_key(RootKeyChange::BeginDestruction { root, at, journal })
+    }
+
     fn change_root_key(&self, change: RootKeyChange) -> Result<(), StoreError> {
         self.writer.run(Mutation::RootKey(change))
     }
@@ -111,7 +122,7 @@ pub(super) fn apply(connection: &Connection, change: &RootKeyChange) -> Result<b
         RootKeyChange::AddVersion(root, version) => add_version(connection, *root, version)?,
         RootKeyChange::SetState { root, state, at } => {
             let root = find(connection, *root)?.ok_or(StoreError::NotFound)?;
-            if root.state == RootKeyState::Destroyed || *state == RootKeyState::Destroyed {
+            if root.state == RootKeyState::Destroyed || *state == RootKeyState::Destroyed || root.is_doomed {
                 return Err(StoreError::StaleRootKey);
             }
             let sql = "UPDATE root_key SET state = ?2, changed_at = ?3 WHERE seq = ?1";
@@ -124,12 +135,19 @@ pub(super) fn apply(connection: &Connection, change: &RootKeyChange) -> Result<b
             must_find(connection.execute(sql, params![root.seq, version, attestation])?)?;
         }
         RootKeyChange::Shred { root, at, certificate } => shred(connection, *root, *at, certificate)?,
-        RootKeyChange::InsertSigner(row) => {
-            must_be_new(connection.execute(
-                "INSERT INTO signer (purpose, id, label, kind, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO NOTHING",
-                params![row.purpose, row.id.as_bytes(), row.label, row.kind, row.created_at],
-            )?)?;
+        RootKeyChange::BeginDestruction { root, at, journal } => {
+            let root = find(connection, *root)?.ok_or(StoreError::NotFound)?;
+            if root.state == RootKeyState::Destroyed || root.is_doomed {
+                return Err(StoreError::StaleRootKey);
+            }
+            let sql = "UPDATE root_key SET state = ?2, changed_at = ?3, destruction = ?4 WHERE seq = ?1";
+            connection.execute(sql, params![root.seq, state_code(RootKeyState::Suspended), at, journal])?;
+        }
+        RootKeyChange::InsertSigner(row) => insert_signer(connection, row)?,
+        RootKeyChange::ReplaceSigner(old, row) => {
+            let sql = "DELETE FROM signer WHERE id = ?1 AND purpose = ?2";
+            must_find(connection.execute(sql, params![old.as_bytes(), row.purpose])?)?;
+            insert_signer(connection, row)?;
         }
     }
     moved_on(connection)?;
@@ -138,11 +156,19 @@ pub(super) fn apply(connection: &Connection, change: &RootKeyChange) -> Result<b
 
 /// The root key `id`.
 pub(super) fn find(connection: &Connection, id: Uuid) -> Result<Option<Found>, StoreError> {
-    let mut select =
-        connection.prepare_cached("SELECT seq, state, current_version, label <> '' FROM root_key WHERE id = ?1")?;
-    let found = select.query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
-    let Some((seq, state, current_version, has_label)) = found.optional()? else { return Ok(None) };
-    Ok(Some(Found { seq, state: state_of(state)?, current_version, has_label }))
+    let mut select = connection.prepare_cached(
+        "SELECT seq, state, current_version, label <> '', destruction IS NOT NULL FROM root_key WHERE id = ?1",
+    )?;
+    let found = select.query_row([id.as_bytes()], |row| {
+        Ok(Found {
+            seq: row.get(0)?,
+            state: state_of(row.get(1)?)?,
+            current_version: row.get(2)?,
+            has_label: row.get(3)?,
+            is_doomed: row.get(4)?,
+        })
+    });
+    Ok(found.optional()?)
 }
 
 /// The root key `id`, which must be active.
@@ -153,8 +179,9 @@ pub(super) fn active(connection: &Connection, id: Uuid) -> Result<Found, StoreEr
 
 fn insert(connection: &Connection, row: &RootKeyRow) -> Result<(), StoreError> {
     must_be_new(connection.execute(
-        "INSERT INTO root_key (id, label, state, current_version, created_at, changed_at, destroyed_at, certificate)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        "INSERT INTO root_key (id, label, state, current_version, created_at, changed_at, destroyed_at, destruction,
+                               certificate)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         params![
             row.id.as_bytes(),
             row.label,
@@ -163,6 +190,7 @@ fn insert(connection: &Connection, row: &RootKeyRow) -> Result<(), StoreError> {
             row.created_at,
             row.changed_at,
             row.destroyed_at,
+            row.destruction,
             row.certificate,
         ],
     )?)?;
@@ -229,6 +257,13 @@ fn retire(connection: &Connection, root: Uuid, version: u32, at: i64) -> Result<
     must_find(connection.execute(sql, params![root.seq, version, version_code(VersionState::Retired), at])?)
 }
 
+fn insert_signer(connection: &Connection, row: &SignerRow) -> Result<(), StoreError> {
+    must_be_new(connection.execute(
+        "INSERT INTO signer (purpose, id, label, kind, created_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        params![row.purpose, row.id.as_bytes(), row.label, row.kind, row.created_at],
+    )?)
+}
+
 fn shred(connection: &Connection, root: Uuid, at: i64, certificate: &str) -> Result<(), StoreError> {
     let root = find(connection, root)?.ok_or(StoreError::NotFound)?;
     if root.state == RootKeyState::Destroyed {
@@ -250,7 +285,8 @@ fn shred(connection: &Connection, root: Uuid, at: i64, certificate: &str) -> Res
 pub(super) fn read(connection: &Connection) -> Result<Vec<RootKeyRow>, StoreError> {
     let mut roots = rows(
         connection,
-        "SELECT id, label, state, current_version, created_at, changed_at, destroyed_at, certificate FROM root_key
+        "SELECT id, label, state, current_version, created_at, changed_at, destroyed_at, destruction, certificate
+         FROM root_key
          ORDER BY seq",
         root_key,
     )?;
@@ -277,7 +313,8 @@ fn root_key(row: &Row<'_>) -> rusqlite::Result<RootKeyRow> {
         created_at: row.get(4)?,
         changed_at: row.get(5)?,
         destroyed_at: row.get(6)?,
-        certificate: row.get(7)?,
+        destruction: row.get(7)?,
+        certificate: row.get(8)?,
         versions: Vec::new(),
     })
 }

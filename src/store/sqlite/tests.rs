@@ -101,6 +101,7 @@ pub(super) fn root_row(id: Uuid, label: &str) -> RootKeyRow {
         created_at: 1_700_000_000,
         changed_at: 1_700_000_000,
         destroyed_at: None,
+        destruction: None,
         certificate: None,
         versions: vec![version_row(1)],
     }

@@ -7,7 +7,7 @@ use std::{
 
 use hal::{
     Capabilities, HalError, Health, Kek, KeyWrapper, Label, Outage, RootKeyVersion, RootKeys as _, SecretBytes,
-    SignScheme, SignerId, SignerInfo, SignerKind, WrappedKek, software::SoftwareHal,
+    SignScheme, SignerId, SignerInfo, SignerKind, TokenState, WrappedKek, software::SoftwareHal,
 };
 use jiff::Timestamp;
 use rustls::version::{TLS12, TLS13};
@@ -66,6 +66,10 @@ impl KeyWrapper for Hsm {
 
     fn health(&self) -> Health {
         self.keys.health()
+    }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        self.keys.token_states()
     }
 
     fn capabilities(&self) -> &Capabilities {

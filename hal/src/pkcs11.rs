@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod checks;
+pub mod client_key;
 pub mod initialise;
 mod link;
 pub mod probe;

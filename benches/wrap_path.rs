@@ -41,7 +41,7 @@ fn wrap_path(criterion: &mut Criterion) {
 }
 
 fn measure(criterion: &mut Criterion, backend: &str, hal: &dyn RootKeys) {
-    let root = hal.generate_root(&Label::new("bench").expect("a label")).expect("a root key").id;
+    let root = hal.generate_root(&Label::new("bench").expect("a label")).expect("a root key").key();
     let kek = Kek::new(Zeroizing::new([7; Kek::LEN]));
     let wrapped = hal.wrap_kek(root, &kek).expect("a KEK is wrapped");
     let mut group = criterion.benchmark_group(backend);

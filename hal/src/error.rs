@@ -1,6 +1,6 @@
 //! What can go wrong below the HAL, sorted by what the caller or an operator must do. PKCS#11 codes go to the log, never here.
 
-use crate::{RootKeyId, SignerId};
+use crate::{RootKeyVersion, SignerId};
 
 /// Every error of the HAL. A variant exists because some caller acts on it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum HalError {
     Tampered,
     /// The backend holds no such root key: wrong token, wrong slot, or the key was destroyed.
     #[error("root key {0} is not on this HSM; check that the right token is attached")]
-    UnknownRootKey(RootKeyId),
+    UnknownRootKey(RootKeyVersion),
     /// The backend holds no such signing key.
     #[error("signing key {0} is not on this HSM; check that the right token is attached")]
     UnknownSigner(SignerId),
@@ -38,6 +38,16 @@ pub enum Outage {
     /// All queue places are taken.
     #[error("more calls are waiting for the HSM than its queue holds; raise `workers` or `queue`, or lower the load")]
     Overloaded,
+    /// An operation that changes all of several tokens needs all of them.
+    #[error(
+        "{away} of {tokens} tokens are not ready, and this changes all of them; bring them back first (see the log)"
+    )]
+    TokensMissing {
+        /// How many.
+        away: usize,
+        /// Of how many.
+        tokens: usize,
+    },
     /// The answer did not come within the deadline.
     #[error("the HSM did not answer within the deadline")]
     DeadlinePassed,
@@ -69,6 +79,24 @@ pub enum Refusal {
     /// The root key is readable or may leave the token.
     #[error("the root key is not SENSITIVE or is EXTRACTABLE; make a new one on a token that enforces both")]
     KeyNotProtected,
+    /// Another key than the recorded one has this root key's id.
+    #[error(
+        "the token holds another key under this root key's id than the one on record (their check values differ); attach the \
+         right token"
+    )]
+    KeyReplaced,
+    /// A key made inside one token is on no other.
+    #[error(
+        "a root key of several tokens cannot be made inside one of them; make it in a ceremony (`keystead root-key ceremony`) \
+         and import its shares, which puts it on all tokens"
+    )]
+    SeveralTokens,
+    /// Several tokens hold different keys under one id, and it is not on record which is right.
+    #[error(
+        "the tokens hold different keys under this root key's id, and none is on record; take the wrong token out of the \
+         configuration"
+    )]
+    TokensDisagree,
     /// The token lets a protected root key be wrapped by itself or copied to an extractable one.
     #[error("the token does not enforce that a root key stays inside; use another token")]
     TokenNotEnforcing,

@@ -5,7 +5,6 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use ring::digest::Digest;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -14,10 +13,13 @@ use self::{
     workers::{Kind, Pool},
 };
 use crate::{
-    Capabilities, Degradation, DestroyConsent, HalError, Health, Kek, KeyWrapper, Label, Refusal, RootKeyId,
-    RootKeyInfo, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind, WrapScheme, WrappedKek,
+    Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Refusal, RootKeyId,
+    RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfTestReport, SignScheme, SignerId, SignerInfo, SignerKind,
+    TokenState, WrapScheme, WrappedKek,
 };
 
+mod checks;
+pub mod client_key;
 pub mod initialise;
 mod link;
 pub mod probe;
@@ -118,11 +120,11 @@ impl Pkcs11Hal {
 }
 
 impl KeyWrapper for Pkcs11Hal {
-    fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError> {
+    fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
         // A copy, because the worker may outlive this call; wiped when the job is dropped.
         let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
         self.call(self.deadline, Kind::Use, move |conn| {
-            let bound = roots::bound(conn, root, roots::FIRST_VERSION)?;
+            let bound = roots::bound(conn, under)?;
             schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
         })
     }
@@ -132,15 +134,15 @@ impl KeyWrapper for Pkcs11Hal {
             return Err(HalError::Tampered);
         }
         let wrapped = wrapped.clone();
-        self.call(self.deadline, Kind::Open(wrapped.root, wrapped.version), move |conn| {
-            let bound = roots::bound(conn, wrapped.root, wrapped.version)?;
+        self.call(self.deadline, Kind::Open(wrapped.key()), move |conn| {
+            let bound = roots::bound(conn, wrapped.key())?;
             schemes::unwrap(&conn.session, bound.root, &wrapped)
         })
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let digest: Digest = signers::hash(message, scheme);
-        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
+        let input = signers::input(message, scheme);
+        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, &input, scheme))
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -170,40 +172,86 @@ impl KeyWrapper for Pkcs11Hal {
     fn capabilities(&self) -> &Capabilities {
         self.link.capabilities()
     }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let (label, configured) = self.link.names();
+        let known = self.link.capabilities();
+        let serial = known.token.as_ref().map(|token| token.serial.as_str()).or(configured);
+        vec![TokenState {
+            label: label.to_owned(),
+            serial: serial.map(str::to_owned),
+            health: self.health(),
+            scheme: known.scheme,
+            workers: self.pool.workers(),
+            stuck: self.pool.stuck(self.deadline),
+        }]
+    }
 }
 
 impl RootKeys for Pkcs11Hal {
     fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError> {
-        let (id, label) = (RootKeyId::from_uuid(Uuid::new_v4()), label.clone());
-        self.admin(move |conn| roots::generate(conn, id, &label))
+        self.generate_version(RootKeyVersion::first(RootKeyId::from_uuid(Uuid::new_v4())), label)
     }
 
-    fn import_root(&self, label: &Label, key: SecretBytes) -> Result<RootKeyInfo, HalError> {
-        if key.len() != Kek::LEN {
+    fn generate_version(&self, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, HalError> {
+        let label = label.clone();
+        self.admin(move |conn| roots::generate(conn, key, &label))
+    }
+
+    fn import_root(&self, key: RootKeyVersion, label: &Label, material: SecretBytes) -> Result<RootKeyInfo, HalError> {
+        if material.len() != Kek::LEN {
             return Err(HalError::Refused(Refusal::KeyLength));
         }
-        let (id, label) = (RootKeyId::from_uuid(Uuid::new_v4()), label.clone());
-        self.admin(move |conn| roots::import(conn, id, &label, &key))
+        let label = label.clone();
+        self.admin(move |conn| roots::import(conn, key, &label, &material))
     }
 
-    fn describe_root(&self, root: RootKeyId) -> Result<RootKeyInfo, HalError> {
-        self.admin(move |conn| roots::describe(conn, root))
+    fn describe_root(&self, key: RootKeyVersion) -> Result<RootKeyInfo, HalError> {
+        self.admin(move |conn| roots::describe(conn, key))
     }
 
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError> {
         self.admin(roots::list)
     }
 
-    fn destroy_root(&self, root: RootKeyId, consent: DestroyConsent) -> Result<(), HalError> {
-        if consent.root() != root {
+    fn expect_root(&self, key: RootKeyVersion, kcv: Kcv) {
+        self.link.expect(key, kcv);
+    }
+
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let tested = self.admin(move |conn| roots::self_test(conn, key))?;
+        Ok(SelfTestReport { key, tokens: vec![tested] })
+    }
+
+    fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
+        let rewrap = |old: &WrappedKek| {
+            if !old.is_well_formed() {
+                return Err(HalError::Tampered);
+            }
+            let old = old.clone();
+            self.call(self.deadline, Kind::Open(old.key()), move |conn| {
+                let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+                schemes::rewrap(&conn.session, from.root, &old, &to)
+            })
+        };
+        wrapped.iter().map(rewrap).collect()
+    }
+
+    fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError> {
+        if consent.key() != key {
             return Err(HalError::Refused(Refusal::ConsentMismatch));
         }
-        self.admin(move |conn| roots::destroy(conn, root))
+        self.admin(move |conn| roots::destroy(conn, key))
     }
 
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
         let (id, label) = (SignerId::from_uuid(Uuid::new_v4()), label.clone());
         self.admin(move |conn| signers::generate(conn, id, &label, kind))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let label = label.clone();
+        self.admin(move |conn| signers::find(conn, &label))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {

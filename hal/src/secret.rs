@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroizing;
 
 /// A secret of any length: a PIN, a passphrase, a key to import.
@@ -62,6 +63,12 @@ impl Kek {
     #[must_use]
     pub fn expose_secret(&self) -> &[u8; Kek::LEN] {
         &self.0
+    }
+
+    /// Whether both are the same key, in constant time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_slice(), other.0.as_slice()).is_ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Software backend: root keys live in this process and, sealed under a passphrase, in one file. **Not an HSM**: whoever reads
 //! the process's memory, or the file and its passphrase, has every key. For evaluation, tests and benchmarks.
 //!
-//! Owns the AES key wrap (RFC 3394) of KEKs and ECDSA by `ring`. It never holds a lock while it computes.
+//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it computes.
 
 use std::{
     collections::HashMap,
@@ -12,30 +12,26 @@ use std::{
 
 use aws_lc_rs::{
     cipher::{AES_256 as AES_256_BLOCK, EncryptingKey, UnboundCipherKey},
+    constant_time::verify_slices_are_equal,
     key_wrap::{AES_256, AesKek, KeyWrap as _},
 };
 use parking_lot::RwLock;
-use ring::{
-    rand::{SecureRandom as _, SystemRandom},
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-        KeyPair as _,
-    },
-};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use self::file::{Entry, EntryKind, SealedFile};
+use self::{
+    file::{Entry, EntryKind, SealedFile},
+    signers::Signer,
+};
 use crate::{
     Capabilities, DestroyConsent, HalError, Health, Kcv, KcvMethod, Kek, KeyWrapper, Label, Outage, Refusal,
-    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind,
-    WrapScheme, WrappedKek,
+    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfCheck, SelfTestReport,
+    SignScheme, SignerId, SignerInfo, SignerKind, TokenSelfTest, TokenState, WrapScheme, WrappedKek,
 };
 
 mod file;
-
-/// The only version a root key has so far; blobs carry it.
-const FIRST_VERSION: u32 = 1;
+mod signers;
 
 /// Root keys and signing keys in a sealed file. See the module's warning.
 pub struct SoftwareHal {
@@ -47,21 +43,16 @@ pub struct SoftwareHal {
 
 #[derive(Default)]
 struct Keys {
-    roots: HashMap<RootKeyId, Arc<Root>>,
+    roots: HashMap<RootKeyVersion, Arc<Root>>,
+    expected: HashMap<RootKeyVersion, Kcv>,
     signers: HashMap<SignerId, Arc<Signer>>,
 }
 
 struct Root {
     label: Label,
     local: bool,
+    kcv: Kcv,
     key: Zeroizing<[u8; 32]>,
-}
-
-struct Signer {
-    label: Label,
-    kind: SignerKind,
-    pair: EcdsaKeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl SoftwareHal {
@@ -111,66 +102,78 @@ impl SoftwareHal {
         Self { keys: RwLock::new(keys), file, capabilities, rng: SystemRandom::new() }
     }
 
-    fn root(&self, id: RootKeyId) -> Result<Arc<Root>, HalError> {
-        self.keys.read().roots.get(&id).cloned().ok_or(HalError::UnknownRootKey(id))
+    fn root(&self, key: RootKeyVersion) -> Result<Arc<Root>, HalError> {
+        let keys = self.keys.read();
+        let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
+        match keys.expected.get(&key) {
+            Some(expected) if !expected.admits(root.kcv) => Err(HalError::Refused(Refusal::KeyReplaced)),
+            _ => Ok(root),
+        }
     }
 
     fn signer(&self, id: SignerId) -> Result<Arc<Signer>, HalError> {
         self.keys.read().signers.get(&id).cloned().ok_or(HalError::UnknownSigner(id))
     }
 
-    /// Adds a key to the file first and to memory second, so that no KEK is wrapped under a key that a crash forgets.
-    fn add_root(&self, label: &Label, local: bool, key: Zeroizing<[u8; 32]>) -> Result<RootKeyInfo, HalError> {
-        let id = RootKeyId::from_uuid(Uuid::new_v4());
-        let root = Arc::new(Root { label: label.clone(), local, key });
+    /// Adds a key to the file first and to memory second, so that no KEK is wrapped under a key that a crash forgets. A key
+    /// that is there already, the same as far as its check value tells, stays.
+    fn add_root(&self, key: RootKeyVersion, root: Root, replace: Replace) -> Result<RootKeyInfo, HalError> {
         let mut keys = self.keys.write();
-        if keys.roots.values().any(|other| other.label == *label) {
+        if let Some(present) = keys.roots.get(&key) {
+            return match replace {
+                Replace::Keep => Ok(present.info(key)),
+                Replace::OnlySame if verify_slices_are_equal(present.key.as_slice(), root.key.as_slice()).is_ok() => {
+                    Ok(present.info(key))
+                }
+                Replace::OnlySame => Err(HalError::Refused(Refusal::KeyReplaced)),
+            };
+        }
+        if keys.roots.iter().any(|(other, held)| other.root != key.root && held.label == root.label) {
             return Err(HalError::Refused(Refusal::LabelTaken));
         }
-        keys.roots.insert(id, Arc::clone(&root));
+        let info = root.info(key);
+        keys.roots.insert(key, Arc::new(root));
         if let Err(error) = self.file.save(&keys.entries()) {
-            keys.roots.remove(&id);
+            keys.roots.remove(&key);
             return Err(error);
         }
-        drop(keys);
-        root.info(id)
+        Ok(info)
+    }
+
+    fn new_root(&self, label: &Label) -> Result<Root, HalError> {
+        let mut key = Zeroizing::new([0; 32]);
+        self.random(key.as_mut_slice())?;
+        Root::new(label, true, key)
     }
 }
 
+/// What becomes of a key that is there already.
+#[derive(Clone, Copy)]
+enum Replace {
+    /// It is what was asked for.
+    Keep,
+    /// It is, if it is the same key.
+    OnlySame,
+}
+
 impl KeyWrapper for SoftwareHal {
-    fn wrap_kek(&self, root: RootKeyId, kek: &Kek) -> Result<WrappedKek, HalError> {
-        let key = self.root(root)?;
-        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
-        key.kek()?
-            .wrap(kek.expose_secret(), &mut ciphertext)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        Ok(WrappedKek { root, version: FIRST_VERSION, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+    fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
+        self.root(under)?.wrap(under, kek)
     }
 
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
         if !wrapped.is_well_formed() {
             return Err(HalError::Tampered);
         }
-        if wrapped.version != FIRST_VERSION {
-            return Err(HalError::UnknownRootKey(wrapped.root));
-        }
-        let key = self.root(wrapped.root)?;
+        let key = self.root(wrapped.key())?;
         if wrapped.scheme != WrapScheme::AesKw {
             return Err(HalError::Refused(Refusal::SchemeNotSupported));
         }
-        let mut plain = Zeroizing::new([0; Kek::LEN]);
-        key.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
-        Ok(Kek::new(plain))
+        key.unwrap(wrapped)
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let signer = self.signer(signer)?;
-        if signer.kind != scheme.kind() {
-            return Err(HalError::Refused(Refusal::WrongSignerKind));
-        }
-        let signature =
-            signer.pair.sign(&self.rng, message).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        Ok(signature.as_ref().to_vec())
+        self.signer(signer)?.sign(message, scheme, &self.rng)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -184,49 +187,90 @@ impl KeyWrapper for SoftwareHal {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let scheme = self.capabilities.scheme;
+        let label = self.capabilities.backend.to_owned();
+        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0 }]
+    }
 }
 
 impl RootKeys for SoftwareHal {
     fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError> {
-        let mut key = Zeroizing::new([0; 32]);
-        self.random(key.as_mut_slice())?;
-        self.add_root(label, true, key)
+        self.generate_version(RootKeyVersion::first(RootKeyId::from_uuid(Uuid::new_v4())), label)
     }
 
-    fn import_root(&self, label: &Label, key: SecretBytes) -> Result<RootKeyInfo, HalError> {
-        let bytes = key.expose_secret().try_into().map_err(|_| HalError::Refused(Refusal::KeyLength))?;
-        self.add_root(label, false, Zeroizing::new(bytes))
+    fn generate_version(&self, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, HalError> {
+        self.add_root(key, self.new_root(label)?, Replace::Keep)
     }
 
-    fn describe_root(&self, root: RootKeyId) -> Result<RootKeyInfo, HalError> {
-        self.root(root)?.info(root)
+    fn import_root(&self, key: RootKeyVersion, label: &Label, material: SecretBytes) -> Result<RootKeyInfo, HalError> {
+        let bytes = material.expose_secret().try_into().map_err(|_| HalError::Refused(Refusal::KeyLength))?;
+        self.add_root(key, Root::new(label, false, Zeroizing::new(bytes))?, Replace::OnlySame)
+    }
+
+    fn describe_root(&self, key: RootKeyVersion) -> Result<RootKeyInfo, HalError> {
+        Ok(self.root(key)?.info(key))
     }
 
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError> {
-        let roots: Vec<_> = self.keys.read().roots.iter().map(|(id, root)| (*id, Arc::clone(root))).collect();
-        let mut infos = roots.iter().map(|(id, root)| root.info(*id)).collect::<Result<Vec<_>, _>>()?;
-        infos.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
+        let mut infos: Vec<_> = self.keys.read().roots.iter().map(|(key, root)| root.info(*key)).collect();
+        infos.sort_by(|a, b| (&a.label, a.key()).cmp(&(&b.label, b.key())));
         Ok(infos)
     }
 
-    fn destroy_root(&self, root: RootKeyId, consent: DestroyConsent) -> Result<(), HalError> {
-        if consent.root() != root {
+    fn expect_root(&self, key: RootKeyVersion, kcv: Kcv) {
+        self.keys.write().expected.insert(key, kcv);
+    }
+
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let (root, expected) = {
+            let keys = self.keys.read();
+            let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
+            (root, keys.expected.get(&key).copied())
+        };
+        let mut kek = Zeroizing::new([0; Kek::LEN]);
+        self.random(kek.as_mut_slice())?;
+        let kek = Kek::new(kek);
+        let wrapped = root.wrap(key, &kek)?;
+        let mut tampered = wrapped.clone();
+        tampered.ciphertext.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        let opens = root.unwrap(&wrapped).is_ok_and(|opened| opened.is_same(&kek)) && root.unwrap(&tampered).is_err();
+        let checks = vec![
+            SelfCheck::new("held-by-a-token", false, "a software root key is in this process's memory and in a file"),
+            SelfCheck::new("wraps-and-unwraps-by-aes-kw", opens, "a random key and a tampered blob were tried"),
+            SelfCheck::of_check_value(root.kcv, expected),
+        ];
+        Ok(SelfTestReport { key, tokens: vec![TokenSelfTest { token: None, checks }] })
+    }
+
+    fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
+        let rewrap = |old: &WrappedKek| {
+            let kek = self.unwrap_kek(old)?;
+            let new = self.wrap_kek(under, &kek)?;
+            // AES key wrap checks itself, so this catches a fault of the machine and nothing else.
+            if self.unwrap_kek(&new)?.is_same(&kek) { Ok(new) } else { Err(HalError::Tampered) }
+        };
+        wrapped.iter().map(rewrap).collect()
+    }
+
+    fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError> {
+        if consent.key() != key {
             return Err(HalError::Refused(Refusal::ConsentMismatch));
         }
+        // The consent is for the key on record, not for whatever has its id.
+        self.root(key)?;
         let mut keys = self.keys.write();
-        let Some(destroyed) = keys.roots.remove(&root) else { return Err(HalError::UnknownRootKey(root)) };
+        let Some(destroyed) = keys.roots.remove(&key) else { return Err(HalError::UnknownRootKey(key)) };
         if let Err(error) = self.file.save(&keys.entries()) {
-            keys.roots.insert(root, destroyed);
+            keys.roots.insert(key, destroyed);
             return Err(error);
         }
         Ok(())
     }
 
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm(kind), &self.rng)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
-        let signer = Arc::new(Signer { label: label.clone(), kind, pair: key_pair(kind, &pkcs8)?, pkcs8 });
+        let signer = Arc::new(Signer::generate(label, kind, &self.rng)?);
         let id = SignerId::from_uuid(Uuid::new_v4());
         let mut keys = self.keys.write();
         if keys.signers.values().any(|other| other.label == *label) {
@@ -238,6 +282,12 @@ impl RootKeys for SoftwareHal {
             return Err(error);
         }
         Ok(signer.info(id))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let keys = self.keys.read();
+        let found = keys.signers.iter().find(|(_, signer)| signer.label == *label);
+        Ok(found.map(|(id, signer)| signer.info(*id)))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
@@ -252,12 +302,12 @@ impl Keys {
             EntryKind::RootGenerated | EntryKind::RootImported => {
                 let key = entry.key.as_slice().try_into().map_err(|_| corrupt)?;
                 let local = entry.kind == EntryKind::RootGenerated;
-                let root = Root { label: entry.label, local, key: Zeroizing::new(key) };
-                self.roots.insert(RootKeyId::from_uuid(entry.id), Arc::new(root));
+                let root = Root::new(&entry.label, local, Zeroizing::new(key))?;
+                let key = RootKeyVersion { root: RootKeyId::from_uuid(entry.id), version: entry.version };
+                self.roots.insert(key, Arc::new(root));
             }
             EntryKind::Signer(kind) => {
-                let pair = key_pair(kind, &entry.key)?;
-                let signer = Signer { label: entry.label, kind, pair, pkcs8: entry.key };
+                let signer = Signer::open(entry.label, kind, entry.key)?;
                 self.signers.insert(SignerId::from_uuid(entry.id), Arc::new(signer));
             }
         }
@@ -265,15 +315,17 @@ impl Keys {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let roots = self.roots.iter().map(|(id, root)| Entry {
+        let roots = self.roots.iter().map(|(key, root)| Entry {
             kind: if root.local { EntryKind::RootGenerated } else { EntryKind::RootImported },
-            id: *id.as_uuid(),
+            id: *key.root.as_uuid(),
+            version: key.version,
             label: root.label.clone(),
             key: Zeroizing::new(root.key.to_vec()),
         });
         let signers = self.signers.iter().map(|(id, signer)| Entry {
             kind: EntryKind::Signer(signer.kind),
             id: *id.as_uuid(),
+            version: 1,
             label: signer.label.clone(),
             key: signer.pkcs8.clone(),
         });
@@ -282,12 +334,32 @@ impl Keys {
 }
 
 impl Root {
+    fn new(label: &Label, local: bool, key: Zeroizing<[u8; 32]>) -> Result<Self, HalError> {
+        Ok(Self { label: label.clone(), local, kcv: key_check_value(&key)?, key })
+    }
+
     /// The library takes the key by value for each operation; its key schedule costs about a tenth of a wrap.
     fn kek(&self) -> Result<AesKek, HalError> {
         AesKek::new(&AES_256, self.key.as_slice()).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))
     }
 
-    fn info(&self, id: RootKeyId) -> Result<RootKeyInfo, HalError> {
+    fn wrap(&self, key: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
+        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
+        self.kek()?
+            .wrap(kek.expose_secret(), &mut ciphertext)
+            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
+        let RootKeyVersion { root, version } = key;
+        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+    }
+
+    /// Opens a well-formed blob of AES key wrap.
+    fn unwrap(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
+        let mut plain = Zeroizing::new([0; Kek::LEN]);
+        self.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
+        Ok(Kek::new(plain))
+    }
+
+    fn info(&self, key: RootKeyVersion) -> RootKeyInfo {
         // A key in memory is neither sensitive nor unextractable, and says so.
         let attributes = RootKeyAttributes {
             sensitive: Some(false),
@@ -296,22 +368,15 @@ impl Root {
             always_sensitive: Some(false),
             never_extractable: Some(false),
         };
-        Ok(RootKeyInfo {
-            id,
+        RootKeyInfo {
+            id: key.root,
             label: self.label.clone(),
-            version: FIRST_VERSION,
+            version: key.version,
             attributes,
-            kcv: key_check_value(&self.key)?,
+            kcv: self.kcv,
             scheme: WrapScheme::AesKw,
-            token: None,
-        })
-    }
-}
-
-impl Signer {
-    fn info(&self, id: SignerId) -> SignerInfo {
-        let public_key = self.pair.public_key().as_ref().to_vec();
-        SignerInfo { id, label: self.label.clone(), kind: self.kind, public_key }
+            tokens: Vec::new(),
+        }
     }
 }
 
@@ -319,18 +384,6 @@ impl fmt::Debug for SoftwareHal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SoftwareHal").field("path", &self.file.path()).finish_non_exhaustive()
     }
-}
-
-fn algorithm(kind: SignerKind) -> &'static EcdsaSigningAlgorithm {
-    match kind {
-        SignerKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-        SignerKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-    }
-}
-
-fn key_pair(kind: SignerKind, pkcs8: &[u8]) -> Result<EcdsaKeyPair, HalError> {
-    EcdsaKeyPair::from_pkcs8(algorithm(kind), pkcs8, &SystemRandom::new())
-        .map_err(|_| HalError::Refused(Refusal::FileCorrupt))
 }
 
 /// The first three bytes of AES-ECB of a block of zeros.

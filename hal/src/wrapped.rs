@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{HalError, Kek, Refusal, RootKeyId};
+use crate::{HalError, Kek, Refusal, RootKeyId, RootKeyVersion};
 
 /// How a root key wraps a KEK. The code is stored in every blob and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -95,7 +95,16 @@ const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 1 + 1 + 16 + 4 + 1;
 
 impl WrappedKek {
-    /// The stored form: at most 87 bytes.
+    /// The longest stored form, in bytes.
+    pub const MAX_LEN: usize = HEADER_LEN + 16 + 48;
+
+    /// The root key and version that wrapped it.
+    #[must_use]
+    pub fn key(&self) -> RootKeyVersion {
+        RootKeyVersion { root: self.root, version: self.version }
+    }
+
+    /// The stored form: at most [`MAX_LEN`](Self::MAX_LEN) bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN + self.iv.len() + self.ciphertext.len());

@@ -29,7 +29,8 @@ use super::{
     self_test::{self, BoundRoot},
 };
 use crate::{
-    Capabilities, HalError, Outage, Refusal, RootKeyId, SecretBytes, SignerId, SignerKind, TokenInfo, WrapScheme,
+    Capabilities, HalError, Kcv, Outage, Refusal, RootKeyVersion, SecretBytes, SignerId, SignerKind, TokenInfo,
+    WrapScheme,
 };
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -54,8 +55,24 @@ pub(super) struct Link {
     /// The generation of that login.
     generation: AtomicU64,
     failure: RwLock<Option<Failure>>,
+    /// The check values on record.
+    pub(super) expected: Arc<Expected>,
     learnt: OnceLock<Capabilities>,
     unconnected: Capabilities,
+}
+
+/// The check values that root keys must have.
+#[derive(Default)]
+pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
+
+impl Expected {
+    pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
+        self.0.read().get(&key).copied()
+    }
+
+    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) {
+        self.0.write().insert(key, kcv);
+    }
 }
 
 #[derive(Default)]
@@ -79,7 +96,7 @@ pub(super) struct Login {
     pub(super) token: TokenInfo,
     /// Schemes to bind a root key with, best first.
     pub(super) candidates: Vec<WrapScheme>,
-    pub(super) roots: RwLock<HashMap<(RootKeyId, u32), Arc<BoundRoot>>>,
+    pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
     pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
     /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
     _anchor: Mutex<Session>,
@@ -101,6 +118,7 @@ impl Link {
             up: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             failure: RwLock::new(None),
+            expected: Arc::default(),
             learnt: OnceLock::new(),
             unconnected,
         }
@@ -157,6 +175,19 @@ impl Link {
             // Closing the anchor can block where the token hangs, so it happens outside the lock.
             drop(old);
         }
+    }
+
+    /// Records a check value. Keys bound already are bound anew, so that it holds for them too.
+    pub(super) fn expect(&self, key: RootKeyVersion, kcv: Kcv) {
+        self.expected.set(key, kcv);
+        if let Some(login) = &self.state.lock().login {
+            login.roots.write().remove(&key);
+        }
+    }
+
+    /// The configured label and, where one is stated, serial number.
+    pub(super) fn names(&self) -> (&str, Option<&str>) {
+        (&self.target.label, self.target.serial.as_deref())
     }
 
     /// How many sessions the workers may have; `None` until the token was first reached.

@@ -13,55 +13,97 @@ use cryptoki::{
 use uuid::Uuid;
 
 use super::{
+    checks,
     recovery::Fault,
     schemes::{self, RootRef},
     self_test::{self, BoundRoot},
     workers::Conn,
 };
-use crate::{HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, SecretBytes, WrapScheme};
-
-/// The only version a root key has so far; blobs and CKA_ID carry it.
-pub(super) const FIRST_VERSION: u32 = 1;
+use crate::{
+    HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
+    TokenSelfTest, WrapScheme,
+};
 
 /// Opens every CKA_ID of a root key, to tell it from other applications' keys.
 const MARK: &[u8; 4] = b"KSR1";
 const KEY_LEN: usize = 32;
 
 /// The root key with its handle, self-tested once per login.
-pub(super) fn bound(conn: &Conn, id: RootKeyId, version: u32) -> Result<Arc<BoundRoot>, Fault> {
-    if let Some(bound) = conn.login.roots.read().get(&(id, version)) {
+pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, Fault> {
+    if let Some(bound) = conn.login.roots.read().get(&key) {
         return Ok(Arc::clone(bound));
     }
-    let handle = find(conn, id, version)?.ok_or(Fault::Stop(HalError::UnknownRootKey(id)))?;
-    let root = RootRef { id, version, handle };
-    let bound = Arc::new(self_test::bind(&conn.session, root, &conn.login.candidates)?);
-    conn.login.roots.write().insert((id, version), Arc::clone(&bound));
+    let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
+    demand_expected(conn, key, handle)?;
+    let bound = Arc::new(self_test::bind(&conn.session, RootRef { key, handle }, &conn.login.candidates)?);
+    conn.login.roots.write().insert(key, Arc::clone(&bound));
     Ok(bound)
 }
 
-pub(super) fn generate(conn: &Conn, id: RootKeyId, label: &Label) -> Result<RootKeyInfo, Fault> {
-    demand_free(conn, label)?;
-    let mut template = template(id, label);
+/// Refuses a key whose check value is not the one on record.
+fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<(), Fault> {
+    let Some(expected) = conn.expected.get(key) else { return Ok(()) };
+    let found = key_check_value(&conn.session, handle)?;
+    if !expected.admits(found) {
+        tracing::error!(root = %key, %expected, %found, "root key refused: another key has its id");
+        return Err(Refusal::KeyReplaced.into());
+    }
+    Ok(())
+}
+
+/// Makes `key`, unless an interrupted attempt made it already.
+pub(super) fn generate(conn: &Conn, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, Fault> {
+    if find(conn, key)?.is_some() {
+        return describe(conn, key);
+    }
+    demand_free(conn, key, label)?;
+    let mut template = template(key, label);
     template.push(Attribute::ValueLen(KEY_LEN.try_into()?));
     let handle = conn.session.generate_key(&Mechanism::AesKeyGen, &template)?;
-    admit(conn, id, handle)
+    admit(conn, key, handle)
 }
 
-pub(super) fn import(conn: &Conn, id: RootKeyId, label: &Label, key: &SecretBytes) -> Result<RootKeyInfo, Fault> {
-    demand_free(conn, label)?;
-    let mut template = template(id, label);
+/// Takes `material` in as `key`, unless it was taken in before.
+pub(super) fn import(
+    conn: &Conn,
+    key: RootKeyVersion,
+    label: &Label,
+    material: &SecretBytes,
+) -> Result<RootKeyInfo, Fault> {
+    let present = find(conn, key)?;
+    if present.is_none() {
+        demand_free(conn, key, label)?;
+    }
+    let mut template = template(key, label);
+    if present.is_some() {
+        // A session object only, to compare check values with.
+        schemes::set_token(&mut template, false);
+    }
     template.push(Attribute::Class(ObjectClass::SECRET_KEY));
     template.push(Attribute::KeyType(KeyType::AES));
-    template.push(Attribute::Value(key.expose_secret().to_vec()));
+    template.push(Attribute::Value(material.expose_secret().to_vec()));
     let created = conn.session.create_object(&template);
     schemes::wipe_values(&mut template);
-    admit(conn, id, created?)
+    let handle = created?;
+    let Some(present) = present else { return admit(conn, key, handle) };
+    let (given, held) = (check_block(&conn.session, handle), check_block(&conn.session, present));
+    conn.session.destroy_object(handle)?;
+    if given? == held? { describe(conn, key) } else { Err(Refusal::KeyReplaced.into()) }
 }
 
-pub(super) fn describe(conn: &Conn, id: RootKeyId) -> Result<RootKeyInfo, Fault> {
-    let bound = bound(conn, id, FIRST_VERSION)?;
-    let label = label(&conn.session, id, bound.root.handle)?;
+pub(super) fn describe(conn: &Conn, key: RootKeyVersion) -> Result<RootKeyInfo, Fault> {
+    let bound = bound(conn, key)?;
+    let label = label(&conn.session, key.root, bound.root.handle)?;
     info(conn, bound.root, label, bound.scheme)
+}
+
+/// What the key shows when it is tried; one that is refused is reported too.
+pub(super) fn self_test(conn: &Conn, key: RootKeyVersion) -> Result<TokenSelfTest, Fault> {
+    let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
+    let mut checks = checks::examine(&conn.session, RootRef { key, handle }, &conn.login.candidates)?;
+    let kcv = key_check_value(&conn.session, handle)?;
+    checks.push(SelfCheck::of_check_value(kcv, conn.expected.get(key)));
+    Ok(TokenSelfTest { token: Some(conn.login.token.clone()), checks })
 }
 
 /// Every root key of this software, self-tested or not: a listing must show the bad ones too.
@@ -71,25 +113,27 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
         [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::KeyType(KeyType::AES), Attribute::Token(true)];
     let mut infos = Vec::new();
     for handle in conn.session.find_objects(&template)? {
-        if let Some((id, version)) = parse_id(&conn.session, handle)? {
-            let scheme = conn.login.roots.read().get(&(id, version)).map_or(first, |bound| bound.scheme);
-            let label = label(&conn.session, id, handle)?;
-            infos.push(info(conn, RootRef { id, version, handle }, label, scheme)?);
+        if let Some(key) = parse_id(&conn.session, handle)? {
+            let scheme = conn.login.roots.read().get(&key).map_or(first, |bound| bound.scheme);
+            let label = label(&conn.session, key.root, handle)?;
+            infos.push(info(conn, RootRef { key, handle }, label, scheme)?);
         }
     }
     if infos.is_empty() {
         demand_answers(conn)?;
     }
-    infos.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
+    infos.sort_by(|a, b| (&a.label, a.key()).cmp(&(&b.label, b.key())));
     Ok(infos)
 }
 
-pub(super) fn destroy(conn: &Conn, id: RootKeyId) -> Result<(), Fault> {
-    let handle = find(conn, id, FIRST_VERSION)?.ok_or(Fault::Stop(HalError::UnknownRootKey(id)))?;
-    conn.login.roots.write().remove(&(id, FIRST_VERSION));
+pub(super) fn destroy(conn: &Conn, key: RootKeyVersion) -> Result<(), Fault> {
+    let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
+    // The consent is for the key on record, not for whatever has its id.
+    demand_expected(conn, key, handle)?;
+    conn.login.roots.write().remove(&key);
     conn.session.destroy_object(handle)?;
     // Another worker may have bound the key between the two lines above.
-    conn.login.roots.write().remove(&(id, FIRST_VERSION));
+    conn.login.roots.write().remove(&key);
     Ok(())
 }
 
@@ -110,12 +154,12 @@ pub(super) fn demand_answers(conn: &Conn) -> Result<(), Fault> {
     if conn.login.answers(&conn.session) { Ok(()) } else { Err(Fault::Suspect) }
 }
 
-fn find(conn: &Conn, id: RootKeyId, version: u32) -> Result<Option<ObjectHandle>, Fault> {
+fn find(conn: &Conn, key: RootKeyVersion) -> Result<Option<ObjectHandle>, Fault> {
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::KeyType(KeyType::AES),
         Attribute::Token(true),
-        Attribute::Id(key_id(id, version)),
+        Attribute::Id(key_id(key)),
     ];
     let found = find_one(&conn.session, &template)?;
     if found.is_none() {
@@ -124,19 +168,22 @@ fn find(conn: &Conn, id: RootKeyId, version: u32) -> Result<Option<ObjectHandle>
     Ok(found)
 }
 
-fn demand_free(conn: &Conn, label: &Label) -> Result<(), Fault> {
+/// No other root key, and nobody else's key, has the label; other versions of this one do.
+fn demand_free(conn: &Conn, key: RootKeyVersion, label: &Label) -> Result<(), Fault> {
     let template = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::Token(true),
         Attribute::Label(label.as_str().as_bytes().to_vec()),
     ];
-    if conn.session.find_objects(&template)?.is_empty() {
-        return demand_answers(conn);
+    for handle in conn.session.find_objects(&template)? {
+        if parse_id(&conn.session, handle)?.is_none_or(|other| other.root != key.root) {
+            return Err(Refusal::LabelTaken.into());
+        }
     }
-    Err(Refusal::LabelTaken.into())
+    demand_answers(conn)
 }
 
-fn template(id: RootKeyId, label: &Label) -> Vec<Attribute> {
+fn template(key: RootKeyVersion, label: &Label) -> Vec<Attribute> {
     vec![
         Attribute::Token(true),
         Attribute::Private(true),
@@ -147,16 +194,16 @@ fn template(id: RootKeyId, label: &Label) -> Vec<Attribute> {
         Attribute::Wrap(true),
         Attribute::Unwrap(true),
         Attribute::Label(label.as_str().as_bytes().to_vec()),
-        Attribute::Id(key_id(id, FIRST_VERSION)),
+        Attribute::Id(key_id(key)),
     ]
 }
 
 /// Self-tests a key just made and destroys it again where it fails.
-fn admit(conn: &Conn, id: RootKeyId, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
-    let described = describe(conn, id);
+fn admit(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
+    let described = describe(conn, key);
     if let Err(fault) = &described {
-        tracing::error!(root = %id, ?fault, "the new root key failed its self-test and is destroyed");
-        conn.login.roots.write().remove(&(id, FIRST_VERSION));
+        tracing::error!(root = %key, ?fault, "the new root key failed its self-test and is destroyed");
+        conn.login.roots.write().remove(&key);
         conn.session.destroy_object(handle)?;
     }
     described
@@ -164,26 +211,30 @@ fn admit(conn: &Conn, id: RootKeyId, handle: ObjectHandle) -> Result<RootKeyInfo
 
 fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<RootKeyInfo, Fault> {
     Ok(RootKeyInfo {
-        id: root.id,
+        id: root.key.root,
         label,
-        version: root.version,
+        version: root.key.version,
         attributes: self_test::attributes(&conn.session, root.handle)?,
         kcv: key_check_value(&conn.session, root.handle)?,
         scheme,
-        token: Some(conn.login.token.clone()),
+        tokens: vec![conn.login.token.clone()],
     })
 }
 
-/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
 fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
-    let block = [0; 16];
-    let first_three = |bytes: Vec<u8>, method| match bytes.as_slice() {
+    let (method, block) = check_block(session, key)?;
+    match block.as_slice() {
         [a, b, c, ..] => Ok(Kcv { method, value: [*a, *b, *c] }),
         _ => Err(Fault::Suspect),
-    };
+    }
+}
+
+/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
+fn check_block(session: &Session, key: ObjectHandle) -> Result<(KcvMethod, Vec<u8>), Fault> {
+    let block = [0; 16];
     for mechanism in [Mechanism::AesEcb, Mechanism::AesCbc([0; 16])] {
         match session.encrypt(&mechanism, key, &block).map_err(Fault::from) {
-            Ok(bytes) => return first_three(bytes, KcvMethod::EcbZeroBlock),
+            Ok(bytes) => return Ok((KcvMethod::EcbZeroBlock, bytes)),
             Err(Fault::Unsupported | Fault::Stop(_)) => {}
             Err(fault) => return Err(fault),
         }
@@ -192,7 +243,7 @@ fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
     let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &[], 128.into())?);
     let bytes = session.encrypt(&mechanism, key, &block)?;
     // A token that replaces the IV gives a different value every time, which would be no check value.
-    if iv == [0; 12] { first_three(bytes, KcvMethod::GcmZeroBlock) } else { Err(Fault::Unsupported) }
+    if iv == [0; 12] { Ok((KcvMethod::GcmZeroBlock, bytes)) } else { Err(Fault::Unsupported) }
 }
 
 fn label(session: &Session, id: RootKeyId, key: ObjectHandle) -> Result<Label, Fault> {
@@ -205,17 +256,17 @@ fn label(session: &Session, id: RootKeyId, key: ObjectHandle) -> Result<Label, F
     label.map_or_else(|| Label::new(&id.to_string()).map_err(|_| Fault::Suspect), Ok)
 }
 
-fn key_id(id: RootKeyId, version: u32) -> Vec<u8> {
-    [MARK.as_slice(), id.as_uuid().as_bytes(), &version.to_be_bytes()].concat()
+fn key_id(key: RootKeyVersion) -> Vec<u8> {
+    [MARK.as_slice(), key.root.as_uuid().as_bytes(), &key.version.to_be_bytes()].concat()
 }
 
-fn parse_id(session: &Session, key: ObjectHandle) -> Result<Option<(RootKeyId, u32)>, Fault> {
+fn parse_id(session: &Session, key: ObjectHandle) -> Result<Option<RootKeyVersion>, Fault> {
     let attributes = session.get_attributes(key, &[AttributeType::Id])?;
     let parsed = attributes.iter().find_map(|attribute| {
         let Attribute::Id(bytes) = attribute else { return None };
         let (uuid, version) = bytes.strip_prefix(MARK.as_slice())?.split_first_chunk::<16>()?;
         let version = u32::from_be_bytes(<[u8; 4]>::try_from(version).ok()?);
-        Some((RootKeyId::from_uuid(Uuid::from_bytes(*uuid)), version))
+        Some(RootKeyVersion { root: RootKeyId::from_uuid(Uuid::from_bytes(*uuid)), version })
     });
     Ok(parsed)
 }

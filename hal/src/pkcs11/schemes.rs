@@ -12,8 +12,8 @@ use cryptoki::{
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::recovery::Fault;
-use crate::{HalError, Kek, Outage, Refusal, RootKeyId, WrapScheme, WrappedKek};
+use super::{recovery::Fault, self_test::BoundRoot};
+use crate::{HalError, Kek, Outage, Refusal, RootKeyVersion, WrapScheme, WrappedKek};
 
 /// Schemes in the order of preference: GCM authenticates its context and makes no session object.
 pub(super) const PREFERENCE: [WrapScheme; 2] = [WrapScheme::AesGcm, WrapScheme::AesKw];
@@ -23,8 +23,7 @@ const IV_LEN: usize = 12;
 /// A root key on the token.
 #[derive(Clone, Copy)]
 pub(super) struct RootRef {
-    pub(super) id: RootKeyId,
-    pub(super) version: u32,
+    pub(super) key: RootKeyVersion,
     pub(super) handle: ObjectHandle,
 }
 
@@ -39,7 +38,20 @@ pub(super) fn wrap(session: &Session, root: RootRef, scheme: WrapScheme, kek: &K
         tracing::warn!(%scheme, len = ciphertext.len(), "the token returned a wrapped key of the wrong length");
         return Err(Fault::Suspect);
     }
-    Ok(WrappedKek { root: root.id, version: root.version, scheme, iv, ciphertext })
+    let RootKeyVersion { root, version } = root.key;
+    Ok(WrappedKek { root, version, scheme, iv, ciphertext })
+}
+
+/// Opens a blob of one root key and wraps what was in it under another, and sees that the new blob opens to the same.
+pub(super) fn rewrap(session: &Session, from: RootRef, old: &WrappedKek, to: &BoundRoot) -> Result<WrappedKek, Fault> {
+    let kek = unwrap(session, from, old)?;
+    let new = wrap(session, to.root, to.scheme, &kek)?;
+    // A new blob that does not open is the token's fault, never the old blob's.
+    let reopened = unwrap(session, to.root, &new).map_err(|fault| match fault {
+        Fault::BadData => Fault::Suspect,
+        other => other,
+    })?;
+    if reopened.is_same(&kek) { Ok(new) } else { Err(Fault::Suspect) }
 }
 
 /// Unwraps a well-formed blob that names this root key.
@@ -70,7 +82,7 @@ fn open(session: &Session, root: RootRef, wrapped: &WrappedKek) -> Result<Option
 fn gcm_wrap(session: &Session, root: RootRef, kek: &Kek) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let mut iv = [0; IV_LEN];
     SystemRandom::new().fill(&mut iv).map_err(|_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed)))?;
-    let context = context(root.id, root.version, WrapScheme::AesGcm);
+    let context = context(root.key, WrapScheme::AesGcm);
     let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &context, 128.into())?);
     let ciphertext = session.encrypt(&mechanism, root.handle, kek.expose_secret())?;
     // Some tokens write an IV of their own into the buffer, so what is stored is what the buffer holds now.
@@ -81,20 +93,20 @@ fn gcm_wrap(session: &Session, root: RootRef, kek: &Kek) -> Result<(Vec<u8>, Vec
 }
 
 fn gcm_unwrap(session: &Session, root: RootRef, wrapped: &WrappedKek) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let context = context(wrapped.root, wrapped.version, wrapped.scheme);
+    let context = context(wrapped.key(), wrapped.scheme);
     let mut iv = wrapped.iv.clone();
     let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &context, 128.into())?);
     Ok(Zeroizing::new(session.decrypt(&mechanism, root.handle, &wrapped.ciphertext)?))
 }
 
 /// The additional data of `aes-gcm`: which root key, version and scheme. Never changes, or no blob opens any more.
-fn context(root: RootKeyId, version: u32, scheme: WrapScheme) -> [u8; 33] {
+fn context(key: RootKeyVersion, scheme: WrapScheme) -> [u8; 33] {
     let mut context = [0; 33];
     let fields = b"keystead kek"
         .iter()
-        .chain(root.as_uuid().as_bytes())
+        .chain(key.root.as_uuid().as_bytes())
         .copied()
-        .chain(version.to_be_bytes())
+        .chain(key.version.to_be_bytes())
         .chain([scheme.code()]);
     for (place, byte) in context.iter_mut().zip(fields) {
         *place = byte;
@@ -152,6 +164,15 @@ pub(super) fn value_of(attributes: Vec<Attribute>) -> Option<Zeroizing<Vec<u8>>>
     })
 }
 
+/// Makes a template's key a token object or a session object.
+pub(super) fn set_token(template: &mut [Attribute], token: bool) {
+    for attribute in template {
+        if let Attribute::Token(value) = attribute {
+            *value = token;
+        }
+    }
+}
+
 /// Wipes every CKA_VALUE of a template after its call.
 pub(super) fn wipe_values(template: &mut [Attribute]) {
     for attribute in template {
@@ -166,11 +187,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::RootKeyId;
 
     #[test]
     fn the_gcm_context_names_root_version_and_scheme() {
         let root = RootKeyId::from_uuid(Uuid::from_bytes([7; 16]));
-        let made = context(root, 3, WrapScheme::AesGcm);
+        let made = context(RootKeyVersion { root, version: 3 }, WrapScheme::AesGcm);
         assert_eq!(&made[..12], b"keystead kek");
         assert_eq!(made[12..28], [7; 16]);
         assert_eq!(made[28..], [0, 0, 0, 3, 1]);

@@ -15,7 +15,7 @@ use super::{
     recovery::Fault,
     schemes::{self, PREFERENCE, RootRef},
 };
-use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, WrapScheme, WrappedKek};
+use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek};
 
 /// A root key that passed, with a blob whose content is known: opening it tells a dead token from a damaged row.
 pub(super) struct BoundRoot {
@@ -29,7 +29,7 @@ pub(super) struct BoundRoot {
 impl BoundRoot {
     /// Whether the token still opens the known blob.
     pub(super) fn is_alive(&self, session: &Session) -> bool {
-        matches!(schemes::unwrap(session, self.root, &self.known_wrapped), Ok(kek) if same(&kek, &self.known))
+        matches!(schemes::unwrap(session, self.root, &self.known_wrapped), Ok(kek) if kek.is_same(&self.known))
     }
 }
 
@@ -37,7 +37,7 @@ impl BoundRoot {
 pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) -> Result<BoundRoot, Fault> {
     let attributes = attributes(session, root.handle)?;
     if attributes.sensitive != Some(true) || attributes.extractable != Some(false) {
-        tracing::error!(root = %root.id, ?attributes, "root key refused: it must be SENSITIVE and not EXTRACTABLE");
+        tracing::error!(root = %root.key, ?attributes, "root key refused: it must be SENSITIVE and not EXTRACTABLE");
         return Err(Refusal::KeyNotProtected.into());
     }
     stays_inside(session, root)?;
@@ -45,7 +45,7 @@ pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) 
         match round_trip(session, root, scheme) {
             Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, known, known_wrapped }),
             Err(fault @ (Fault::Stale | Fault::Gone(_))) => return Err(fault),
-            Err(fault) => tracing::warn!(root = %root.id, %scheme, ?fault, "a wrap scheme failed its self-test"),
+            Err(fault) => tracing::warn!(root = %root.key, %scheme, ?fault, "a wrap scheme failed its self-test"),
         }
     }
     Err(Refusal::NoWorkingScheme.into())
@@ -81,7 +81,7 @@ fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
         Attribute::ValueLen(32.into()),
     ];
     let handle = session.generate_key(&Mechanism::AesKeyGen, &template)?;
-    Ok(RootRef { id: RootKeyId::from_uuid(Uuid::nil()), version: 1, handle })
+    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle })
 }
 
 /// A root key's attributes as the token reports them; what it does not report stays `None`.
@@ -112,42 +112,41 @@ pub(super) fn attributes(session: &Session, key: ObjectHandle) -> Result<RootKey
 fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
     let value = session.get_attributes(root.handle, &[AttributeType::Value]).ok().and_then(schemes::value_of);
     if value.is_some_and(|value| !value.is_empty()) {
-        tracing::error!(root = %root.id, "root key refused: the token hands out its value");
+        tracing::error!(root = %root.key, "root key refused: the token hands out its value");
         return Err(Refusal::TokenNotEnforcing.into());
     }
     if session.wrap_key(&Mechanism::AesKeyWrap, root.handle, root.handle).is_ok() {
-        tracing::error!(root = %root.id, "root key refused: the token wraps it out though it is not EXTRACTABLE");
+        tracing::error!(root = %root.key, "root key refused: the token wraps it out though it is not EXTRACTABLE");
         return Err(Refusal::TokenNotEnforcing.into());
     }
     let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
     if let Ok(copy) = session.copy_object(root.handle, &loosened) {
-        tracing::error!(root = %root.id, "root key refused: the token copies it to an EXTRACTABLE key");
+        tracing::error!(root = %root.key, "root key refused: the token copies it to an EXTRACTABLE key");
         session.destroy_object(copy)?;
         return Err(Refusal::TokenNotEnforcing.into());
     }
     Ok(())
 }
 
-/// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
-fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+pub(super) fn random_kek() -> Result<Kek, Fault> {
     let mut bytes = Zeroizing::new([0; Kek::LEN]);
     let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
     SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
-    let kek = Kek::new(bytes);
+    Ok(Kek::new(bytes))
+}
+
+/// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
+fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+    let kek = random_kek()?;
     let wrapped = schemes::wrap(session, root, scheme, &kek)?;
     let mut tampered = wrapped.clone();
     if let Some(byte) = tampered.ciphertext.first_mut() {
         *byte ^= 1;
     }
     if schemes::opens(session, root, &tampered) {
-        tracing::error!(root = %root.id, %scheme, "the token opens a tampered blob");
+        tracing::error!(root = %root.key, %scheme, "the token opens a tampered blob");
         return Err(Refusal::NoWorkingScheme.into());
     }
     let opened = schemes::unwrap(session, root, &wrapped)?;
-    if same(&opened, &kek) { Ok((kek, wrapped)) } else { Err(Fault::Suspect) }
-}
-
-/// The self-test's KEKs protect nothing, so an early exit tells nobody anything.
-fn same(a: &Kek, b: &Kek) -> bool {
-    a.expose_secret() == b.expose_secret()
+    if opened.is_same(&kek) { Ok((kek, wrapped)) } else { Err(Fault::Suspect) }
 }

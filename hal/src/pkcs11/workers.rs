@@ -19,19 +19,19 @@ use cryptoki::session::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    link::{Link, Login},
+    link::{Expected, Link, Login},
     recovery::Fault,
     roots,
 };
-use crate::{HalError, Outage, Refusal, RootKeyId};
+use crate::{HalError, Outage, Refusal, RootKeyVersion};
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// What a call may do twice, and what a failure of it may mean.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// Opens a blob under this root key and version: a failure may be the blob's fault. May be repeated.
-    Open(RootKeyId, u32),
+    /// Opens a blob under this root key: a failure may be the blob's fault. May be repeated.
+    Open(RootKeyVersion),
     /// Any other call of request handling; may be repeated.
     Use,
     /// Makes or destroys keys: repeated only where the first attempt cannot have taken effect. It searches first.
@@ -189,6 +189,7 @@ struct Reply<T> {
 pub(super) struct Conn {
     pub(super) session: Session,
     pub(super) login: Arc<Login>,
+    pub(super) expected: Arc<Expected>,
 }
 
 pub(super) struct Worker {
@@ -261,7 +262,7 @@ impl Worker {
                 self.link.lost(login.generation, Outage::DeviceFailed);
                 HalError::Unavailable(Outage::DeviceFailed)
             })?;
-            self.conn = Some(Conn { session, login });
+            self.conn = Some(Conn { session, login, expected: Arc::clone(&self.link.expected) });
         }
         self.conn.as_ref().ok_or(HalError::Unavailable(Outage::DeviceFailed))
     }
@@ -272,9 +273,7 @@ impl Worker {
         let conn = self.connected()?;
         let generation = conn.login.generation;
         let alive = match kind {
-            Kind::Open(root, version) => {
-                roots::bound(conn, root, version).is_ok_and(|bound| bound.is_alive(&conn.session))
-            }
+            Kind::Open(key) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive(&conn.session)),
             Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
         };
         if alive {

@@ -22,11 +22,13 @@ use zeroize::Zeroizing;
 
 use crate::{HalError, Label, Outage, Refusal, SecretBytes, SignerKind};
 
-const MAGIC: &[u8; 8] = b"KSTDKEY1";
+const MAGIC: &[u8; 8] = b"KSTDKEY2";
+/// The format before root keys had versions; it is read, and written anew at the next change.
+const MAGIC_1: &[u8; 8] = b"KSTDKEY1";
 const HEADER_LEN: usize = 8 + 12 + 16 + 12;
 const DIGEST_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// A thousand keys fit in a quarter of it.
+/// Thousands of root keys fit, and hundreds of RSA keys.
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// Memory in KiB, passes, lanes of a new file. An opened file keeps its own, within the bounds of `Cost::params`.
@@ -36,6 +38,8 @@ const COST: Cost = Cost { memory: 32 * 1024, passes: 3, lanes: 1 };
 pub(super) struct Entry {
     pub(super) kind: EntryKind,
     pub(super) id: Uuid,
+    /// A root key's version; 1 for a signer.
+    pub(super) version: u32,
     pub(super) label: Label,
     /// A root key's 32 bytes, or a signer's PKCS#8 document.
     pub(super) key: Zeroizing<Vec<u8>>,
@@ -84,9 +88,11 @@ impl SealedFile {
         }
         let (header, sealed) = content.split_first_chunk::<HEADER_LEN>().ok_or_else(corrupt)?;
         let mut fields = Reader { rest: header };
-        if fields.array::<8>()? != *MAGIC {
-            return Err(corrupt());
-        }
+        let versions = match &fields.array::<8>()? {
+            MAGIC => Versions::Stated,
+            MAGIC_1 => Versions::AllFirst,
+            _ => return Err(corrupt()),
+        };
         let cost = Cost { memory: fields.u32()?, passes: fields.u32()?, lanes: fields.u32()? };
         let (salt, nonce) = (fields.array()?, fields.array()?);
         let key = derive(passphrase, &salt, cost)?;
@@ -94,7 +100,7 @@ impl SealedFile {
         let entries = key
             .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(header), &mut plain)
             .map_err(|_| HalError::Refused(Refusal::WrongPassphrase))?;
-        let entries = decode(entries)?;
+        let entries = decode(entries, versions)?;
         Ok((Self { path: path.to_owned(), cost, salt, key }, entries))
     }
 
@@ -148,10 +154,17 @@ impl Cost {
     }
 }
 
-/// Each entry: kind (1), id (16), label length (2), label, key length (2), key. The buffer is made at its exact size, because
+/// Whether the entries of a file state their versions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    Stated,
+    AllFirst,
+}
+
+/// Each entry: kind (1), id (16), version (4), label length (2), label, key length (2), key. The buffer is made at its exact size, because
 /// one that grows leaves copies of keys behind.
 fn encode(entries: &[Entry]) -> Zeroizing<Vec<u8>> {
-    let len = entries.iter().map(|e| 1 + 16 + 2 + e.label.as_str().len() + 2 + e.key.len()).sum();
+    let len = entries.iter().map(|e| 1 + 16 + 4 + 2 + e.label.as_str().len() + 2 + e.key.len()).sum();
     let mut out = Zeroizing::new(Vec::with_capacity(len));
     for entry in entries {
         out.push(match entry.kind {
@@ -159,10 +172,13 @@ fn encode(entries: &[Entry]) -> Zeroizing<Vec<u8>> {
             EntryKind::RootImported => 2,
             EntryKind::Signer(SignerKind::EcdsaP256) => 3,
             EntryKind::Signer(SignerKind::EcdsaP384) => 4,
+            EntryKind::Signer(SignerKind::Rsa2048) => 5,
+            EntryKind::Signer(SignerKind::Rsa3072) => 6,
         });
         out.extend_from_slice(entry.id.as_bytes());
+        out.extend_from_slice(&entry.version.to_be_bytes());
         for part in [entry.label.as_str().as_bytes(), entry.key.as_slice()] {
-            // A label has at most 256 bytes and a key a few hundred.
+            // A label has at most 256 bytes and a key fewer than two thousand.
             out.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
             out.extend_from_slice(part);
         }
@@ -170,7 +186,7 @@ fn encode(entries: &[Entry]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-fn decode(plain: &[u8]) -> Result<Vec<Entry>, HalError> {
+fn decode(plain: &[u8], versions: Versions) -> Result<Vec<Entry>, HalError> {
     let corrupt = || HalError::Refused(Refusal::FileCorrupt);
     // `open_in_place` has cut the tag off already.
     let mut reader = Reader { rest: plain };
@@ -181,13 +197,16 @@ fn decode(plain: &[u8]) -> Result<Vec<Entry>, HalError> {
             [2] => EntryKind::RootImported,
             [3] => EntryKind::Signer(SignerKind::EcdsaP256),
             [4] => EntryKind::Signer(SignerKind::EcdsaP384),
+            [5] => EntryKind::Signer(SignerKind::Rsa2048),
+            [6] => EntryKind::Signer(SignerKind::Rsa3072),
             _ => return Err(corrupt()),
         };
         let id = Uuid::from_bytes(reader.array()?);
+        let version = if versions == Versions::Stated { reader.u32()? } else { 1 };
         let label = std::str::from_utf8(reader.counted()?).map_err(|_| corrupt())?;
         let label = Label::new(label).map_err(|_| corrupt())?;
         let key = Zeroizing::new(reader.counted()?.to_vec());
-        entries.push(Entry { kind, id, label, key });
+        entries.push(Entry { kind, id, version, label, key });
     }
     Ok(entries)
 }

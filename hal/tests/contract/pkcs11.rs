@@ -3,8 +3,8 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use hal::{
-    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind, WrapScheme,
-    WrappedKek,
+    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SignScheme,
+    SignerKind, WrapScheme, WrappedKek,
     pkcs11::{
         Pkcs11Config, Pkcs11Hal,
         probe::{ProbeLogin, probe},
@@ -14,7 +14,7 @@ use pkcs11_fixtures::{SoftHsm, Token};
 
 use crate::{
     backends::{config, connect, secret, softhsm, software},
-    suite::{kek, label},
+    suite::{kek, label, new_key},
 };
 
 fn fresh(name: &str) -> Option<(&'static SoftHsm, Token)> {
@@ -28,20 +28,20 @@ fn gcm_is_preferred_and_blobs_of_the_other_scheme_still_open() {
     let hal = connect(config(softhsm, &token));
     let root = hal.generate_root(&label("root")).expect("a root key");
     assert_eq!(root.scheme, WrapScheme::AesGcm);
-    let by_gcm = hal.wrap_kek(root.id, &kek(7)).expect("a KEK is wrapped");
+    let by_gcm = hal.wrap_kek(root.key(), &kek(7)).expect("a KEK is wrapped");
     assert_eq!((by_gcm.scheme, by_gcm.iv.len(), by_gcm.ciphertext.len()), (WrapScheme::AesGcm, 12, 48));
     let pinned = connect(Pkcs11Config { scheme: Some(WrapScheme::AesKw), ..config(softhsm, &token) });
-    let by_kw = pinned.wrap_kek(root.id, &kek(8)).expect("a KEK is wrapped");
+    let by_kw = pinned.wrap_kek(root.key(), &kek(8)).expect("a KEK is wrapped");
     assert_eq!((by_kw.scheme, by_kw.iv.len(), by_kw.ciphertext.len()), (WrapScheme::AesKw, 0, 40));
     assert_eq!(pinned.unwrap_kek(&by_gcm).expect("it opens").expose_secret(), &[7; 32]);
     assert_eq!(hal.unwrap_kek(&by_kw).expect("it opens").expose_secret(), &[8; 32]);
-    assert_eq!(hal.describe_root(root.id).expect("a description").kcv, root.kcv);
+    assert_eq!(hal.describe_root(root.key()).expect("a description").kcv, root.kcv);
 }
 
 #[test]
 fn two_gcm_blobs_of_one_kek_share_nothing() {
     let Some(hal) = softhsm(WrapScheme::AesGcm) else { return };
-    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let root = hal.generate_root(&label("root")).expect("a root key").key();
     let (one, other) = (hal.wrap_kek(root, &kek(7)).expect("a blob"), hal.wrap_kek(root, &kek(7)).expect("a blob"));
     assert_ne!(one.iv, other.iv);
     assert_ne!(one.ciphertext, other.ciphertext);
@@ -58,21 +58,37 @@ fn a_scheme_that_the_backend_does_not_wrap_with_cannot_be_pinned() {
     assert_eq!(refused.expect_err("nowhere to wait"), HalError::Refused(Refusal::Configuration));
 }
 
+fn shared_bytes() -> SecretBytes {
+    SecretBytes::from((100..132).collect::<Vec<u8>>())
+}
+
 #[test]
-fn a_software_blob_opens_on_the_token_that_imported_the_same_root_key() {
+fn a_blob_of_one_backend_opens_on_another_that_imported_the_same_version() {
     let Some(token) = softhsm(WrapScheme::AesKw) else { return };
     let software = software();
-    let bytes = || SecretBytes::from((100..132).collect::<Vec<u8>>());
-    let in_software = software.hal.import_root(&label("shared"), bytes()).expect("a root key");
-    let in_token = token.import_root(&label("shared"), bytes()).expect("a root key");
+    let key = RootKeyVersion { version: 3, ..new_key() };
+    let in_software = software.hal.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
+    let in_token = token.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
     assert_eq!(in_software.kcv, in_token.kcv);
     assert_eq!(in_token.attributes.never_extractable, Some(false), "an import was outside once");
-    let wrapped = software.hal.wrap_kek(in_software.id, &kek(7)).expect("a KEK is wrapped");
-    let moved = WrappedKek { root: in_token.id, ..wrapped };
-    assert_eq!(token.unwrap_kek(&moved).expect("it opens").expose_secret(), &[7; 32]);
-    let wrapped = token.wrap_kek(in_token.id, &kek(8)).expect("a KEK is wrapped");
-    let moved = WrappedKek { root: in_software.id, ..wrapped };
-    assert_eq!(software.hal.unwrap_kek(&moved).expect("it opens").expose_secret(), &[8; 32]);
+    let wrapped = software.hal.wrap_kek(key, &kek(7)).expect("a KEK is wrapped");
+    assert_eq!(token.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[7; 32]);
+    let wrapped = token.wrap_kek(key, &kek(8)).expect("a KEK is wrapped");
+    assert_eq!(software.hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[8; 32]);
+    // The version is the blob's own: the same key as another version does not open a blob of AES-GCM.
+    let gcm = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    gcm.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
+    let fourth = key.next().expect("a version");
+    gcm.import_root(fourth, &label("shared"), shared_bytes()).expect("a root key");
+    let wrapped = gcm.wrap_kek(key, &kek(9)).expect("a KEK is wrapped");
+    let moved = WrappedKek { version: fourth.version, ..wrapped.clone() };
+    assert_eq!(gcm.unwrap_kek(&moved).expect_err("the version is bound"), HalError::Tampered);
+    let other = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    assert_eq!(other.unwrap_kek(&wrapped).expect_err("no such key"), HalError::UnknownRootKey(key));
+    other.import_root(key, &label("another label"), shared_bytes()).expect("a root key");
+    assert_eq!(other.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[9; 32]);
+    let in_software = software.hal.unwrap_kek(&wrapped).expect_err("the file knows one scheme");
+    assert_eq!(in_software, HalError::Refused(Refusal::SchemeNotSupported));
 }
 
 #[test]
@@ -81,7 +97,7 @@ fn a_new_process_finds_its_keys_on_the_token() {
     let hal = connect(config(softhsm, &token));
     let root = hal.generate_root(&label("root")).expect("a root key");
     let signer = hal.generate_signer(&label("signer"), SignerKind::EcdsaP256).expect("a signing key");
-    let wrapped = hal.wrap_kek(root.id, &kek(7)).expect("a KEK is wrapped");
+    let wrapped = hal.wrap_kek(root.key(), &kek(7)).expect("a KEK is wrapped");
     drop(hal);
     let hal = connect(config(softhsm, &token));
     assert_eq!(hal.list_roots().expect("a list"), [root]);
@@ -94,7 +110,7 @@ fn a_forced_logout_heals_for_every_kind_of_call() {
     for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw] {
         let Some((softhsm, token)) = fresh("logout") else { return };
         let hal = connect(Pkcs11Config { scheme: Some(scheme), ..config(softhsm, &token) });
-        let root = hal.generate_root(&label("root")).expect("a root key").id;
+        let root = hal.generate_root(&label("root")).expect("a root key").key();
         let signer = hal.generate_signer(&label("signer"), SignerKind::EcdsaP256).expect("a signing key").id;
         let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
         assert!(softhsm.log_out(&token));
@@ -116,7 +132,7 @@ fn a_forced_logout_heals_for_every_kind_of_call() {
 fn logouts_under_load_never_blame_a_blob() {
     let Some((softhsm, token)) = fresh("storm") else { return };
     let hal = connect(config(softhsm, &token));
-    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let root = hal.generate_root(&label("root")).expect("a root key").key();
     let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
     thread::scope(|scope| {
         let callers: Vec<_> =
@@ -186,7 +202,7 @@ fn a_missing_module_and_an_absent_token_are_unavailable_not_fatal() {
 fn a_token_that_goes_away_is_unavailable_and_no_blob_is_blamed() {
     let Some((softhsm, token)) = fresh("unplugged") else { return };
     let hal = connect(config(softhsm, &token));
-    let root = hal.generate_root(&label("root")).expect("a root key").id;
+    let root = hal.generate_root(&label("root")).expect("a root key").key();
     let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
     fs::remove_dir_all(softhsm.token_directory(&token)).expect("the token goes");
     for _ in 0..3 {
@@ -207,7 +223,7 @@ fn a_token_that_goes_away_is_unavailable_and_no_blob_is_blamed() {
 fn a_full_queue_and_a_passed_deadline_are_unavailable_and_nobody_hangs() {
     let Some((softhsm, token)) = fresh("busy") else { return };
     let calm = connect(config(softhsm, &token));
-    let root = calm.generate_root(&label("root")).expect("a root key").id;
+    let root = calm.generate_root(&label("root")).expect("a root key").key();
     let wrapped = calm.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
     let hal = connect(Pkcs11Config { workers: 1, queue: 1, ..config(softhsm, &token) });
     let overloaded = HalError::Unavailable(Outage::Overloaded);

@@ -9,7 +9,7 @@ use hal::{
 
 use crate::{
     backends::{PASSPHRASE, Software, secret, software},
-    suite::{kek, label},
+    suite::{kek, label, new_key},
 };
 
 fn reopen(Software { hal, directory }: Software) -> Software {
@@ -29,9 +29,10 @@ fn refusal(result: Result<SoftwareHal, HalError>) -> Refusal {
 fn keys_are_there_after_the_file_is_opened_again() {
     let software = software();
     let made = software.hal.generate_root(&label("made")).expect("a root key");
-    let imported = software.hal.import_root(&label("imported"), SecretBytes::from(vec![9; 32])).expect("a root key");
+    let imported =
+        software.hal.import_root(new_key(), &label("imported"), SecretBytes::from(vec![9; 32])).expect("a root key");
     let signer = software.hal.generate_signer(&label("signer"), SignerKind::EcdsaP384).expect("a signing key");
-    let wrapped = software.hal.wrap_kek(made.id, &kek(7)).expect("a KEK is wrapped");
+    let wrapped = software.hal.wrap_kek(made.key(), &kek(7)).expect("a KEK is wrapped");
     let software = reopen(software);
     assert_eq!(software.hal.list_roots().expect("a list"), [imported, made]);
     assert_eq!(software.hal.describe_signer(signer.id).expect("a description"), signer);
@@ -42,7 +43,7 @@ fn keys_are_there_after_the_file_is_opened_again() {
 #[test]
 fn the_file_is_for_its_owner_only_and_holds_no_key_in_the_clear() {
     let software = software();
-    software.hal.import_root(&label("imported"), SecretBytes::from(vec![0xa7; 32])).expect("a root key");
+    software.hal.import_root(new_key(), &label("imported"), SecretBytes::from(vec![0xa7; 32])).expect("a root key");
     let path = software.hal.path();
     assert_eq!(fs::metadata(&path).expect("it exists").permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&path).expect("it is readable");
@@ -104,7 +105,11 @@ fn hex(text: &str) -> Vec<u8> {
 #[test]
 fn wraps_as_rfc_3394_section_4_6_says() {
     let software = software();
-    let root = software.hal.import_root(&label("rfc"), SecretBytes::from(hex(RFC_3394_KEK))).expect("a root key").id;
+    let root = software
+        .hal
+        .import_root(new_key(), &label("rfc"), SecretBytes::from(hex(RFC_3394_KEK)))
+        .expect("a root key")
+        .key();
     let data: [u8; 32] = hex(RFC_3394_DATA).try_into().expect("32 bytes");
     let wrapped = software.hal.wrap_kek(root, &hal::Kek::new(data.into())).expect("a KEK is wrapped");
     assert_eq!(wrapped.ciphertext, hex(RFC_3394_WRAPPED));
@@ -114,7 +119,11 @@ fn wraps_as_rfc_3394_section_4_6_says() {
 #[test]
 fn refuses_key_data_of_another_length_though_it_unwraps() {
     let software = software();
-    let root = software.hal.import_root(&label("rfc"), SecretBytes::from(hex(RFC_3394_KEK))).expect("a root key").id;
+    let root = software
+        .hal
+        .import_root(new_key(), &label("rfc"), SecretBytes::from(hex(RFC_3394_KEK)))
+        .expect("a root key")
+        .key();
     let mut wrapped = software.hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
     let mut short = vec![0; 24];
     let key = AesKek::new(&AES_256, &hex(RFC_3394_KEK)).expect("a key");

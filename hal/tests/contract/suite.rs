@@ -1,14 +1,18 @@
 //! The suite. Each function gets a backend that holds no key yet.
 
+mod signers;
+mod versions;
+
 use std::thread;
 
 use hal::{
-    DestroyConsent, HalError, Health, KcvMethod, Kek, Label, Refusal, RootKeyId, RootKeys, SecretBytes, SignScheme,
-    SignerId, SignerKind, WrapScheme, WrappedKek,
+    DestroyConsent, HalError, Health, KcvMethod, Kek, Label, Refusal, RootKeyId, RootKeyVersion, RootKeys, SecretBytes,
+    SignerKind, WrapScheme, WrappedKek,
 };
-use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+pub(crate) use self::{signers::*, versions::*};
 
 pub(crate) fn label(text: &str) -> Label {
     Label::new(text).expect("a good label")
@@ -18,12 +22,17 @@ pub(crate) fn kek(fill: u8) -> Kek {
     Kek::new(Zeroizing::new([fill; Kek::LEN]))
 }
 
-fn new_root(hal: &dyn RootKeys, name: &str) -> RootKeyId {
-    hal.generate_root(&label(name)).expect("a root key is made").id
+fn new_root(hal: &dyn RootKeys, name: &str) -> RootKeyVersion {
+    hal.generate_root(&label(name)).expect("a root key is made").key()
 }
 
-fn nobody() -> RootKeyId {
-    RootKeyId::from_uuid(Uuid::from_bytes([0x5a; 16]))
+/// The first version of a root key that is nowhere yet.
+pub(crate) fn new_key() -> RootKeyVersion {
+    RootKeyVersion::first(RootKeyId::from_uuid(Uuid::new_v4()))
+}
+
+fn nobody() -> RootKeyVersion {
+    RootKeyVersion::first(RootKeyId::from_uuid(Uuid::from_bytes([0x5a; 16])))
 }
 
 #[track_caller]
@@ -41,7 +50,7 @@ pub(crate) fn a_wrapped_kek_opens_to_the_same_kek(hal: &dyn RootKeys) {
     let root = new_root(hal, "root");
     for fill in [0, 1, 0xff] {
         let wrapped = hal.wrap_kek(root, &kek(fill)).expect("a KEK is wrapped");
-        assert_eq!((wrapped.root, wrapped.version), (root, 1));
+        assert_eq!(wrapped.key(), root);
         assert_eq!(Some(wrapped.scheme), hal.capabilities().scheme);
         assert_opens(hal, &wrapped, fill);
     }
@@ -97,16 +106,9 @@ pub(crate) fn a_truncated_or_padded_blob_is_refused(hal: &dyn RootKeys) {
 pub(crate) fn a_blob_under_another_root_key_is_refused(hal: &dyn RootKeys) {
     let (one, other) = (new_root(hal, "one"), new_root(hal, "other"));
     let wrapped = hal.wrap_kek(one, &kek(7)).expect("a KEK is wrapped");
-    assert_refused(hal, &WrappedKek { root: other, ..wrapped.clone() }, &HalError::Tampered);
-    assert_refused(hal, &WrappedKek { root: nobody(), ..wrapped.clone() }, &HalError::UnknownRootKey(nobody()));
+    assert_refused(hal, &WrappedKek { root: other.root, ..wrapped.clone() }, &HalError::Tampered);
+    assert_refused(hal, &WrappedKek { root: nobody().root, ..wrapped.clone() }, &HalError::UnknownRootKey(nobody()));
     assert_opens(hal, &wrapped, 7);
-}
-
-pub(crate) fn a_blob_of_another_version_is_refused(hal: &dyn RootKeys) {
-    let root = new_root(hal, "root");
-    let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
-    assert_refused(hal, &WrappedKek { version: 2, ..wrapped.clone() }, &HalError::UnknownRootKey(root));
-    assert_refused(hal, &WrappedKek { version: 0, ..wrapped }, &HalError::Tampered);
 }
 
 pub(crate) fn an_unknown_root_key_is_named(hal: &dyn RootKeys) {
@@ -126,7 +128,7 @@ pub(crate) fn a_root_key_is_listed_and_described_until_it_is_destroyed(hal: &dyn
     assert_eq!(beta.label, label("beta"));
     assert_eq!(beta.attributes.local, Some(true));
     assert_eq!(Some(beta.scheme), hal.capabilities().scheme);
-    assert_eq!(beta.token, hal.capabilities().token);
+    assert_eq!(beta.tokens.first(), hal.capabilities().token.as_ref());
     assert_ne!(alpha.kcv, beta.kcv);
     if hal.capabilities().is_hsm {
         assert_eq!(beta.attributes.sensitive, Some(true));
@@ -135,10 +137,10 @@ pub(crate) fn a_root_key_is_listed_and_described_until_it_is_destroyed(hal: &dyn
         assert_eq!(beta.attributes.never_extractable, Some(true));
     }
     assert_eq!(hal.list_roots().expect("a list"), [alpha.clone(), beta.clone()]);
-    assert_eq!(hal.describe_root(beta.id).expect("a description"), beta);
-    hal.destroy_root(beta.id, DestroyConsent::approved_for(beta.id)).expect("it is destroyed");
+    assert_eq!(hal.describe_root(beta.key()).expect("a description"), beta);
+    hal.destroy_root(beta.key(), DestroyConsent::approved_for(beta.key())).expect("it is destroyed");
     assert_eq!(hal.list_roots().expect("a list"), [alpha]);
-    assert_eq!(hal.describe_root(beta.id).expect_err("it is gone"), HalError::UnknownRootKey(beta.id));
+    assert_eq!(hal.describe_root(beta.key()).expect_err("it is gone"), HalError::UnknownRootKey(beta.key()));
 }
 
 pub(crate) fn a_destroyed_root_key_takes_its_blobs_with_it(hal: &dyn RootKeys) {
@@ -148,7 +150,7 @@ pub(crate) fn a_destroyed_root_key_takes_its_blobs_with_it(hal: &dyn RootKeys) {
     assert_refused(hal, &wrapped, &HalError::UnknownRootKey(root));
     // The label is free again, and the key under it is another one.
     let reborn = new_root(hal, "root");
-    assert_refused(hal, &WrappedKek { root: reborn, ..wrapped }, &HalError::Tampered);
+    assert_refused(hal, &WrappedKek { root: reborn.root, ..wrapped }, &HalError::Tampered);
 }
 
 pub(crate) fn consent_for_another_root_key_destroys_nothing(hal: &dyn RootKeys) {
@@ -163,7 +165,7 @@ pub(crate) fn a_label_is_given_once(hal: &dyn RootKeys) {
     new_root(hal, "root");
     assert_eq!(hal.generate_root(&label("root")).expect_err("the label is taken"), taken);
     let key = SecretBytes::from(vec![1; 32]);
-    assert_eq!(hal.import_root(&label("root"), key).expect_err("the label is taken"), taken);
+    assert_eq!(hal.import_root(new_key(), &label("root"), key).expect_err("the label is taken"), taken);
     new_root(hal, "Root");
     hal.generate_signer(&label("root"), SignerKind::EcdsaP256).expect("signers have labels of their own");
     let refused = hal.generate_signer(&label("root"), SignerKind::EcdsaP256).expect_err("the label is taken");
@@ -173,50 +175,24 @@ pub(crate) fn a_label_is_given_once(hal: &dyn RootKeys) {
 
 /// AES-256 of a block of zeros under the key 00 01 .. 1f begins f2 90 00.
 pub(crate) fn an_imported_root_key_has_the_check_value_of_its_bytes(hal: &dyn RootKeys) {
-    let info =
-        hal.import_root(&label("imported"), SecretBytes::from((0..32).collect::<Vec<u8>>())).expect("a root key");
+    let info = hal
+        .import_root(new_key(), &label("imported"), SecretBytes::from((0..32).collect::<Vec<u8>>()))
+        .expect("a root key");
     assert_eq!(info.kcv.method, KcvMethod::EcbZeroBlock);
     assert_eq!(info.kcv.to_string(), "f29000");
     assert_eq!(info.attributes.local, Some(false));
-    let wrapped = hal.wrap_kek(info.id, &kek(7)).expect("a KEK is wrapped");
+    let wrapped = hal.wrap_kek(info.key(), &kek(7)).expect("a KEK is wrapped");
     assert_opens(hal, &wrapped, 7);
 }
 
 pub(crate) fn a_root_key_of_the_wrong_length_is_refused(hal: &dyn RootKeys) {
     for len in [0, 16, 31, 33] {
-        let refused =
-            hal.import_root(&label("short"), SecretBytes::from(vec![1; len])).expect_err("not an AES-256 key");
+        let refused = hal
+            .import_root(new_key(), &label("short"), SecretBytes::from(vec![1; len]))
+            .expect_err("not an AES-256 key");
         assert_eq!(refused, HalError::Refused(Refusal::KeyLength));
     }
     assert_eq!(hal.list_roots().expect("a list"), []);
-}
-
-pub(crate) fn signatures_verify_under_the_public_key(hal: &dyn RootKeys) {
-    let p256 = hal.generate_signer(&label("p256"), SignerKind::EcdsaP256).expect("a signing key is made");
-    let p384 = hal.generate_signer(&label("p384"), SignerKind::EcdsaP384).expect("a signing key is made");
-    assert_eq!((p256.public_key.len(), p384.public_key.len()), (65, 97));
-    assert_eq!(hal.describe_signer(p384.id).expect("a description"), p384);
-    // Enough for an r or s with a leading zero to turn up: one signature in 128 has one.
-    for turn in 0..300_u32 {
-        let message = turn.to_be_bytes();
-        let signature = hal.sign(p256.id, &message, SignScheme::EcdsaP256Sha256).expect("a signature");
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &p256.public_key);
-        key.verify(&message, &signature).expect("the signature verifies");
-        assert!(key.verify(b"another message", &signature).is_err());
-    }
-    let signature = hal.sign(p384.id, b"message", SignScheme::EcdsaP384Sha384).expect("a signature");
-    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, &p384.public_key);
-    key.verify(b"message", &signature).expect("the signature verifies");
-}
-
-pub(crate) fn a_signing_key_of_another_kind_or_unknown_is_refused(hal: &dyn RootKeys) {
-    let p256 = hal.generate_signer(&label("p256"), SignerKind::EcdsaP256).expect("a signing key is made");
-    let refused = hal.sign(p256.id, b"message", SignScheme::EcdsaP384Sha384).expect_err("another kind");
-    assert_eq!(refused, HalError::Refused(Refusal::WrongSignerKind));
-    let nobody = SignerId::from_uuid(*nobody().as_uuid());
-    let refused = hal.sign(nobody, b"message", SignScheme::EcdsaP256Sha256).expect_err("no such key");
-    assert_eq!(refused, HalError::UnknownSigner(nobody));
-    assert_eq!(hal.describe_signer(nobody).expect_err("no such key"), HalError::UnknownSigner(nobody));
 }
 
 pub(crate) fn random_bytes_differ(hal: &dyn RootKeys) {
@@ -257,7 +233,13 @@ pub(crate) fn debug_output_holds_no_secret(hal: &dyn RootKeys) {
 
 pub(crate) fn a_working_backend_is_ready_and_says_what_it_is(hal: &dyn RootKeys) {
     assert_eq!(hal.health(), Health::Ready);
+    let states = hal.token_states();
+    assert_eq!(states.len(), 1);
+    assert_eq!(states[0].health, Health::Ready);
+    assert_eq!(states[0].stuck, 0);
     let capabilities = hal.capabilities();
+    assert_eq!(states[0].scheme, capabilities.scheme);
+    assert_eq!(states[0].serial, capabilities.token.as_ref().map(|token| token.serial.clone()));
     assert!(capabilities.schemes.contains(&capabilities.scheme.expect("a scheme was chosen")));
     if capabilities.is_hsm {
         assert_eq!(capabilities.backend, "pkcs11");

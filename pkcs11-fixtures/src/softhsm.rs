@@ -1,0 +1,122 @@
+//! SoftHSM2: one token directory for each test process, any number of tokens in it, random PINs.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use crate::{
+    Token,
+    environment::{self, skip},
+    token::Instance,
+};
+
+/// Names another SoftHSM2 module than the ones in the usual places.
+pub const MODULE_VARIABLE: &str = "KEYSTEAD_PKCS11_MODULE";
+/// Where set to `1`, tests that need SoftHSM2 skip themselves visibly if it is missing, rather than fail.
+pub const SKIP_VARIABLE: &str = "KEYSTEAD_TESTS_WITHOUT_HSM";
+
+const INSTALL: &str = "SoftHSM2 is not installed. Debian, Ubuntu: `apt-get install softhsm2`; Fedora: `dnf install softhsm`; \
+                       macOS: `brew install softhsm`. Elsewhere set KEYSTEAD_PKCS11_MODULE to libsofthsm2.so. To run the \
+                       other tests without it set KEYSTEAD_TESTS_WITHOUT_HSM=1";
+
+const PLACES: &[&str] = &[
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/lib64/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+];
+
+/// This process's SoftHSM2: its own directory, configuration and module.
+pub struct SoftHsm {
+    module: PathBuf,
+    directory: &'static Path,
+    conf: PathBuf,
+    instance: Instance,
+}
+
+impl SoftHsm {
+    /// The SoftHSM2 of this process, set up at the first call. Call it at the start of a test, before threads are spawned.
+    ///
+    /// `None`, after a printed `SKIP:` line, where SoftHSM2 is missing and `KEYSTEAD_TESTS_WITHOUT_HSM` is `1`.
+    ///
+    /// # Panics
+    /// Where SoftHSM2 is missing (with the command that installs it) or does not start.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<SoftHsm>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| find_module().map(Self::set_up)).as_ref();
+        if shared.is_none() {
+            assert!(env::var_os(SKIP_VARIABLE).is_some_and(|value| value == "1"), "{INSTALL}");
+            skip("this test needs SoftHSM2, which is not installed");
+        }
+        shared
+    }
+
+    /// The PKCS#11 module.
+    pub fn module(&self) -> &Path {
+        &self.module
+    }
+
+    /// The configuration file: a child process that gets its path as `SOFTHSM2_CONF` sees the same tokens.
+    pub fn conf(&self) -> &Path {
+        &self.conf
+    }
+
+    /// The directory that holds the configuration and, in `tokens/`, the tokens.
+    pub fn directory(&self) -> &Path {
+        self.directory
+    }
+
+    /// A new token. Its label starts with `label`, at most 20 bytes long, and no other token of the process has it.
+    ///
+    /// # Panics
+    /// Where SoftHSM2 refuses.
+    pub fn token(&self, label: &str) -> Token {
+        self.instance.token(label).0
+    }
+
+    /// Logs every session of this process on that token out, behind the back of whoever logged in; `false` where nobody was.
+    ///
+    /// # Panics
+    /// Where the token does not exist.
+    pub fn log_out(&self, token: &Token) -> bool {
+        self.instance.log_out(token)
+    }
+
+    /// The directory in which a token keeps its files. Moving it away is what SoftHSM2 has for an unplugged token.
+    ///
+    /// # Panics
+    /// Where no directory bears the token's serial number.
+    pub fn token_directory(&self, token: &Token) -> PathBuf {
+        // SoftHSM2 names the directory by a UUID whose last digits are the serial number.
+        let entries = fs::read_dir(self.directory.join("tokens")).expect("the token directory is readable");
+        let names = entries.map(|entry| entry.expect("an entry is readable").path());
+        let ends = |path: &PathBuf| path.to_string_lossy().replace('-', "").ends_with(&token.serial);
+        names.into_iter().find(ends).expect("a directory bears the serial number")
+    }
+
+    fn set_up(module: PathBuf) -> Self {
+        let directory = environment::directory();
+        let tokens = directory.join("tokens");
+        fs::create_dir(&tokens).expect("the token directory is made");
+        let conf = environment::softhsm_conf(directory);
+        let text =
+            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+        fs::write(&conf, text).expect("the configuration is written");
+        let instance = Instance::start(&module);
+        Self { module, directory, conf, instance }
+    }
+}
+
+fn find_module() -> Option<PathBuf> {
+    if let Some(named) = env::var_os(MODULE_VARIABLE) {
+        return Some(PathBuf::from(named)).filter(|named| named.exists());
+    }
+    PLACES.iter().map(PathBuf::from).find(|place| place.exists())
+}

@@ -3,11 +3,11 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use hal::{
-    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SignScheme,
-    SignerKind, WrapScheme, WrappedKek,
+    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SelfCheck,
+    SignScheme, SignerKind, WrapScheme, WrappedKek,
     pkcs11::{
         Pkcs11Config, Pkcs11Hal,
-        probe::{ProbeLogin, probe},
+        probe::{IvMode, ProbeLogin, probe},
     },
 };
 use pkcs11_fixtures::{SoftHsm, Token};
@@ -264,18 +264,34 @@ fn debug_output_of_the_backend_holds_no_pin() {
 fn a_probe_reports_what_works_and_leaves_nothing_behind() {
     let Some((softhsm, token)) = fresh("probe") else { return };
     let pin = secret(&token.pin);
-    let report = probe(softhsm.module(), Some(&ProbeLogin { token_label: &token.label, pin: &pin })).expect("a report");
+    let login = |label| ProbeLogin { token_label: label, token_serial: None, pin: &pin, scheme: None };
+    let report = probe(softhsm.module(), &[login(&token.label)]).expect("a report");
+    assert!(report.untried.is_empty());
     let is_it = |slot: &&hal::pkcs11::probe::SlotReport| slot.trial.is_some();
     let slot = report.slots.iter().find(is_it).expect("the token was tried");
     let trial = slot.trial.as_ref().expect("the token was tried");
     assert_eq!(slot.token.as_ref().expect("a token").serial, token.serial);
     assert_eq!(trial.schemes, [WrapScheme::AesGcm, WrapScheme::AesKw]);
-    assert!(trial.keeps_keys_inside && trial.random && trial.signs_p256 && trial.signs_p384);
+    assert!(trial.usable && trial.keeps_keys_inside, "{trial:#?}");
+    assert_eq!((trial.scheme, trial.iv), (Some(WrapScheme::AesGcm), IvMode::Caller));
+    assert_eq!((trial.sessions.opened, trial.objects_left), (trial.sessions.tried, 0));
+    let failed = |checks: &[SelfCheck]| checks.iter().filter(|check| !check.passed).cloned().collect::<Vec<_>>();
+    assert_eq!(failed(&trial.enforcement), []);
+    assert_eq!(failed(&trial.mechanisms), []);
+    let refused =
+        |name: &str| trial.enforcement.iter().find(|check| check.name == name).expect("a check").detail.clone();
+    assert_eq!(refused("not-wrapped-out-by-aes-kw"), "refused with CKR_KEY_UNEXTRACTABLE");
+    assert_eq!(refused("not-copied-to-extractable"), "refused with CKR_ATTRIBUTE_READ_ONLY");
     assert!(slot.mechanisms.iter().any(|mechanism| mechanism.uses.contains(&"encrypt")));
     assert_eq!(connect(config(softhsm, &token)).list_roots().expect("a list"), []);
-    let without = probe(softhsm.module(), None).expect("a report");
+    let without = probe(softhsm.module(), &[]).expect("a report");
     assert!(without.slots.iter().all(|slot| slot.trial.is_none()));
-    let nobody = ProbeLogin { token_label: "no such token", pin: &pin };
-    let refused = probe(softhsm.module(), Some(&nobody)).expect_err("no such token");
-    assert_eq!(refused, HalError::Unavailable(Outage::TokenAbsent));
+    let pinned = ProbeLogin { scheme: Some(WrapScheme::AesKwp), ..login(&token.label) };
+    let report = probe(softhsm.module(), &[login("no such token"), pinned]).expect("a report");
+    assert_eq!(report.untried[0].error, HalError::Unavailable(Outage::TokenAbsent));
+    let trial = report.slots.iter().find_map(|slot| slot.trial.as_ref()).expect("the other token was tried");
+    assert!(!trial.usable && trial.scheme.is_none(), "{trial:#?}");
+    assert!(trial.why[0].contains("aes-kwp"), "{:?}", trial.why);
+    let nowhere = probe(Path::new("/nowhere/module.so"), &[]).expect_err("no module");
+    assert_eq!(nowhere, HalError::Unavailable(Outage::ModuleMissing));
 }

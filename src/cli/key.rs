@@ -14,7 +14,7 @@ use super::{
     root_key::protection,
 };
 use crate::{
-    store::{AdapterRow, ObjectId, ObjectRow, Search},
+    store::{AdapterRow, ObjectId, ObjectRow, SealedRow, Search},
     vault::Vault,
 };
 
@@ -101,7 +101,7 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
     let sealed = match &row.sealed {
         Some(sealed) => {
             let wrapped = Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?;
-            Some(describe(&admin, sealed.len(), &wrapped)?)
+            Some(describe(&admin, sealed.bytes(), &wrapped)?)
         }
         None => None,
     };
@@ -170,7 +170,7 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
             object_type: type_name(&row),
             revision: row.revision,
             destroyed: row.destroyed,
-            sealed_bytes: row.sealed.as_ref().map(Vec::len),
+            sealed_bytes: row.sealed.as_ref().map(SealedRow::bytes),
         });
     }
     if args.json {

@@ -5,6 +5,7 @@
 //! stay in files of their own, which must be closed to other users.
 
 mod hsm;
+mod key_place;
 mod reader;
 mod secret_file;
 mod template;
@@ -15,8 +16,11 @@ use std::{
     time::Duration,
 };
 
+use hal::Label;
+
 use self::reader::Reader;
 pub use self::{
+    key_place::KeyPlace,
     reader::{Problem, ProblemKind},
     secret_file::{SecretFileError, check_secret_file, read_secret_file, write_secret_file},
     template::{TEMPLATE, render},
@@ -57,12 +61,12 @@ pub struct ServerConfig {
 pub struct TlsConfig {
     /// The server's certificate chain, PEM, the server's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM (PKCS#8).
-    pub key: PathBuf,
+    /// Its private key.
+    pub key: KeyPlace,
     /// The own CA's certificate, PEM.
     pub ca: PathBuf,
-    /// The own CA's private key, PEM (PKCS#8). Only commands that issue certificates read it; the server does not.
-    pub ca_key: PathBuf,
+    /// The own CA's private key. Only commands that issue certificates use it; the server does not.
+    pub ca_key: KeyPlace,
 }
 
 /// `[limits]`.
@@ -196,6 +200,8 @@ pub enum SchemeChoice {
 pub struct AuditConfig {
     /// The audit log, one JSON line for each event.
     pub path: PathBuf,
+    /// The label of the key in the HSM that is meant to sign it.
+    pub signing_key: Option<Label>,
 }
 
 /// `[telemetry]`.
@@ -324,7 +330,7 @@ impl Config {
                 vec![("hsm.key_file", key_file), ("hsm.passphrase_file", passphrase_file)]
             }
         };
-        for (key, path) in [("tls.key", self.tls.key.clone())].into_iter().chain(secrets) {
+        for (key, path) in self.tls.key.file().map(|path| ("tls.key", path.clone())).into_iter().chain(secrets) {
             if let Err(error) = check_secret_file(&path) {
                 problems.push(Problem::of_file(key, &path, ProblemKind::FileUnusable(error)));
             }
@@ -340,14 +346,17 @@ fn read(r: &mut Reader<'_>) -> Config {
         server: ServerConfig { kmip_listen: r.addresses("server.kmip_listen", DEFAULT_KMIP_LISTEN) },
         tls: TlsConfig {
             certificate: r.path("tls.certificate", "tls/server.pem"),
-            key: r.path("tls.key", "tls/server.key"),
+            key: r.key_place("tls.key", "tls/server.key"),
             ca: r.path("tls.ca", "tls/ca.pem"),
-            ca_key: r.path("tls.ca_key", "tls/ca.key"),
+            ca_key: r.key_place("tls.ca_key", "tls/ca.key"),
         },
         limits: read_limits(r),
         store: StoreConfig { path: r.path("store.path", "keystead.db") },
         hsm: hsm::read(r),
-        audit: AuditConfig { path: r.path("audit.path", "audit/audit.jsonl") },
+        audit: AuditConfig {
+            path: r.path("audit.path", "audit/audit.jsonl"),
+            signing_key: r.optional_hsm_key("audit.signing_key"),
+        },
         telemetry: TelemetryConfig {
             listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),
             log_format: r.choice("telemetry.log_format", ("text", LogFormat::Text), &[("json", LogFormat::Json)]),

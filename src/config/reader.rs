@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
+use hal::Label;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::SecretFileError;
+use super::{KeyPlace, SecretFileError};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug)]
@@ -197,6 +198,33 @@ impl<'i> Reader<'i> {
                 None
             }
         }
+    }
+
+    /// A private key: a file name as [`Reader::path`] takes it, or `hsm:` and a label.
+    pub(super) fn key_place(&mut self, key: &'static str, default: &str) -> KeyPlace {
+        let absent = KeyPlace::File(self.folder.join(default));
+        let Some(value) = self.take(key) else { return absent };
+        let text = value.get_ref().as_str().filter(|text| !text.is_empty() && !text.contains('\0'));
+        let place = text.and_then(|text| match text.strip_prefix(KeyPlace::PREFIX) {
+            Some(label) => Label::new(label).ok().map(KeyPlace::Hsm),
+            None => Some(KeyPlace::File(self.folder.join(text))),
+        });
+        place.unwrap_or_else(|| {
+            let allowed = "a file name in quotes, or \"hsm:LABEL\" with a label of 1 to 64 characters";
+            self.refuse(key, &value, allowed.to_owned());
+            absent
+        })
+    }
+
+    /// `hsm:` and the label of a key, for a setting that may be absent.
+    pub(super) fn optional_hsm_key(&mut self, key: &'static str) -> Option<Label> {
+        let value = self.take(key)?;
+        let label = value.get_ref().as_str().and_then(|text| text.strip_prefix(KeyPlace::PREFIX));
+        let label = label.and_then(|label| Label::new(label).ok());
+        if label.is_none() {
+            self.refuse(key, &value, "\"hsm:LABEL\" with a label of 1 to 64 characters".to_owned());
+        }
+        label
     }
 
     /// `default` or one of `others`, by name.

@@ -115,6 +115,31 @@ fn relative_files_start_at_the_folder_of_the_configuration() {
 }
 
 #[test]
+fn a_private_key_is_a_file_or_a_label_in_the_hsm() {
+    let place = |value: &str| parse(&format!("[tls]\nkey = \"{value}\"")).map(|config| config.tls.key);
+    assert_eq!(place("hsm:web 1").unwrap(), KeyPlace::Hsm(Label::new("web 1").unwrap()));
+    assert_eq!(place("./hsm:web").unwrap(), KeyPlace::File("/etc/keystead/./hsm:web".into()));
+    for (value, shown) in [("hsm:", "hsm:"), ("hsm: web", "hsm: web"), ("", "")] {
+        let problem = &place(value).unwrap_err()[0];
+        let expected = format!(
+            "tls.key = \"{shown}\": allowed is a file name in quotes, or \"hsm:LABEL\" with a label of 1 to 64 characters"
+        );
+        assert_eq!(problem.to_string(), expected);
+    }
+    assert_eq!(place("hsm:web").unwrap().to_string(), "hsm:web");
+    assert_eq!(parse("").unwrap().audit.signing_key, None);
+    assert!(parse("[audit]\nsigning_key = \"hsm:a\"").unwrap().audit.signing_key.is_some());
+    assert!(parse("[audit]\nsigning_key = \"audit.key\"").is_err(), "it is never a file");
+}
+
+#[test]
+fn a_key_in_the_hsm_is_not_looked_for_among_the_files() {
+    let config = parse("[tls]\nkey = \"hsm:web\"").unwrap();
+    assert!(config.file_problems().iter().all(|problem| problem.key != "tls.key"));
+    assert!(parse("").unwrap().file_problems().iter().any(|problem| problem.key == "tls.key"));
+}
+
+#[test]
 fn settings_of_the_backend_that_is_not_chosen_are_checked_too() {
     assert_eq!(
         problems("[hsm]\nbackend = \"software\"\ntoken_label = \"\""),

@@ -94,6 +94,9 @@ pub enum CliError {
     /// A row of the database was damaged.
     #[error("what is stored for this object is not what the vault wrote: the row is damaged")]
     SealedDamaged,
+    /// A probe found that a token must not hold root keys; its report says why.
+    #[error("root keys must not be on this token: the report says why")]
+    TokenUnusable,
     /// There is nothing to wrap with.
     #[error("there is no root key yet: make one with `keystead root-key create`")]
     NoRootKey,

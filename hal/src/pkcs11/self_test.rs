@@ -66,14 +66,6 @@ pub(super) fn proven_schemes(session: &Session) -> Result<Vec<WrapScheme>, Fault
     Ok(proven)
 }
 
-/// Whether a throw-away key that is marked unextractable stays inside.
-pub(super) fn throw_away_key_stays_inside(session: &Session) -> Result<bool, Fault> {
-    let root = throw_away_root(session)?;
-    let stays = stays_inside(session, root);
-    session.destroy_object(root.handle)?;
-    Ok(stays.is_ok())
-}
-
 fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
     let template = [
         Attribute::Token(false),

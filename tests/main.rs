@@ -19,5 +19,6 @@ mod lifecycle;
 mod limits;
 mod races;
 mod real_clients;
+mod root_keys;
 mod secrets;
 mod tidy;

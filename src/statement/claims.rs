@@ -124,7 +124,8 @@ pub struct RotationProof {
     pub finished_at: Timestamp,
     /// How many KEKs were re-wrapped, each opened again before it was stored.
     pub rewrapped: u64,
-    /// How many KEKs a scan of the whole database then found under any other version: 0.
+    /// How many KEKs a scan of the whole database then found under any other version: none but damaged ones, which open under
+    /// no key.
     pub remaining: u64,
 }
 

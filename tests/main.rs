@@ -19,5 +19,6 @@ mod lifecycle;
 mod limits;
 mod races;
 mod real_clients;
+mod rotation;
 mod secrets;
 mod tidy;

@@ -10,6 +10,7 @@ use std::{
 
 use hal::{HalError, Refusal, RootKeyVersion, WrappedKek};
 use parking_lot::Mutex;
+use tracing::dispatcher;
 use uuid::Uuid;
 
 use super::{
@@ -91,11 +92,13 @@ impl<'a> Pass<'a> {
 
     /// Works with so many threads until nothing is left to read, and returns what cannot be opened.
     pub(super) fn run(self, threads: usize) -> Result<BTreeSet<i64>, Halt> {
+        // What the others log goes where this thread's lines go.
+        let log = dispatcher::get_default(Clone::clone);
         thread::scope(|scope| {
             for number in 1..threads {
                 let worker = thread::Builder::new().name(format!("rotation-{number}"));
                 // One thread is enough, this one.
-                let _ = worker.spawn_scoped(scope, || self.work());
+                let _ = worker.spawn_scoped(scope, || dispatcher::with_default(&log, || self.work()));
             }
             self.work();
         });

@@ -20,5 +20,6 @@ mod limits;
 mod races;
 mod real_clients;
 mod root_keys;
+mod rotation;
 mod secrets;
 mod tidy;

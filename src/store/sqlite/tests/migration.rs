@@ -74,7 +74,13 @@ fn old_parts(number: usize) -> (Vec<u8>, Vec<u8>) {
     let mark = format!("kek{number:06}...");
     let wrapped = wrapped([ROOT, OTHER][number % 2], 1, [63, 83, 87][number % 3], mark.as_bytes());
     let body = format!("body{number:06}..").into_bytes();
-    (wrapped, body.into_iter().cycle().take(28 + 13 * (number % 40) + 5000 * usize::from(number % 50 == 0)).collect())
+    (
+        wrapped,
+        body.into_iter()
+            .cycle()
+            .take(28 + 13 * (number % 40) + 5000 * usize::from(number.is_multiple_of(50)))
+            .collect(),
+    )
 }
 
 fn migrated(objects: usize) -> (Fixture, AdapterId, Vec<Option<Old>>) {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod ceph;
+mod client_token;
 mod fortigate;
 mod message;
 mod mongodb;

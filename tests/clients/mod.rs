@@ -6,6 +6,7 @@ mod answers;
 mod ceph;
 mod client_token;
 mod fortigate;
+mod hsm_keys;
 mod message;
 mod mongodb;
 mod mysql;

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::process::CommandExt as _, path::Path, process::C
 
 use hal::{
     RootKeys, SecretBytes, WrapScheme,
-    pkcs11::{Pkcs11Config, Pkcs11Hal},
+    pkcs11::{PinSource, Pkcs11Config, Pkcs11Hal},
     software::SoftwareHal,
     tokens::TokenSet,
 };
@@ -65,7 +65,7 @@ fn open_token(config: &HsmConfig, token: TokenConfig, deadline: Duration) -> Res
         module: token.module,
         token_label: token.token_label,
         token_serial: token.token_serial,
-        pin: secret(&token.pin_file)?,
+        pin: pin_source(&token.pin_file)?,
         workers: config.workers as usize,
         queue: config.queue as usize,
         deadline,
@@ -76,6 +76,16 @@ fn open_token(config: &HsmConfig, token: TokenConfig, deadline: Duration) -> Res
             SchemeChoice::AesKwp => Some(WrapScheme::AesKwp),
         },
     })?))
+}
+
+/// The PIN in the file `path`, read now so that a missing file is told at once, and again for every later login.
+fn pin_source(path: &Path) -> Result<PinSource, CliError> {
+    secret(path)?;
+    let path = path.to_owned();
+    Ok(PinSource::new(move || {
+        let read = read_secret_file(&path).map(SecretBytes::new);
+        read.inspect_err(|error| tracing::warn!(file = %path.display(), %error, "the PIN cannot be read")).ok()
+    }))
 }
 
 /// The secret in the file `path`.

@@ -78,7 +78,7 @@ impl Bench {
             module: softhsm.module().to_owned(),
             token_label: token.label,
             token_serial: Some(token.serial),
-            pin: SecretBytes::from(token.pin.into_bytes()),
+            pin: SecretBytes::from(token.pin.into_bytes()).into(),
             workers: 4,
             queue: 64,
             deadline: Duration::from_secs(10),

@@ -38,7 +38,7 @@ impl ClientToken {
             module: softhsm.module().to_owned(),
             token_label: token.label.clone(),
             token_serial: None,
-            pin: SecretBytes::from(token.pin.clone().into_bytes()),
+            pin: SecretBytes::from(token.pin.clone().into_bytes()).into(),
             workers: 1,
             queue: 8,
             deadline: Duration::from_secs(30),

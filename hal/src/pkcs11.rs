@@ -143,7 +143,7 @@ impl KeyWrapper for Pkcs11Hal {
             return Err(HalError::Tampered);
         }
         let wrapped = wrapped.clone();
-        self.call(self.deadline, Kind::Open(wrapped.key()), move |conn| {
+        self.call(self.deadline, Kind::Open(wrapped.key(), wrapped.scheme), move |conn| {
             let bound = roots::bound(conn, wrapped.key())?;
             schemes::unwrap(&conn.session, bound.root, &wrapped)
         })
@@ -219,7 +219,7 @@ impl RootKeys for Pkcs11Hal {
                 return Err(HalError::Tampered);
             }
             let old = old.clone();
-            self.call(self.deadline, Kind::Open(old.key()), move |conn| {
+            self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
                 let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
                 schemes::rewrap(&conn.session, from.root, &old, &to)
             })

@@ -24,7 +24,7 @@ use super::{
     recovery::Fault,
     roots,
 };
-use crate::{HalError, Outage, Refusal, RootKeyVersion};
+use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme};
 
 /// How long a closing pool waits for workers that are not known to hang.
 const PARTING: Duration = Duration::from_millis(500);
@@ -41,8 +41,8 @@ enum Flow {
 /// What a call may do twice, and what a failure of it may mean.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// Opens a blob under this root key: a failure may be the blob's fault. May be repeated.
-    Open(RootKeyVersion),
+    /// Opens a blob under this root key by this scheme: a failure may be the blob's fault. May be repeated.
+    Open(RootKeyVersion, WrapScheme),
     /// Any other call of request handling; may be repeated.
     Use,
     /// Makes or destroys keys: repeated only where the first attempt cannot have taken effect. It searches first.
@@ -537,10 +537,10 @@ fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
     Outcome::Again
 }
 
-/// Whether the token does its work: the root key in question opens a known blob.
+/// Whether the token does its work: the root key in question opens a known blob of the scheme in question.
 fn is_alive(conn: &Conn, kind: Kind) -> bool {
     match kind {
-        Kind::Open(key) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive(&conn.session)),
+        Kind::Open(key, scheme) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive_for(&conn.session, scheme)),
         Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
     }
 }

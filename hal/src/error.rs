@@ -41,6 +41,16 @@ pub enum Outage {
     /// All queue places are taken.
     #[error("more calls are waiting for the HSM than its queue holds; raise `workers` or `queue`, or lower the load")]
     Overloaded,
+    /// An operation that changes all of several tokens needs all of them.
+    #[error(
+        "{away} of {tokens} tokens are not ready, and this changes all of them; bring them back first (see the log)"
+    )]
+    TokensMissing {
+        /// How many.
+        away: usize,
+        /// Of how many.
+        tokens: usize,
+    },
     /// The answer did not come within the deadline.
     #[error("the HSM did not answer within the deadline")]
     DeadlinePassed,
@@ -87,6 +97,18 @@ pub enum Refusal {
          right token"
     )]
     KeyReplaced,
+    /// A key made inside one token is on no other.
+    #[error(
+        "a root key of several tokens cannot be made inside one of them; make it in a ceremony (`keystead root-key ceremony`) \
+         and import its shares, which puts it on all tokens"
+    )]
+    SeveralTokens,
+    /// Several tokens hold different keys under one id, and it is not on record which is right.
+    #[error(
+        "the tokens hold different keys under this root key's id, and none is on record; take the wrong token out of the \
+         configuration"
+    )]
+    TokensDisagree,
     /// The token lets a protected root key be wrapped by itself or copied to an extractable one.
     #[error("the token does not enforce that a root key stays inside; use another token")]
     TokenNotEnforcing,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{HalError, WrapScheme};
+use crate::{HalError, WrapScheme, der};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -149,6 +149,15 @@ pub struct Kcv {
     pub value: [u8; 3],
 }
 
+impl Kcv {
+    /// Whether a key with the value `found` may be the one that this value was computed of. Values of different methods
+    /// do not tell.
+    #[must_use]
+    pub fn admits(self, found: Self) -> bool {
+        self.method != found.method || self.value == found.value
+    }
+}
+
 impl fmt::Display for Kcv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c] = self.value;
@@ -192,8 +201,8 @@ pub struct RootKeyInfo {
     pub kcv: Kcv,
     /// The scheme that new KEKs are wrapped with.
     pub scheme: WrapScheme,
-    /// The token that holds it; `None` for a software root key.
-    pub token: Option<TokenInfo>,
+    /// The tokens that hold it; none for a software root key.
+    pub tokens: Vec<TokenInfo>,
 }
 
 impl RootKeyInfo {
@@ -223,7 +232,7 @@ impl DestroyConsent {
 }
 
 /// The kinds of signing keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum SignerKind {
     /// ECDSA on NIST P-256.
     #[serde(rename = "ecdsa-p256")]
@@ -231,35 +240,98 @@ pub enum SignerKind {
     /// ECDSA on NIST P-384.
     #[serde(rename = "ecdsa-p384")]
     EcdsaP384,
+    /// RSA with a modulus of 2048 bits and the public exponent 65537.
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+    /// RSA with a modulus of 3072 bits and the public exponent 65537.
+    #[serde(rename = "rsa-3072")]
+    Rsa3072,
 }
 
-/// How to sign. Each needs a key of its [`SignerKind`].
+impl SignerKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::EcdsaP256, Self::EcdsaP384, Self::Rsa2048, Self::Rsa3072];
+
+    /// The name in configuration, listings and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+        }
+    }
+
+    /// The kind of a name; `None` for any other text.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The scheme to sign with where the choice is free: RSASSA-PSS with SHA-256 for RSA keys.
+    #[must_use]
+    pub fn scheme(self) -> SignScheme {
+        match self {
+            Self::EcdsaP256 => SignScheme::EcdsaP256Sha256,
+            Self::EcdsaP384 => SignScheme::EcdsaP384Sha384,
+            Self::Rsa2048 | Self::Rsa3072 => SignScheme::RsaPssSha256,
+        }
+    }
+}
+
+impl fmt::Display for SignerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How to sign. Each needs a key that it [fits](Self::fits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignScheme {
     /// ECDSA on P-256 over SHA-256.
     EcdsaP256Sha256,
     /// ECDSA on P-384 over SHA-384.
     EcdsaP384Sha384,
+    /// RSASSA-PSS (RFC 8017 section 8.1) with SHA-256, for MGF1 too, and a salt of 32 bytes.
+    RsaPssSha256,
+    /// RSASSA-PSS with SHA-384, for MGF1 too, and a salt of 48 bytes.
+    RsaPssSha384,
+    /// RSASSA-PSS with SHA-512, for MGF1 too, and a salt of 64 bytes.
+    RsaPssSha512,
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2) with SHA-256.
+    RsaPkcs1Sha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RsaPkcs1Sha384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RsaPkcs1Sha512,
 }
 
 impl SignScheme {
-    /// The kind of key it needs.
-    #[must_use]
-    pub fn kind(self) -> SignerKind {
-        match self {
-            Self::EcdsaP256Sha256 => SignerKind::EcdsaP256,
-            Self::EcdsaP384Sha384 => SignerKind::EcdsaP384,
-        }
-    }
-}
+    /// Every scheme.
+    pub const ALL: [Self; 8] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPkcs1Sha384,
+        Self::RsaPkcs1Sha512,
+    ];
 
-impl SignerKind {
-    /// The scheme that keys of this kind sign with.
+    /// Whether keys of that kind sign so.
     #[must_use]
-    pub fn scheme(self) -> SignScheme {
+    pub fn fits(self, kind: SignerKind) -> bool {
         match self {
-            Self::EcdsaP256 => SignScheme::EcdsaP256Sha256,
-            Self::EcdsaP384 => SignScheme::EcdsaP384Sha384,
+            Self::EcdsaP256Sha256 => kind == SignerKind::EcdsaP256,
+            Self::EcdsaP384Sha384 => kind == SignerKind::EcdsaP384,
+            Self::RsaPssSha256
+            | Self::RsaPssSha384
+            | Self::RsaPssSha512
+            | Self::RsaPkcs1Sha256
+            | Self::RsaPkcs1Sha384
+            | Self::RsaPkcs1Sha512 => matches!(kind, SignerKind::Rsa2048 | SignerKind::Rsa3072),
         }
     }
 }
@@ -273,8 +345,17 @@ pub struct SignerInfo {
     pub label: Label,
     /// Its kind.
     pub kind: SignerKind,
-    /// Its public key: the uncompressed point (SEC 1 section 2.3.3), 65 bytes for P-256, 97 for P-384.
+    /// Its public key. ECDSA: the uncompressed point (SEC 1 section 2.3.3), 65 bytes for P-256, 97 for P-384. RSA: the DER of
+    /// an RSAPublicKey (RFC 8017 appendix A.1.1).
     pub public_key: Vec<u8>,
+}
+
+impl SignerInfo {
+    /// The public key as the DER of a SubjectPublicKeyInfo (RFC 5280 section 4.1).
+    #[must_use]
+    pub fn spki(&self) -> Vec<u8> {
+        der::spki(self.kind, &self.public_key)
+    }
 }
 
 /// Whether a backend serves.
@@ -299,6 +380,25 @@ pub enum Degradation {
         /// Of how many.
         workers: usize,
     },
+    /// Some of several tokens are away.
+    #[error("{away} of {tokens} tokens are away; bring them back while the others serve")]
+    TokensAway {
+        /// How many.
+        away: usize,
+        /// Of how many.
+        tokens: usize,
+    },
+    /// Some of several tokens lack a root key that others hold, or hold another under its id, or do not open what the others
+    /// wrap. They are passed over for that key.
+    #[error(
+        "{without} of {tokens} tokens are of no use for a root key that the others hold; see the log, and import it"
+    )]
+    KeysNotEverywhere {
+        /// How many.
+        without: usize,
+        /// Of how many.
+        tokens: usize,
+    },
 }
 
 /// What a backend is and proved it can do.
@@ -308,7 +408,7 @@ pub struct Capabilities {
     pub backend: &'static str,
     /// Whether keys are held by a token rather than by this process.
     pub is_hsm: bool,
-    /// The token; `None` for the software backend, and until a token was first reached.
+    /// The token, the first of several; `None` for the software backend, and until a token was first reached.
     pub token: Option<TokenInfo>,
     /// The schemes that passed the self-test, best first; blobs of each can be opened.
     pub schemes: Vec<WrapScheme>,

@@ -1,14 +1,17 @@
 //! Hardware abstraction: wraps and unwraps 32-byte KEKs under root keys that stay in an HSM, and signs with keys kept there.
 //!
-//! Owns the two traits of this file, their types and two backends: [`pkcs11`] (a token) and [`software`] (a sealed file; not
-//! an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
+//! Owns the two traits of this file, their types and two backends: [`pkcs11`] (a token, or several as a [`tokens`] set) and
+//! [`software`] (a sealed file; not an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
 //! synchronous: a call returns within the backend's deadline, so callers run it off the async threads.
 
+mod der;
 mod error;
 mod info;
 pub mod pkcs11;
+mod report;
 mod secret;
 pub mod software;
+pub mod tokens;
 mod wrapped;
 
 pub use error::{HalError, Outage, Refusal};
@@ -16,6 +19,7 @@ pub use info::{
     Capabilities, Degradation, DestroyConsent, Health, InvalidLabel, Kcv, KcvMethod, Label, RootKeyAttributes,
     RootKeyId, RootKeyInfo, RootKeyVersion, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
 };
+pub use report::{SelfCheck, SelfTestReport, TokenSelfTest, TokenState};
 pub use secret::{Kek, SecretBytes};
 pub use wrapped::{WrapScheme, WrappedKek};
 
@@ -35,11 +39,12 @@ pub trait KeyWrapper: Send + Sync {
     /// [`HalError::Tampered`] where the blob is not what this root key wrapped; otherwise as `wrap_kek`.
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError>;
 
-    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 section 2.2.3) with minimal integers.
+    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 section 2.2.3) with minimal integers; RSA
+    /// signatures are as long as the modulus.
     ///
     /// # Errors
-    /// [`HalError::UnknownSigner`] where the backend holds no such key, [`HalError::Refused`] where the key is of another
-    /// kind than `scheme` asks for.
+    /// [`HalError::UnknownSigner`] where the backend holds no such key, [`HalError::Refused`] where `scheme` does not
+    /// [fit](SignScheme::fits) the key.
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError>;
 
     /// Fills `out` from the backend's random number generator.
@@ -53,6 +58,9 @@ pub trait KeyWrapper: Send + Sync {
 
     /// What the backend is and proved it can do. Data, read once at the first connection.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Each token behind the backend as it is now, for operators and metrics. As cheap as [`health`](Self::health).
+    fn token_states(&self) -> Vec<TokenState>;
 }
 
 /// What only administration may do; everyone else is handed `&dyn KeyWrapper`.
@@ -60,14 +68,16 @@ pub trait RootKeys: KeyWrapper {
     /// Makes a new root key, version 1, inside the backend.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where the label is taken, or where the new key fails its self-test (it is destroyed again).
+    /// [`HalError::Refused`] where the label is taken, where the new key fails its self-test (it is destroyed again), or where
+    /// there are several tokens ([`Refusal::SeveralTokens`]).
     fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError>;
 
     /// Makes a version of a root key inside the backend, or finds the one that an interrupted call made: afterwards there is
     /// exactly one. All versions have one label.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where another root key has the label, or where the new key fails its self-test.
+    /// [`HalError::Refused`] where another root key has the label, where the new key fails its self-test, or where there are
+    /// several tokens ([`Refusal::SeveralTokens`]).
     fn generate_version(&self, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, HalError>;
 
     /// Takes in an AES-256 key made elsewhere as this version of this root key, or finds that it holds it already. The material
@@ -95,6 +105,12 @@ pub trait RootKeys: KeyWrapper {
     /// [`Refusal::KeyReplaced`]. Values of another method are not compared.
     fn expect_root(&self, key: RootKeyVersion, kcv: Kcv);
 
+    /// Tries everything on a root key again and reports check by check; a key that fails is reported, not refused.
+    ///
+    /// # Errors
+    /// [`HalError::UnknownRootKey`] and [`HalError::Unavailable`].
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError>;
+
     /// Opens each blob and wraps what was in it under another version, without the KEK leaving the backend's worker; the new
     /// blob is opened and compared before it is returned. For the rotation of a root key. The answers are in the order of the
     /// blobs; one that fails does not stop the others.
@@ -106,11 +122,18 @@ pub trait RootKeys: KeyWrapper {
     /// [`HalError::Refused`] where the consent names another key.
     fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError>;
 
-    /// Makes a signing key pair inside the backend.
+    /// Makes a signing key pair inside the backend; of several tokens, inside the first that is ready.
     ///
     /// # Errors
     /// [`HalError::Refused`] where the label is taken or the token cannot make such a key.
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError>;
+
+    /// The signing key of a label, if there is one. Ask before [`generate_signer`](Self::generate_signer): an interrupted call
+    /// may have made it.
+    ///
+    /// # Errors
+    /// [`HalError::Unavailable`] and [`HalError::Refused`].
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError>;
 
     /// A signing key's kind, label and public key.
     ///

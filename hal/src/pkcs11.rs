@@ -5,7 +5,6 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use ring::digest::Digest;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -17,10 +16,12 @@ use self::{
 };
 use crate::{
     Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Outage, Refusal,
-    RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo, SignerKind,
-    WrapScheme, WrappedKek,
+    RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfTestReport, SignScheme, SignerId, SignerInfo,
+    SignerKind, TokenState, WrapScheme, WrappedKek,
 };
 
+mod checks;
+pub mod client_key;
 pub mod initialise;
 mod link;
 mod module;
@@ -150,8 +151,8 @@ impl KeyWrapper for Pkcs11Hal {
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let digest: Digest = signers::hash(message, scheme);
-        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, digest.as_ref(), scheme))
+        let input = signers::input(message, scheme);
+        self.call(self.deadline, Kind::Use, move |conn| signers::sign(conn, signer, &input, scheme))
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -180,6 +181,20 @@ impl KeyWrapper for Pkcs11Hal {
 
     fn capabilities(&self) -> &Capabilities {
         self.link.capabilities()
+    }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let (label, configured) = self.link.names();
+        let known = self.link.capabilities();
+        let serial = known.token.as_ref().map(|token| token.serial.as_str()).or(configured);
+        vec![TokenState {
+            label: label.to_owned(),
+            serial: serial.map(str::to_owned),
+            health: self.health(),
+            scheme: known.scheme,
+            workers: self.pool.workers(),
+            stuck: self.pool.stuck(),
+        }]
     }
 }
 
@@ -213,6 +228,11 @@ impl RootKeys for Pkcs11Hal {
         self.link.expect(key, kcv);
     }
 
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let tested = self.admin(move |conn| roots::self_test(conn, key))?;
+        Ok(SelfTestReport { key, tokens: vec![tested] })
+    }
+
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
         let rewrap = |old: &WrappedKek| {
             if !old.is_well_formed() {
@@ -237,6 +257,11 @@ impl RootKeys for Pkcs11Hal {
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
         let (id, label) = (SignerId::from_uuid(Uuid::new_v4()), label.clone());
         self.admin(move |conn| signers::generate(conn, id, &label, kind))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let label = label.clone();
+        self.admin(move |conn| signers::find(conn, &label))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {

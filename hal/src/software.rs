@@ -1,7 +1,7 @@
 //! Software backend: root keys live in this process and, sealed under a passphrase, in one file. **Not an HSM**: whoever reads
 //! the process's memory, or the file and its passphrase, has every key. For evaluation, tests and benchmarks.
 //!
-//! Owns the AES key wrap (RFC 3394) of KEKs and ECDSA by `ring`. It never holds a lock while it computes.
+//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it computes.
 
 use std::{
     collections::HashMap,
@@ -16,24 +16,22 @@ use aws_lc_rs::{
     key_wrap::{AES_256, AesKek, KeyWrap as _},
 };
 use parking_lot::RwLock;
-use ring::{
-    rand::{SecureRandom as _, SystemRandom},
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-        KeyPair as _,
-    },
-};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use self::file::{Entry, EntryKind, SealedFile};
+use self::{
+    file::{Entry, EntryKind, SealedFile},
+    signers::Signer,
+};
 use crate::{
     Capabilities, DestroyConsent, HalError, Health, Kcv, KcvMethod, Kek, KeyWrapper, Label, Outage, Refusal,
-    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SignScheme, SignerId, SignerInfo,
-    SignerKind, WrapScheme, WrappedKek,
+    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfCheck, SelfTestReport,
+    SignScheme, SignerId, SignerInfo, SignerKind, TokenSelfTest, TokenState, WrapScheme, WrappedKek,
 };
 
 mod file;
+mod signers;
 
 /// Root keys and signing keys in a sealed file. See the module's warning.
 pub struct SoftwareHal {
@@ -55,13 +53,6 @@ struct Root {
     local: bool,
     kcv: Kcv,
     key: Zeroizing<[u8; 32]>,
-}
-
-struct Signer {
-    label: Label,
-    kind: SignerKind,
-    pair: EcdsaKeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl SoftwareHal {
@@ -115,7 +106,7 @@ impl SoftwareHal {
         let keys = self.keys.read();
         let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
         match keys.expected.get(&key) {
-            Some(expected) if root.kcv != *expected => Err(HalError::Refused(Refusal::KeyReplaced)),
+            Some(expected) if !expected.admits(root.kcv) => Err(HalError::Refused(Refusal::KeyReplaced)),
             _ => Ok(root),
         }
     }
@@ -167,13 +158,7 @@ enum Replace {
 
 impl KeyWrapper for SoftwareHal {
     fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
-        let key = self.root(under)?;
-        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
-        key.kek()?
-            .wrap(kek.expose_secret(), &mut ciphertext)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let RootKeyVersion { root, version } = under;
-        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+        self.root(under)?.wrap(under, kek)
     }
 
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
@@ -184,19 +169,11 @@ impl KeyWrapper for SoftwareHal {
         if wrapped.scheme != WrapScheme::AesKw {
             return Err(HalError::Refused(Refusal::SchemeNotSupported));
         }
-        let mut plain = Zeroizing::new([0; Kek::LEN]);
-        key.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
-        Ok(Kek::new(plain))
+        key.unwrap(wrapped)
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        let signer = self.signer(signer)?;
-        if signer.kind != scheme.kind() {
-            return Err(HalError::Refused(Refusal::WrongSignerKind));
-        }
-        let signature =
-            signer.pair.sign(&self.rng, message).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        Ok(signature.as_ref().to_vec())
+        self.signer(signer)?.sign(message, scheme, &self.rng)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -209,6 +186,12 @@ impl KeyWrapper for SoftwareHal {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn token_states(&self) -> Vec<TokenState> {
+        let scheme = self.capabilities.scheme;
+        let label = self.capabilities.backend.to_owned();
+        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0 }]
     }
 }
 
@@ -240,6 +223,27 @@ impl RootKeys for SoftwareHal {
         self.keys.write().expected.insert(key, kcv);
     }
 
+    fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
+        let (root, expected) = {
+            let keys = self.keys.read();
+            let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
+            (root, keys.expected.get(&key).copied())
+        };
+        let mut kek = Zeroizing::new([0; Kek::LEN]);
+        self.random(kek.as_mut_slice())?;
+        let kek = Kek::new(kek);
+        let wrapped = root.wrap(key, &kek)?;
+        let mut tampered = wrapped.clone();
+        tampered.ciphertext.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        let opens = root.unwrap(&wrapped).is_ok_and(|opened| opened.is_same(&kek)) && root.unwrap(&tampered).is_err();
+        let checks = vec![
+            SelfCheck::new("held-by-a-token", false, "a software root key is in this process's memory and in a file"),
+            SelfCheck::new("wraps-and-unwraps-by-aes-kw", opens, "a random key and a tampered blob were tried"),
+            SelfCheck::of_check_value(root.kcv, expected),
+        ];
+        Ok(SelfTestReport { key, tokens: vec![TokenSelfTest { token: None, checks }] })
+    }
+
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
         let rewrap = |old: &WrappedKek| {
             let kek = self.unwrap_kek(old)?;
@@ -254,6 +258,8 @@ impl RootKeys for SoftwareHal {
         if consent.key() != key {
             return Err(HalError::Refused(Refusal::ConsentMismatch));
         }
+        // The consent is for the key on record, not for whatever has its id.
+        self.root(key)?;
         let mut keys = self.keys.write();
         let Some(destroyed) = keys.roots.remove(&key) else { return Err(HalError::UnknownRootKey(key)) };
         if let Err(error) = self.file.save(&keys.entries()) {
@@ -264,10 +270,7 @@ impl RootKeys for SoftwareHal {
     }
 
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm(kind), &self.rng)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
-        let signer = Arc::new(Signer { label: label.clone(), kind, pair: key_pair(kind, &pkcs8)?, pkcs8 });
+        let signer = Arc::new(Signer::generate(label, kind, &self.rng)?);
         let id = SignerId::from_uuid(Uuid::new_v4());
         let mut keys = self.keys.write();
         if keys.signers.values().any(|other| other.label == *label) {
@@ -279,6 +282,12 @@ impl RootKeys for SoftwareHal {
             return Err(error);
         }
         Ok(signer.info(id))
+    }
+
+    fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
+        let keys = self.keys.read();
+        let found = keys.signers.iter().find(|(_, signer)| signer.label == *label);
+        Ok(found.map(|(id, signer)| signer.info(*id)))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
@@ -298,8 +307,7 @@ impl Keys {
                 self.roots.insert(key, Arc::new(root));
             }
             EntryKind::Signer(kind) => {
-                let pair = key_pair(kind, &entry.key)?;
-                let signer = Signer { label: entry.label, kind, pair, pkcs8: entry.key };
+                let signer = Signer::open(entry.label, kind, entry.key)?;
                 self.signers.insert(SignerId::from_uuid(entry.id), Arc::new(signer));
             }
         }
@@ -335,6 +343,22 @@ impl Root {
         AesKek::new(&AES_256, self.key.as_slice()).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))
     }
 
+    fn wrap(&self, key: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
+        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
+        self.kek()?
+            .wrap(kek.expose_secret(), &mut ciphertext)
+            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
+        let RootKeyVersion { root, version } = key;
+        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
+    }
+
+    /// Opens a well-formed blob of AES key wrap.
+    fn unwrap(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
+        let mut plain = Zeroizing::new([0; Kek::LEN]);
+        self.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
+        Ok(Kek::new(plain))
+    }
+
     fn info(&self, key: RootKeyVersion) -> RootKeyInfo {
         // A key in memory is neither sensitive nor unextractable, and says so.
         let attributes = RootKeyAttributes {
@@ -351,15 +375,8 @@ impl Root {
             attributes,
             kcv: self.kcv,
             scheme: WrapScheme::AesKw,
-            token: None,
+            tokens: Vec::new(),
         }
-    }
-}
-
-impl Signer {
-    fn info(&self, id: SignerId) -> SignerInfo {
-        let public_key = self.pair.public_key().as_ref().to_vec();
-        SignerInfo { id, label: self.label.clone(), kind: self.kind, public_key }
     }
 }
 
@@ -367,18 +384,6 @@ impl fmt::Debug for SoftwareHal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SoftwareHal").field("path", &self.file.path()).finish_non_exhaustive()
     }
-}
-
-fn algorithm(kind: SignerKind) -> &'static EcdsaSigningAlgorithm {
-    match kind {
-        SignerKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-        SignerKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-    }
-}
-
-fn key_pair(kind: SignerKind, pkcs8: &[u8]) -> Result<EcdsaKeyPair, HalError> {
-    EcdsaKeyPair::from_pkcs8(algorithm(kind), pkcs8, &SystemRandom::new())
-        .map_err(|_| HalError::Refused(Refusal::FileCorrupt))
 }
 
 /// The first three bytes of AES-ECB of a block of zeros.

@@ -285,6 +285,11 @@ impl Link {
         }
     }
 
+    /// The configured label and, where one is stated, serial number.
+    pub(super) fn names(&self) -> (&str, Option<&str>) {
+        (&self.label, self.serial.as_deref())
+    }
+
     pub(super) fn capabilities(&self) -> &Capabilities {
         self.learnt.get().unwrap_or(&self.unconnected)
     }

@@ -179,8 +179,8 @@ fn try_out(session: &Session) -> Result<Trial, Fault> {
         schemes: self_test::proven_schemes(session)?,
         keeps_keys_inside: self_test::throw_away_key_stays_inside(session)?,
         random: session.generate_random_slice(&mut byte).is_ok(),
-        signs_p256: signs(session, super::signers::P256_OID, 32)?,
-        signs_p384: signs(session, super::signers::P384_OID, 48)?,
+        signs_p256: signs(session, crate::der::P256_OID, 32)?,
+        signs_p384: signs(session, crate::der::P384_OID, 48)?,
     })
 }
 

@@ -72,18 +72,7 @@ impl From<Refusal> for Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        let fault = match &error {
-            Error::Pkcs11(code, function) => of_code(code, *function),
-            Error::LibraryLoading(_) | Error::MissingSymbol(_) => Self::Gone(Outage::ModuleMissing),
-            Error::NullFunctionPointer | Error::NotSupported => Self::Unsupported,
-            Error::TryFromInt(_)
-            | Error::TryFromSlice(_)
-            | Error::ParseInt(_)
-            | Error::Utf8(_)
-            | Error::NulError(_)
-            | Error::InvalidValue
-            | Error::PinNotSet => Self::Suspect,
-        };
+        let fault = sort(&error);
         if let Some(unsaid) = SAID.may_speak() {
             match &error {
                 // cryptoki's text for a code is a paragraph; its name is what operators look up.
@@ -94,6 +83,22 @@ impl From<Error> for Fault {
             }
         }
         fault
+    }
+}
+
+/// What an error asks for, without a line in the log: for calls that are expected to fail.
+pub(super) fn sort(error: &Error) -> Fault {
+    match error {
+        Error::Pkcs11(code, function) => of_code(code, *function),
+        Error::LibraryLoading(_) | Error::MissingSymbol(_) => Fault::Gone(Outage::ModuleMissing),
+        Error::NullFunctionPointer | Error::NotSupported => Fault::Unsupported,
+        Error::TryFromInt(_)
+        | Error::TryFromSlice(_)
+        | Error::ParseInt(_)
+        | Error::Utf8(_)
+        | Error::NulError(_)
+        | Error::InvalidValue
+        | Error::PinNotSet => Fault::Suspect,
     }
 }
 

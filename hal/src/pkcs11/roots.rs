@@ -13,13 +13,15 @@ use cryptoki::{
 use uuid::Uuid;
 
 use super::{
+    checks,
     recovery::Fault,
     schemes::{self, RootRef},
     self_test::{self, BoundRoot},
     workers::Conn,
 };
 use crate::{
-    HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, WrapScheme,
+    HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
+    TokenSelfTest, WrapScheme,
 };
 
 /// Opens every CKA_ID of a root key, to tell it from other applications' keys.
@@ -42,7 +44,7 @@ pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, 
 fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<(), Fault> {
     let Some(expected) = conn.expected.get(key) else { return Ok(()) };
     let found = key_check_value(&conn.session, handle)?;
-    if found.method == expected.method && found.value != expected.value {
+    if !expected.admits(found) {
         tracing::error!(root = %key, %expected, %found, "root key refused: another key has its id");
         return Err(Refusal::KeyReplaced.into());
     }
@@ -84,7 +86,7 @@ pub(super) fn import(
     schemes::wipe_values(&mut template);
     let handle = created?;
     let Some(present) = present else { return admit(conn, key, handle) };
-    let (given, held) = (key_check_value(&conn.session, handle), key_check_value(&conn.session, present));
+    let (given, held) = (check_block(&conn.session, handle), check_block(&conn.session, present));
     conn.session.destroy_object(handle)?;
     if given? == held? { describe(conn, key) } else { Err(Refusal::KeyReplaced.into()) }
 }
@@ -93,6 +95,15 @@ pub(super) fn describe(conn: &Conn, key: RootKeyVersion) -> Result<RootKeyInfo, 
     let bound = bound(conn, key)?;
     let label = label(&conn.session, key.root, bound.root.handle)?;
     info(conn, bound.root, label, bound.scheme)
+}
+
+/// What the key shows when it is tried; one that is refused is reported too.
+pub(super) fn self_test(conn: &Conn, key: RootKeyVersion) -> Result<TokenSelfTest, Fault> {
+    let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
+    let mut checks = checks::examine(&conn.session, RootRef { key, handle }, &conn.login.candidates)?;
+    let kcv = key_check_value(&conn.session, handle)?;
+    checks.push(SelfCheck::of_check_value(kcv, conn.expected.get(key)));
+    Ok(TokenSelfTest { token: Some(conn.login.token.clone()), checks })
 }
 
 /// Every root key of this software, self-tested or not: a listing must show the bad ones too.
@@ -117,6 +128,8 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
 
 pub(super) fn destroy(conn: &Conn, key: RootKeyVersion) -> Result<(), Fault> {
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
+    // The consent is for the key on record, not for whatever has its id.
+    demand_expected(conn, key, handle)?;
     conn.login.roots.write().remove(&key);
     conn.session.destroy_object(handle)?;
     // Another worker may have bound the key between the two lines above.
@@ -204,20 +217,24 @@ fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<
         attributes: self_test::attributes(&conn.session, root.handle)?,
         kcv: key_check_value(&conn.session, root.handle)?,
         scheme,
-        token: Some(conn.login.token.clone()),
+        tokens: vec![conn.login.token.clone()],
     })
 }
 
-/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
 fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
-    let block = [0; 16];
-    let first_three = |bytes: Vec<u8>, method| match bytes.as_slice() {
+    let (method, block) = check_block(session, key)?;
+    match block.as_slice() {
         [a, b, c, ..] => Ok(Kcv { method, value: [*a, *b, *c] }),
         _ => Err(Fault::Suspect),
-    };
+    }
+}
+
+/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
+fn check_block(session: &Session, key: ObjectHandle) -> Result<(KcvMethod, Vec<u8>), Fault> {
+    let block = [0; 16];
     for mechanism in [Mechanism::AesEcb, Mechanism::AesCbc([0; 16])] {
         match session.encrypt(&mechanism, key, &block).map_err(Fault::from) {
-            Ok(bytes) => return first_three(bytes, KcvMethod::EcbZeroBlock),
+            Ok(bytes) => return Ok((KcvMethod::EcbZeroBlock, bytes)),
             Err(Fault::Unsupported | Fault::Stop(_)) => {}
             Err(fault) => return Err(fault),
         }
@@ -226,7 +243,7 @@ fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
     let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &[], 128.into())?);
     let bytes = session.encrypt(&mechanism, key, &block)?;
     // A token that replaces the IV gives a different value every time, which would be no check value.
-    if iv == [0; 12] { first_three(bytes, KcvMethod::GcmZeroBlock) } else { Err(Fault::Unsupported) }
+    if iv == [0; 12] { Ok((KcvMethod::GcmZeroBlock, bytes)) } else { Err(Fault::Unsupported) }
 }
 
 fn label(session: &Session, id: RootKeyId, key: ObjectHandle) -> Result<Label, Fault> {

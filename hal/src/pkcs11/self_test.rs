@@ -155,6 +155,13 @@ fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
     Ok(())
 }
 
+pub(super) fn random_kek() -> Result<Kek, Fault> {
+    let mut bytes = Zeroizing::new([0; Kek::LEN]);
+    let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
+    SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
+    Ok(Kek::new(bytes))
+}
+
 /// Repeats a round trip that failed for a reason which may pass: what comes of it is remembered for long.
 fn patient_round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
     let mut outcome = round_trip(session, root, scheme);
@@ -169,10 +176,7 @@ fn patient_round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> R
 
 /// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
 fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
-    let mut bytes = Zeroizing::new([0; Kek::LEN]);
-    let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
-    SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
-    let kek = Kek::new(bytes);
+    let kek = random_kek()?;
     let wrapped = schemes::wrap(session, root, scheme, &kek)?;
     let mut tampered = wrapped.clone();
     if let Some(byte) = tampered.ciphertext.first_mut() {

@@ -1,14 +1,24 @@
-//! Signing keys on the token: ECDSA on P-256 and P-384, by CKM_ECDSA over a digest made here (SoftHSM2 has no CKM_ECDSA_SHA256).
+//! Signing keys on the token: ECDSA on P-256 and P-384 by CKM_ECDSA over a digest made here (SoftHSM2 has no
+//! CKM_ECDSA_SHA256), RSA by CKM_SHAxxx_RSA_PKCS_PSS and CKM_SHAxxx_RSA_PKCS over the message.
+
+use std::ffi::c_ulong;
 
 use cryptoki::{
-    mechanism::Mechanism,
+    mechanism::{
+        Mechanism, MechanismType,
+        rsa::{PkcsMgfType, PkcsPssParams},
+    },
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
     session::Session,
 };
 use ring::{
-    digest::{self, Digest},
-    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey},
+    digest,
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
+        VerificationAlgorithm,
+    },
 };
+use uuid::Uuid;
 
 use super::{
     recovery::Fault,
@@ -16,33 +26,134 @@ use super::{
     self_test,
     workers::Conn,
 };
-use crate::{HalError, Label, Refusal, SignScheme, SignerId, SignerInfo, SignerKind};
+use crate::{
+    HalError, Label, Refusal, SignScheme, SignerId, SignerInfo, SignerKind,
+    der::{self, P256_OID, P384_OID},
+};
 
 const MARK: &[u8; 4] = b"KSS1";
 
-/// DER of the curves' object identifiers (RFC 5480): 1.2.840.10045.3.1.7 and 1.3.132.0.34.
-pub(super) const P256_OID: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-pub(super) const P384_OID: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+/// F4, the only public exponent that is asked for.
+const PUBLIC_EXPONENT: [u8; 3] = [1, 0, 1];
 
-pub(super) fn hash(message: &[u8], scheme: SignScheme) -> Digest {
+/// What the token is given to sign: a digest for ECDSA, the message for RSA.
+pub(super) fn input(message: &[u8], scheme: SignScheme) -> Vec<u8> {
     match scheme {
-        SignScheme::EcdsaP256Sha256 => digest::digest(&digest::SHA256, message),
-        SignScheme::EcdsaP384Sha384 => digest::digest(&digest::SHA384, message),
+        SignScheme::EcdsaP256Sha256 => digest::digest(&digest::SHA256, message).as_ref().to_vec(),
+        SignScheme::EcdsaP384Sha384 => digest::digest(&digest::SHA384, message).as_ref().to_vec(),
+        SignScheme::RsaPssSha256
+        | SignScheme::RsaPssSha384
+        | SignScheme::RsaPssSha512
+        | SignScheme::RsaPkcs1Sha256
+        | SignScheme::RsaPkcs1Sha384
+        | SignScheme::RsaPkcs1Sha512 => message.to_vec(),
     }
 }
 
-pub(super) fn sign(conn: &Conn, id: SignerId, digest: &[u8], scheme: SignScheme) -> Result<Vec<u8>, Fault> {
+/// Signs what [`input`] made.
+pub(super) fn sign(conn: &Conn, id: SignerId, input: &[u8], scheme: SignScheme) -> Result<Vec<u8>, Fault> {
     let (handle, kind) = private_key(conn, id)?;
-    if kind != scheme.kind() {
+    if !scheme.fits(kind) {
         return Err(Refusal::WrongSignerKind.into());
     }
-    let signature = conn.session.sign(&Mechanism::Ecdsa, handle, digest)?;
-    if signature.len() != 2 * coordinate_len(kind) {
-        tracing::warn!(len = signature.len(), "the token returned an ECDSA signature of the wrong length");
+    let signature = conn.session.sign(&mechanism(scheme), handle, input)?;
+    let shape = Shape::of(kind);
+    if signature.len() != shape.signature_len() {
+        tracing::warn!(len = signature.len(), %kind, "the token returned a signature of the wrong length");
         return Err(Fault::Suspect);
     }
-    let (r, s) = signature.split_at(coordinate_len(kind));
-    Ok(der(r, s))
+    match shape {
+        Shape::Ec { coordinate, .. } => {
+            let (r, s) = signature.split_at(coordinate);
+            Ok(der::sequence(&[&der::unsigned(r), &der::unsigned(s)]))
+        }
+        Shape::Rsa { .. } => Ok(signature),
+    }
+}
+
+pub(super) fn mechanism(scheme: SignScheme) -> Mechanism<'static> {
+    // `hash_alg` is the hash itself: the name of a whole signature mechanism there is refused by SoftHSM2 and NSS.
+    let pss = |hash_alg, mgf, salt: c_ulong| PkcsPssParams { hash_alg, mgf, s_len: salt.into() };
+    match scheme {
+        SignScheme::EcdsaP256Sha256 | SignScheme::EcdsaP384Sha384 => Mechanism::Ecdsa,
+        SignScheme::RsaPssSha256 => {
+            Mechanism::Sha256RsaPkcsPss(pss(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256, 32))
+        }
+        SignScheme::RsaPssSha384 => {
+            Mechanism::Sha384RsaPkcsPss(pss(MechanismType::SHA384, PkcsMgfType::MGF1_SHA384, 48))
+        }
+        SignScheme::RsaPssSha512 => {
+            Mechanism::Sha512RsaPkcsPss(pss(MechanismType::SHA512, PkcsMgfType::MGF1_SHA512, 64))
+        }
+        SignScheme::RsaPkcs1Sha256 => Mechanism::Sha256RsaPkcs,
+        SignScheme::RsaPkcs1Sha384 => Mechanism::Sha384RsaPkcs,
+        SignScheme::RsaPkcs1Sha512 => Mechanism::Sha512RsaPkcs,
+    }
+}
+
+/// What a token must be told, and what it must answer, for a kind of key.
+#[derive(Clone, Copy)]
+enum Shape {
+    Ec { oid: &'static [u8], coordinate: usize },
+    Rsa { modulus: u32 },
+}
+
+impl Shape {
+    /// Lengths are in bytes.
+    fn of(kind: SignerKind) -> Self {
+        match kind {
+            SignerKind::EcdsaP256 => Self::Ec { oid: P256_OID, coordinate: 32 },
+            SignerKind::EcdsaP384 => Self::Ec { oid: P384_OID, coordinate: 48 },
+            SignerKind::Rsa2048 => Self::Rsa { modulus: 256 },
+            SignerKind::Rsa3072 => Self::Rsa { modulus: 384 },
+        }
+    }
+
+    fn signature_len(self) -> usize {
+        match self {
+            Self::Ec { coordinate, .. } => 2 * coordinate,
+            Self::Rsa { modulus } => modulus as usize,
+        }
+    }
+
+    fn make(self) -> Mechanism<'static> {
+        match self {
+            Self::Ec { .. } => Mechanism::EccKeyPairGen,
+            Self::Rsa { .. } => Mechanism::RsaPkcsKeyPairGen,
+        }
+    }
+
+    /// The attributes that say what kind of key pair to make.
+    fn asked_for(self) -> Vec<Attribute> {
+        match self {
+            Self::Ec { oid, .. } => vec![Attribute::EcParams(oid.to_vec())],
+            Self::Rsa { modulus } => {
+                vec![
+                    Attribute::ModulusBits(c_ulong::from(modulus * 8).into()),
+                    Attribute::PublicExponent(PUBLIC_EXPONENT.to_vec()),
+                ]
+            }
+        }
+    }
+}
+
+/// The templates of a pair: what the public half and what the private half are to be.
+pub(super) fn templates(kind: SignerKind, token: bool) -> (Mechanism<'static>, Vec<Attribute>, Vec<Attribute>) {
+    let shape = Shape::of(kind);
+    let mut public = vec![Attribute::Token(token), Attribute::Private(false), Attribute::Verify(true)];
+    public.extend(shape.asked_for());
+    let mut private = vec![
+        Attribute::Token(token),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(true),
+    ];
+    if let Shape::Rsa { .. } = shape {
+        // Left out, tokens let an RSA key decrypt too, and then a signing oracle is a decryption oracle.
+        private.extend([Attribute::Decrypt(false), Attribute::Unwrap(false)]);
+    }
+    (shape.make(), public, private)
 }
 
 pub(super) fn generate(conn: &Conn, id: SignerId, label: &Label, kind: SignerKind) -> Result<SignerInfo, Fault> {
@@ -52,24 +163,11 @@ pub(super) fn generate(conn: &Conn, id: SignerId, label: &Label, kind: SignerKin
         return Err(Refusal::LabelTaken.into());
     }
     demand_answers(conn)?;
-    let public = [
-        Attribute::Token(true),
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::EcParams(oid(kind).to_vec()),
-        name.clone(),
-        Attribute::Id(key_id(id)),
-    ];
-    let private = [
-        Attribute::Token(true),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(true),
-        name,
-        Attribute::Id(key_id(id)),
-    ];
-    let (public, private) = conn.session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)?;
+    let (mechanism, mut public, mut private) = templates(kind, true);
+    for template in [&mut public, &mut private] {
+        template.extend([name.clone(), Attribute::Id(key_id(id))]);
+    }
+    let (public, private) = conn.session.generate_key_pair(&mechanism, &public, &private)?;
     let admitted = admit(conn, id, private);
     if let Err(fault) = &admitted {
         tracing::error!(signer = %id, ?fault, "the new signing key failed its self-test and is destroyed");
@@ -80,20 +178,38 @@ pub(super) fn generate(conn: &Conn, id: SignerId, label: &Label, kind: SignerKin
     admitted
 }
 
+/// The signing key of a label; keys of other applications do not count.
+pub(super) fn find(conn: &Conn, label: &Label) -> Result<Option<SignerInfo>, Fault> {
+    let template = [
+        Attribute::Class(ObjectClass::PRIVATE_KEY),
+        Attribute::Token(true),
+        Attribute::Label(label.as_str().as_bytes().to_vec()),
+    ];
+    let mut found = None;
+    for handle in conn.session.find_objects(&template)? {
+        if let Some(id) = parse_id(&conn.session, handle)? {
+            if found.is_some() {
+                return Err(Refusal::KeyAmbiguous.into());
+            }
+            found = Some(id);
+        }
+    }
+    match found {
+        Some(id) => describe(conn, id).map(Some),
+        None => demand_answers(conn).map(|()| None),
+    }
+}
+
 pub(super) fn describe(conn: &Conn, id: SignerId) -> Result<SignerInfo, Fault> {
     let (_, kind) = private_key(conn, id)?;
     let public = public_key(conn, id)?;
-    let mut label = None;
-    let mut point = None;
-    for attribute in conn.session.get_attributes(public, &[AttributeType::Label, AttributeType::EcPoint])? {
-        match attribute {
-            Attribute::Label(bytes) => label = Label::new(&String::from_utf8_lossy(&bytes)).ok(),
-            Attribute::EcPoint(bytes) => point = uncompressed_point(&bytes, kind).map(<[u8]>::to_vec),
-            _ => {}
-        }
-    }
-    let (label, public_key) = label.zip(point).ok_or(Fault::Suspect)?;
-    Ok(SignerInfo { id, label, kind, public_key })
+    let label = conn.session.get_attributes(public, &[AttributeType::Label])?.into_iter().find_map(|attribute| {
+        let Attribute::Label(bytes) = attribute else { return None };
+        Label::new(&String::from_utf8_lossy(&bytes)).ok()
+    });
+    let (_, public_key) =
+        read_public(&conn.session, public)?.filter(|(read, _)| *read == kind).ok_or(Fault::Suspect)?;
+    Ok(SignerInfo { id, label: label.ok_or(Fault::Suspect)?, kind, public_key })
 }
 
 /// The attributes hold, and a signature verifies under the public key that callers are given.
@@ -105,10 +221,11 @@ fn admit(conn: &Conn, id: SignerId, private: ObjectHandle) -> Result<SignerInfo,
     let info = describe(conn, id)?;
     let message = id.as_uuid().as_bytes();
     let scheme = info.kind.scheme();
-    let signature = sign(conn, id, hash(message, scheme).as_ref(), scheme)?;
-    let algorithm = match info.kind {
+    let signature = sign(conn, id, &input(message, scheme), scheme)?;
+    let algorithm: &dyn VerificationAlgorithm = match info.kind {
         SignerKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
         SignerKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1,
+        SignerKind::Rsa2048 | SignerKind::Rsa3072 => &RSA_PSS_2048_8192_SHA256,
     };
     UnparsedPublicKey::new(algorithm, &info.public_key).verify(message, &signature).map_err(|_| Fault::Suspect)?;
     Ok(info)
@@ -118,94 +235,82 @@ fn private_key(conn: &Conn, id: SignerId) -> Result<(ObjectHandle, SignerKind), 
     if let Some(&known) = conn.login.signers.read().get(&id) {
         return Ok(known);
     }
-    let template = [
-        Attribute::Class(ObjectClass::PRIVATE_KEY),
-        Attribute::KeyType(KeyType::EC),
-        Attribute::Token(true),
-        Attribute::Id(key_id(id)),
-    ];
+    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true), Attribute::Id(key_id(id))];
     let Some(handle) = find_one(&conn.session, &template)? else {
         demand_answers(conn)?;
         return Err(Fault::Stop(HalError::UnknownSigner(id)));
     };
     // Not every token keeps the curve on the private half.
-    let known = (handle, kind_of(&conn.session, public_key(conn, id)?)?);
-    conn.login.signers.write().insert(id, known);
-    Ok(known)
+    let (kind, _) = read_public(&conn.session, public_key(conn, id)?)?.ok_or(Refusal::WrongSignerKind)?;
+    conn.login.signers.write().insert(id, (handle, kind));
+    Ok((handle, kind))
 }
 
 fn public_key(conn: &Conn, id: SignerId) -> Result<ObjectHandle, Fault> {
-    let template = [
-        Attribute::Class(ObjectClass::PUBLIC_KEY),
-        Attribute::KeyType(KeyType::EC),
-        Attribute::Token(true),
-        Attribute::Id(key_id(id)),
-    ];
+    let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(key_id(id))];
     find_one(&conn.session, &template)?.ok_or(Fault::Stop(HalError::UnknownSigner(id)))
 }
 
-fn kind_of(session: &Session, public: ObjectHandle) -> Result<SignerKind, Fault> {
-    let attributes = session.get_attributes(public, &[AttributeType::EcParams])?;
-    let curve = attributes.iter().find_map(|attribute| match attribute {
-        Attribute::EcParams(bytes) => Some(bytes.as_slice()),
+/// The kind of a public key and the key in the form of [`SignerInfo`]; `None` where it is of no kind that is used here.
+pub(super) fn read_public(session: &Session, key: ObjectHandle) -> Result<Option<(SignerKind, Vec<u8>)>, Fault> {
+    let [mut curve, mut point, mut modulus, mut exponent] = [const { Vec::new() }; 4];
+    let mut key_type = None;
+    for attribute in session.get_attributes(key, &[AttributeType::KeyType])? {
+        if let Attribute::KeyType(read) = attribute {
+            key_type = Some(read);
+        }
+    }
+    // Some tokens refuse a question for attributes that the type does not have, rather than leave them out.
+    let wanted: &[AttributeType] = match key_type {
+        Some(KeyType::EC) => &[AttributeType::EcParams, AttributeType::EcPoint],
+        Some(KeyType::RSA) => &[AttributeType::Modulus, AttributeType::PublicExponent],
+        _ => return Ok(None),
+    };
+    for attribute in session.get_attributes(key, wanted)? {
+        match attribute {
+            Attribute::EcParams(bytes) => curve = bytes,
+            Attribute::EcPoint(bytes) => point = bytes,
+            Attribute::Modulus(bytes) => modulus = bytes,
+            Attribute::PublicExponent(bytes) => exponent = bytes,
+            _ => {}
+        }
+    }
+    if key_type == Some(KeyType::RSA) {
+        let encoded = || der::sequence(&[&der::unsigned(&modulus), &der::unsigned(&exponent)]);
+        return Ok(rsa_kind(&modulus).map(|kind| (kind, encoded())));
+    }
+    let kind = [SignerKind::EcdsaP256, SignerKind::EcdsaP384].into_iter().find_map(|kind| match Shape::of(kind) {
+        Shape::Ec { oid, coordinate } if oid == curve => Some((kind, coordinate)),
         _ => None,
     });
-    [SignerKind::EcdsaP256, SignerKind::EcdsaP384]
-        .into_iter()
-        .find(|kind| curve == Some(oid(*kind)))
-        .ok_or(Refusal::WrongSignerKind.into())
+    Ok(kind.and_then(|(kind, coordinate)| Some((kind, uncompressed_point(&point, coordinate)?.to_vec()))))
 }
 
-fn oid(kind: SignerKind) -> &'static [u8] {
-    match kind {
-        SignerKind::EcdsaP256 => P256_OID,
-        SignerKind::EcdsaP384 => P384_OID,
-    }
-}
-
-/// Length in bytes of a coordinate, and of each half of a raw signature.
-fn coordinate_len(kind: SignerKind) -> usize {
-    match kind {
-        SignerKind::EcdsaP256 => 32,
-        SignerKind::EcdsaP384 => 48,
+/// By the length of its modulus.
+fn rsa_kind(modulus: &[u8]) -> Option<SignerKind> {
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let digits = modulus.get(zeros..).filter(|digits| digits.first().is_some_and(|first| first & 0x80 != 0))?;
+    match digits.len() {
+        256 => Some(SignerKind::Rsa2048),
+        384 => Some(SignerKind::Rsa3072),
+        _ => None,
     }
 }
 
 /// CKA_EC_POINT is a DER OCTET STRING around the point; older tokens leave the wrapping out.
-fn uncompressed_point(bytes: &[u8], kind: SignerKind) -> Option<&[u8]> {
-    let len = 1 + 2 * coordinate_len(kind);
+fn uncompressed_point(bytes: &[u8], coordinate: usize) -> Option<&[u8]> {
+    let len = 1 + 2 * coordinate;
     let point = if bytes.len() == len { bytes } else { bytes.strip_prefix(&[0x04, u8::try_from(len).ok()?])? };
     (point.len() == len && point.first() == Some(&0x04)).then_some(point)
 }
 
-/// SEQUENCE of two minimal INTEGERs (RFC 3279 section 2.2.3).
-fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(r.len() + s.len() + 6);
-    integer(r, &mut body);
-    integer(s, &mut body);
-    let mut out = Vec::with_capacity(body.len() + 2);
-    out.push(0x30);
-    push_len(body.len(), &mut out);
-    out.extend_from_slice(&body);
-    out
-}
-
-fn integer(bytes: &[u8], out: &mut Vec<u8>) {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let digits = bytes.get(zeros..).unwrap_or_default();
-    // A set top bit would make it negative, and zero has one digit.
-    let pad = digits.first().is_none_or(|first| first & 0x80 != 0);
-    out.push(0x02);
-    push_len(digits.len() + usize::from(pad), out);
-    if pad {
-        out.push(0);
-    }
-    out.extend_from_slice(digits);
-}
-
-/// Two P-384 integers make at most 102 bytes, so the short form of the length always does.
-fn push_len(len: usize, out: &mut Vec<u8>) {
-    out.push(u8::try_from(len).unwrap_or(u8::MAX));
+fn parse_id(session: &Session, key: ObjectHandle) -> Result<Option<SignerId>, Fault> {
+    let attributes = session.get_attributes(key, &[AttributeType::Id])?;
+    Ok(attributes.iter().find_map(|attribute| {
+        let Attribute::Id(bytes) = attribute else { return None };
+        let uuid = <[u8; 16]>::try_from(bytes.strip_prefix(MARK.as_slice())?).ok()?;
+        Some(SignerId::from_uuid(Uuid::from_bytes(uuid)))
+    }))
 }
 
 fn key_id(id: SignerId) -> Vec<u8> {
@@ -217,21 +322,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn der_integers_are_minimal_and_positive() {
-        assert_eq!(der(&[0, 0, 1], &[0x80, 0, 0]), [0x30, 9, 2, 1, 1, 2, 4, 0, 0x80, 0, 0]);
-        assert_eq!(der(&[0, 0x80], &[0, 0x7f]), [0x30, 7, 2, 2, 0, 0x80, 2, 1, 0x7f]);
-        assert_eq!(der(&[0, 0], &[0, 0]), [0x30, 6, 2, 1, 0, 2, 1, 0]);
-    }
-
-    #[test]
     fn takes_a_point_with_and_without_its_wrapping_and_refuses_any_other() {
         let mut raw = vec![0x04; 65];
         let wrapped = [&[0x04, 65], raw.as_slice()].concat();
-        assert_eq!(uncompressed_point(&raw, SignerKind::EcdsaP256), Some(raw.as_slice()));
-        assert_eq!(uncompressed_point(&wrapped, SignerKind::EcdsaP256), Some(raw.as_slice()));
-        assert_eq!(uncompressed_point(&wrapped, SignerKind::EcdsaP384), None);
+        assert_eq!(uncompressed_point(&raw, 32), Some(raw.as_slice()));
+        assert_eq!(uncompressed_point(&wrapped, 32), Some(raw.as_slice()));
+        assert_eq!(uncompressed_point(&wrapped, 48), None);
         raw[0] = 0x02;
-        assert_eq!(uncompressed_point(&raw, SignerKind::EcdsaP256), None);
-        assert_eq!(uncompressed_point(&[], SignerKind::EcdsaP256), None);
+        assert_eq!(uncompressed_point(&raw, 32), None);
+        assert_eq!(uncompressed_point(&[], 32), None);
+    }
+
+    #[test]
+    fn a_modulus_is_known_by_its_length_with_or_without_leading_zeros() {
+        assert_eq!(rsa_kind(&[0x80; 256]), Some(SignerKind::Rsa2048));
+        assert_eq!(rsa_kind(&[&[0][..], &[0xff; 384]].concat()), Some(SignerKind::Rsa3072));
+        assert_eq!(rsa_kind(&[0x80; 128]), None);
+        assert_eq!(rsa_kind(&[0x7f; 256]), None, "2047 bits");
     }
 }

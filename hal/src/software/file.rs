@@ -28,7 +28,7 @@ const MAGIC_1: &[u8; 8] = b"KSTDKEY1";
 const HEADER_LEN: usize = 8 + 12 + 16 + 12;
 const DIGEST_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// A thousand keys fit in a quarter of it.
+/// Thousands of root keys fit, and hundreds of RSA keys.
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// Memory in KiB, passes, lanes of a new file. An opened file keeps its own, within the bounds of `Cost::params`.
@@ -172,11 +172,13 @@ fn encode(entries: &[Entry]) -> Zeroizing<Vec<u8>> {
             EntryKind::RootImported => 2,
             EntryKind::Signer(SignerKind::EcdsaP256) => 3,
             EntryKind::Signer(SignerKind::EcdsaP384) => 4,
+            EntryKind::Signer(SignerKind::Rsa2048) => 5,
+            EntryKind::Signer(SignerKind::Rsa3072) => 6,
         });
         out.extend_from_slice(entry.id.as_bytes());
         out.extend_from_slice(&entry.version.to_be_bytes());
         for part in [entry.label.as_str().as_bytes(), entry.key.as_slice()] {
-            // A label has at most 256 bytes and a key a few hundred.
+            // A label has at most 256 bytes and a key fewer than two thousand.
             out.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
             out.extend_from_slice(part);
         }
@@ -195,6 +197,8 @@ fn decode(plain: &[u8], versions: Versions) -> Result<Vec<Entry>, HalError> {
             [2] => EntryKind::RootImported,
             [3] => EntryKind::Signer(SignerKind::EcdsaP256),
             [4] => EntryKind::Signer(SignerKind::EcdsaP384),
+            [5] => EntryKind::Signer(SignerKind::Rsa2048),
+            [6] => EntryKind::Signer(SignerKind::Rsa3072),
             _ => return Err(corrupt()),
         };
         let id = Uuid::from_bytes(reader.array()?);

@@ -8,6 +8,7 @@ mod pkcs11;
 mod recovery;
 mod software;
 mod suite;
+mod tokens;
 
 /// Every test of the suite as one test for each backend.
 macro_rules! contract {
@@ -35,6 +36,13 @@ contract! {
     a_truncated_or_padded_blob_is_refused
     a_blob_under_another_root_key_is_refused
     a_blob_of_another_version_is_refused
+    a_version_is_made_once_however_often_it_is_asked_for
+    the_same_material_is_imported_twice_and_other_material_is_not
+    a_root_key_with_another_check_value_than_expected_is_not_used
+    blobs_are_rewrapped_in_their_order_and_a_bad_one_stops_none
+    a_destroyed_version_leaves_the_other_and_its_blobs
+    root_keys_are_listed_by_label_id_and_version
+    a_self_test_reports_each_check
     an_unknown_root_key_is_named
     a_root_key_is_listed_and_described_until_it_is_destroyed
     a_destroyed_root_key_takes_its_blobs_with_it
@@ -43,7 +51,10 @@ contract! {
     an_imported_root_key_has_the_check_value_of_its_bytes
     a_root_key_of_the_wrong_length_is_refused
     signatures_verify_under_the_public_key
-    a_signing_key_of_another_kind_or_unknown_is_refused
+    every_kind_of_signing_key_signs_by_each_scheme_that_fits_and_no_other
+    a_long_and_an_empty_message_are_signed
+    a_signing_key_is_found_by_its_label
+    an_unknown_signing_key_is_named
     random_bytes_differ
     sixteen_threads_work_at_the_same_time
     debug_output_holds_no_secret

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use hal::{
-    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind, WrapScheme,
-    WrappedKek,
+    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SignScheme,
+    SignerKind, WrapScheme, WrappedKek,
     pkcs11::{
         Pkcs11Config, Pkcs11Hal,
         probe::{ProbeLogin, probe},
@@ -58,21 +58,37 @@ fn a_scheme_that_the_backend_does_not_wrap_with_cannot_be_pinned() {
     assert_eq!(refused.expect_err("nowhere to wait"), HalError::Refused(Refusal::Configuration));
 }
 
+fn shared_bytes() -> SecretBytes {
+    SecretBytes::from((100..132).collect::<Vec<u8>>())
+}
+
 #[test]
-fn a_software_blob_opens_on_the_token_that_imported_the_same_root_key() {
+fn a_blob_of_one_backend_opens_on_another_that_imported_the_same_version() {
     let Some(token) = softhsm(WrapScheme::AesKw) else { return };
     let software = software();
-    let bytes = || SecretBytes::from((100..132).collect::<Vec<u8>>());
-    let in_software = software.hal.import_root(new_key(), &label("shared"), bytes()).expect("a root key");
-    let in_token = token.import_root(new_key(), &label("shared"), bytes()).expect("a root key");
+    let key = RootKeyVersion { version: 3, ..new_key() };
+    let in_software = software.hal.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
+    let in_token = token.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
     assert_eq!(in_software.kcv, in_token.kcv);
     assert_eq!(in_token.attributes.never_extractable, Some(false), "an import was outside once");
-    let wrapped = software.hal.wrap_kek(in_software.key(), &kek(7)).expect("a KEK is wrapped");
-    let moved = WrappedKek { root: in_token.id, ..wrapped };
-    assert_eq!(token.unwrap_kek(&moved).expect("it opens").expose_secret(), &[7; 32]);
-    let wrapped = token.wrap_kek(in_token.key(), &kek(8)).expect("a KEK is wrapped");
-    let moved = WrappedKek { root: in_software.id, ..wrapped };
-    assert_eq!(software.hal.unwrap_kek(&moved).expect("it opens").expose_secret(), &[8; 32]);
+    let wrapped = software.hal.wrap_kek(key, &kek(7)).expect("a KEK is wrapped");
+    assert_eq!(token.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[7; 32]);
+    let wrapped = token.wrap_kek(key, &kek(8)).expect("a KEK is wrapped");
+    assert_eq!(software.hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[8; 32]);
+    // The version is the blob's own: the same key as another version does not open a blob of AES-GCM.
+    let gcm = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    gcm.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
+    let fourth = key.next().expect("a version");
+    gcm.import_root(fourth, &label("shared"), shared_bytes()).expect("a root key");
+    let wrapped = gcm.wrap_kek(key, &kek(9)).expect("a KEK is wrapped");
+    let moved = WrappedKek { version: fourth.version, ..wrapped.clone() };
+    assert_eq!(gcm.unwrap_kek(&moved).expect_err("the version is bound"), HalError::Tampered);
+    let other = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    assert_eq!(other.unwrap_kek(&wrapped).expect_err("no such key"), HalError::UnknownRootKey(key));
+    other.import_root(key, &label("another label"), shared_bytes()).expect("a root key");
+    assert_eq!(other.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[9; 32]);
+    let in_software = software.hal.unwrap_kek(&wrapped).expect_err("the file knows one scheme");
+    assert_eq!(in_software, HalError::Refused(Refusal::SchemeNotSupported));
 }
 
 #[test]

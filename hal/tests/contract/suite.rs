@@ -1,14 +1,18 @@
 //! The suite. Each function gets a backend that holds no key yet.
 
+mod signers;
+mod versions;
+
 use std::thread;
 
 use hal::{
     DestroyConsent, HalError, Health, KcvMethod, Kek, Label, Refusal, RootKeyId, RootKeyVersion, RootKeys, SecretBytes,
-    SignScheme, SignerId, SignerKind, WrapScheme, WrappedKek,
+    SignerKind, WrapScheme, WrappedKek,
 };
-use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+pub(crate) use self::{signers::*, versions::*};
 
 pub(crate) fn label(text: &str) -> Label {
     Label::new(text).expect("a good label")
@@ -107,16 +111,6 @@ pub(crate) fn a_blob_under_another_root_key_is_refused(hal: &dyn RootKeys) {
     assert_opens(hal, &wrapped, 7);
 }
 
-pub(crate) fn a_blob_of_another_version_is_refused(hal: &dyn RootKeys) {
-    let root = new_root(hal, "root");
-    let wrapped = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
-    let second = root.next().expect("a version");
-    let moved = WrappedKek { version: second.version, ..wrapped };
-    assert_refused(hal, &moved, &HalError::UnknownRootKey(second));
-    hal.generate_version(second, &label("root")).expect("the next version");
-    assert_refused(hal, &moved, &HalError::Tampered);
-}
-
 pub(crate) fn an_unknown_root_key_is_named(hal: &dyn RootKeys) {
     let unknown = HalError::UnknownRootKey(nobody());
     assert_eq!(hal.wrap_kek(nobody(), &kek(7)).expect_err("nothing to wrap under"), unknown);
@@ -134,7 +128,7 @@ pub(crate) fn a_root_key_is_listed_and_described_until_it_is_destroyed(hal: &dyn
     assert_eq!(beta.label, label("beta"));
     assert_eq!(beta.attributes.local, Some(true));
     assert_eq!(Some(beta.scheme), hal.capabilities().scheme);
-    assert_eq!(beta.token, hal.capabilities().token);
+    assert_eq!(beta.tokens.first(), hal.capabilities().token.as_ref());
     assert_ne!(alpha.kcv, beta.kcv);
     if hal.capabilities().is_hsm {
         assert_eq!(beta.attributes.sensitive, Some(true));
@@ -201,34 +195,6 @@ pub(crate) fn a_root_key_of_the_wrong_length_is_refused(hal: &dyn RootKeys) {
     assert_eq!(hal.list_roots().expect("a list"), []);
 }
 
-pub(crate) fn signatures_verify_under_the_public_key(hal: &dyn RootKeys) {
-    let p256 = hal.generate_signer(&label("p256"), SignerKind::EcdsaP256).expect("a signing key is made");
-    let p384 = hal.generate_signer(&label("p384"), SignerKind::EcdsaP384).expect("a signing key is made");
-    assert_eq!((p256.public_key.len(), p384.public_key.len()), (65, 97));
-    assert_eq!(hal.describe_signer(p384.id).expect("a description"), p384);
-    // Enough for an r or s with a leading zero to turn up: one signature in 128 has one.
-    for turn in 0..300_u32 {
-        let message = turn.to_be_bytes();
-        let signature = hal.sign(p256.id, &message, SignScheme::EcdsaP256Sha256).expect("a signature");
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &p256.public_key);
-        key.verify(&message, &signature).expect("the signature verifies");
-        assert!(key.verify(b"another message", &signature).is_err());
-    }
-    let signature = hal.sign(p384.id, b"message", SignScheme::EcdsaP384Sha384).expect("a signature");
-    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, &p384.public_key);
-    key.verify(b"message", &signature).expect("the signature verifies");
-}
-
-pub(crate) fn a_signing_key_of_another_kind_or_unknown_is_refused(hal: &dyn RootKeys) {
-    let p256 = hal.generate_signer(&label("p256"), SignerKind::EcdsaP256).expect("a signing key is made");
-    let refused = hal.sign(p256.id, b"message", SignScheme::EcdsaP384Sha384).expect_err("another kind");
-    assert_eq!(refused, HalError::Refused(Refusal::WrongSignerKind));
-    let nobody = SignerId::from_uuid(*nobody().root.as_uuid());
-    let refused = hal.sign(nobody, b"message", SignScheme::EcdsaP256Sha256).expect_err("no such key");
-    assert_eq!(refused, HalError::UnknownSigner(nobody));
-    assert_eq!(hal.describe_signer(nobody).expect_err("no such key"), HalError::UnknownSigner(nobody));
-}
-
 pub(crate) fn random_bytes_differ(hal: &dyn RootKeys) {
     let (mut one, mut other) = ([0; 32], [0; 32]);
     hal.random(&mut one).expect("random bytes");
@@ -267,7 +233,13 @@ pub(crate) fn debug_output_holds_no_secret(hal: &dyn RootKeys) {
 
 pub(crate) fn a_working_backend_is_ready_and_says_what_it_is(hal: &dyn RootKeys) {
     assert_eq!(hal.health(), Health::Ready);
+    let states = hal.token_states();
+    assert_eq!(states.len(), 1);
+    assert_eq!(states[0].health, Health::Ready);
+    assert_eq!(states[0].stuck, 0);
     let capabilities = hal.capabilities();
+    assert_eq!(states[0].scheme, capabilities.scheme);
+    assert_eq!(states[0].serial, capabilities.token.as_ref().map(|token| token.serial.clone()));
     assert!(capabilities.schemes.contains(&capabilities.scheme.expect("a scheme was chosen")));
     if capabilities.is_hsm {
         assert_eq!(capabilities.backend, "pkcs11");

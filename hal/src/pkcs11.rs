@@ -22,8 +22,10 @@ use crate::{
 
 mod checks;
 pub mod client_key;
+mod crew;
 pub mod initialise;
 mod link;
+mod login;
 mod module;
 mod pin;
 pub mod probe;

@@ -14,9 +14,9 @@ use crossbeam_channel::{Receiver, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::{
+    crew::Crew,
     link::{Link, Rung},
     pin,
-    workers::Crew,
 };
 use crate::HalError;
 

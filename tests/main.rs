@@ -14,6 +14,7 @@ mod clients;
 mod conformance;
 mod faults;
 mod harness;
+mod hsm;
 mod isolation;
 mod lifecycle;
 mod limits;

@@ -29,6 +29,7 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     addr: SocketAddr,
+    health: Option<SocketAddr>,
     lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
@@ -88,7 +89,8 @@ impl Server {
         server
     }
 
-    fn spawn(mut command: Command, dir: &Path) -> Self {
+    /// Runs `command`, a server of the data directory `dir`, and waits until it serves.
+    pub fn spawn(mut command: Command, dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
         for pipe in [
@@ -103,6 +105,7 @@ impl Server {
             });
         }
         let mut seen = Vec::new();
+        let mut health = None;
         let addr = loop {
             let line = lines
                 .recv_timeout(Duration::from_secs(120))
@@ -110,14 +113,22 @@ impl Server {
             if let Some(addr) = line.strip_prefix("KMIP ready on ") {
                 break addr.trim().parse().expect("an address");
             }
+            if let Some(rest) = line.strip_prefix("health and metrics: http://") {
+                health = rest.split('/').next().and_then(|address| address.parse().ok());
+            }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, lines: Mutex::new(lines), _owned: None }
+        Self { child, dir: dir.to_owned(), addr, health, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its health and metrics are.
+    pub fn health_addr(&self) -> SocketAddr {
+        self.health.expect("it said where")
     }
 
     /// Its data directory.

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::harness::hsm::{HsmServer, wait_until};
 
+/// A fault: its name, how it begins, how it ends.
+type Fault = (&'static str, fn(&HsmServer), fn(&HsmServer));
+
 /// What may strike.
-const FAULTS: &[(&str, fn(&HsmServer), fn(&HsmServer))] = &[
+const FAULTS: &[Fault] = &[
     ("link drops", |s| s.fault("break-link --down"), |s| s.fault("restore-link")),
     ("link resets", |s| s.fault("break-link"), |_| {}),
     ("token pulled", |s| s.fault("remove-token"), |s| s.fault("restore-token")),

@@ -12,21 +12,32 @@ skip() { printf 'SKIP: %s\n' "$*"; }
 # --- What is needed. ---
 
 install_missing() {
-    local missing=()
+    # What `optional` names is only for further tokens to test with, which are skipped without it.
+    local missing=() optional=()
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     command -v openssl >/dev/null || missing+=(openssl)
     command -v softhsm2-util >/dev/null || missing+=(softhsm2)
     command -v shellcheck >/dev/null || missing+=(shellcheck)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
-    if [ ${#missing[@]} -eq 0 ]; then return; fi
+    command -v clang >/dev/null || optional+=(clang)
+    command -v pkg-config >/dev/null || optional+=(pkg-config)
+    pkg-config --exists openssl 2>/dev/null || optional+=(libssl-dev)
+    pkg-config --exists sqlite3 2>/dev/null || optional+=(libsqlite3-dev)
+    compgen -G '/usr/lib*/libsoftokn3.so' >/dev/null || compgen -G '/usr/lib/*/libsoftokn3.so' >/dev/null ||
+        optional+=(libnss3)
+    if [ $((${#missing[@]} + ${#optional[@]})) -eq 0 ]; then return; fi
 
     local root=()
     if [ "$(id -u)" -ne 0 ]; then root=(sudo -n); fi
     if command -v apt-get >/dev/null && "${root[@]}" true 2>/dev/null; then
-        say "Installing ${missing[*]}"
-        "${root[@]}" apt-get update -q
-        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
-    else
+        say "Installing ${missing[*]} ${optional[*]}"
+        local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
+        "${root[@]}" apt-get update -q || [ ${#missing[@]} -eq 0 ]
+        if [ ${#missing[@]} -gt 0 ]; then "${root[@]}" "${install[@]}" "${missing[@]}"; fi
+        if [ ${#optional[@]} -gt 0 ]; then
+            "${root[@]}" "${install[@]}" "${optional[@]}" || skip "not all of ${optional[*]} can be installed"
+        fi
+    elif [ ${#missing[@]} -gt 0 ]; then
         echo "test.sh: please install: ${missing[*]}" >&2
         exit 1
     fi
@@ -53,11 +64,14 @@ KEYSTEAD_TEST_VENV=$(cd "$target" && pwd)/venv
 export KEYSTEAD_TEST_VENV
 make_venv "$KEYSTEAD_TEST_VENV"
 
+say "The software token kryoptic (built once, which takes a minute or two)"
+scripts/kryoptic.sh
+
 # --- The tests. ---
 
 say "Scripts"
 if command -v shellcheck >/dev/null; then
-    shellcheck quickstart.sh test.sh .ci/run
+    shellcheck quickstart.sh test.sh .ci/run scripts/*.sh
 else
     skip "shellcheck is not installed"
 fi

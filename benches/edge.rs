@@ -71,6 +71,7 @@ fn rows(certificate: &CertificateDer<'static>) -> TrustRows {
             added_at: 0,
         }],
         ca_rules: Vec::new(),
+        root_keys: Vec::new(),
     }
 }
 

@@ -15,12 +15,14 @@ use std::{
 };
 
 use keystead::store::{
-    AdapterId, AdapterRow, Change, DateEntry, DateRange, IndexEntries, ObjectId, ObjectRow, Search, Store, StoreError,
-    StoreOptions, Term,
+    AdapterId, AdapterRow, Change, DateEntry, DateRange, IndexEntries, ObjectId, ObjectRow, RootKeyRow, RootKeyState,
+    SealedRow, Search, Store, StoreError, StoreOptions, Term,
 };
 use uuid::Uuid;
 
 const CALLERS: usize = 16;
+
+const ROOT: Uuid = Uuid::from_u128(1);
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -34,11 +36,23 @@ fn measure(objects: usize) -> Outcome {
     let directory = tempfile::tempdir()?;
     let store = Store::open(&directory.path().join("keystead.db"), StoreOptions::default())?;
     let adapter = AdapterId(Uuid::now_v7());
+    store.insert_root_key(RootKeyRow {
+        id: ROOT,
+        label: "bench".into(),
+        state: RootKeyState::Active,
+        current_version: 1,
+        created_at: 0,
+        changed_at: 0,
+        destroyed_at: None,
+        destruction: None,
+        certificate: None,
+        versions: Vec::new(),
+    })?;
     store.insert_adapter(AdapterRow {
         id: adapter,
         name: "bench".into(),
         description: None,
-        root_key: Uuid::new_v4(),
+        root_key: ROOT,
         credential: None,
         created_at: 0,
     })?;
@@ -206,7 +220,7 @@ fn row(adapter: AdapterId, id: ObjectId, revision: u64) -> ObjectRow {
         object_type: 2,
         revision,
         metadata: vec![0x5a; 500],
-        sealed: Some(vec![0xa5; 180]),
+        sealed: Some(SealedRow { root: ROOT, version: 1, wrapped_kek: vec![0x96; 63], body: vec![0xa5; 114] }),
         destroyed: false,
         due_at: None,
     }

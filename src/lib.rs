@@ -1,15 +1,21 @@
 //! The server's modules, in the order in which a request meets them; ARCHITECTURE.md tells the way.
 //!
 //! `net` (bytes, TLS) → `trust` (who) → `engine` (what) → `vault` (sealing) and `store` (keeping) → `audit` (the record).
-//! Around them: `config` and `cli` (the operator), `ca` (certificates), `telemetry` and `process` (the machine).
+//! `root_keys` compares what is on record with what the HSM holds.
+//! Around them: `config` and `cli` (the operator), `ca` (certificates), `statement`, `proof` and `ceremony` (proof and escrow
+//! of root keys), `telemetry` and `process` (the machine).
 
 pub mod audit;
 pub mod ca;
+pub mod ceremony;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod net;
 pub mod process;
+pub mod proof;
+pub mod root_keys;
+pub mod statement;
 pub mod store;
 pub mod telemetry;
 pub mod trust;

@@ -1,7 +1,7 @@
 //! Trust: which certificate acts as which adapter.
 //!
 //! It owns the snapshot of registered certificates, rules and adapters ([`Trust`]) and its replacement when they change
-//! ([`LiveTrust`]). A registered certificate is trusted by itself: self-signed, without Extended Key Usage and marked as a CA are all
+//! ([`LiveTrust`]), and with it what operators decided about root keys. A registered certificate is trusted by itself: self-signed, without Extended Key Usage and marked as a CA are all
 //! normal (vCenter's client certificate is). One that is not registered is trusted only if it chains to the own CA **and** a rule
 //! maps its subject's common name to an adapter. It never looks at a request and never changes the store.
 
@@ -17,10 +17,11 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
+use uuid::Uuid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use self::live::{LiveTrust, TrustSource};
-use crate::store::{AdapterId, AdapterRow, Fingerprint, StoreError, TrustRows};
+use crate::store::{AdapterId, AdapterRow, Fingerprint, RootKeyRow, StoreError, TrustRows};
 
 mod live;
 
@@ -32,6 +33,7 @@ pub struct Trust {
     pinned: HashMap<Fingerprint, AdapterId>,
     rules: HashMap<String, AdapterId>,
     adapters: HashMap<AdapterId, AdapterRow>,
+    root_keys: HashMap<Uuid, RootKeyRow>,
     /// `None` without an own CA.
     chain_verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -158,13 +160,25 @@ impl Trust {
             .filter(|row| adapters.contains_key(&row.adapter))
             .map(|row| (row.common_name, row.adapter))
             .collect();
-        Self { pinned, rules, adapters, chain_verifier }
+        let root_keys = rows.root_keys.into_iter().map(|row| (row.id, row)).collect();
+        Self { pinned, rules, adapters, root_keys, chain_verifier }
     }
 
     /// The adapter with this identifier.
     #[must_use]
     pub fn adapter(&self, id: AdapterId) -> Option<&AdapterRow> {
         self.adapters.get(&id)
+    }
+
+    /// The root key with this identifier: its state, and the version that seals.
+    #[must_use]
+    pub fn root_key(&self, id: Uuid) -> Option<&RootKeyRow> {
+        self.root_keys.get(&id)
+    }
+
+    /// All root keys, in no order.
+    pub fn root_keys(&self) -> impl Iterator<Item = &RootKeyRow> {
+        self.root_keys.values()
     }
 
     /// The adapter that a registered certificate belongs to.

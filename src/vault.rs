@@ -2,8 +2,9 @@
 //!
 //! Every object has a KEK of its own, 256 bits, never reused: it seals exactly one material with AES-256-GCM and is itself
 //! wrapped by the adapter's root key in the HSM. The additional data binds what never changes (adapter, object, object
-//! type), so a row moved, swapped or replayed elsewhere in the database does not open. Plaintext exists only as
-//! [`Material`], which cannot be stored, cloned or printed. NIST SP 800-38D, RFC 3394.
+//! type), so a row moved, swapped or replayed elsewhere in the database does not open. A rotation of the root key wraps the KEK
+//! again and leaves the sealed body as it is. Plaintext exists only as [`Material`], which cannot be stored, cloned or
+//! printed. NIST SP 800-38D, RFC 3394.
 
 use std::{
     fmt,
@@ -20,12 +21,13 @@ use ring::{
 use zeroize::Zeroizing;
 
 use crate::{
-    store::{AdapterId, ObjectId},
+    store::{AdapterId, ObjectId, SealedRow, WRAPPED_KEK_MAX},
     telemetry::metric,
 };
 
-/// Version of the sealed form; the first byte of every sealed material.
-const FORMAT: u8 = 1;
+// Every wrapped KEK has room in its row.
+const _: () = assert!(WrappedKek::MAX_LEN == WRAPPED_KEK_MAX);
+
 /// What the additional data begins with, so that it can mean nothing elsewhere.
 const CONTEXT: &[u8] = b"keystead sealed material 1";
 
@@ -111,50 +113,51 @@ impl Vault {
     ///
     /// # Errors
     /// The HSM refuses or is away.
-    pub fn seal(&self, root: RootKeyVersion, place: &Place, material: &Material) -> Result<Vec<u8>, VaultError> {
+    pub fn seal(&self, root: RootKeyVersion, place: &Place, material: &Material) -> Result<SealedRow, VaultError> {
         let mut kek = Zeroizing::new([0; 32]);
         self.random(&mut *kek)?;
-        let wrapped = self.wrapping.time(|| self.hal.wrap_kek(root, &Kek::new(Zeroizing::new(*kek))))?.to_bytes();
+        let wrapped = self.wrapping.time(|| self.hal.wrap_kek(root, &Kek::new(Zeroizing::new(*kek))))?;
         let mut nonce = [0; NONCE_LEN];
         self.random(&mut nonce)?;
 
         let plain = material.expose();
-        let tag_len = AES_256_GCM.tag_len();
-        let mut sealed = Vec::with_capacity(1 + 2 + wrapped.len() + NONCE_LEN + plain.len() + tag_len);
-        sealed.push(FORMAT);
-        sealed.extend(u16::try_from(wrapped.len()).map_err(|_| VaultError::Tampered)?.to_be_bytes());
-        sealed.extend(&wrapped);
-        sealed.extend(nonce);
-        let start = sealed.len();
-        sealed.extend(plain);
-        let Some(body) = sealed.get_mut(start..) else { return Err(VaultError::Tampered) };
+        let mut body = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
+        body.extend(nonce);
+        body.extend(plain);
+        let Some(content) = body.get_mut(NONCE_LEN..) else { return Err(VaultError::Tampered) };
         let tag = key(&kek)?
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place.additional_data()), body)
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(place.additional_data()),
+                content,
+            )
             .map_err(|_| VaultError::Tampered)?;
-        sealed.extend(tag.as_ref());
-        Ok(sealed)
+        body.extend(tag.as_ref());
+        Ok(SealedRow { root: *root.root.as_uuid(), version: root.version, wrapped_kek: wrapped.to_bytes(), body })
     }
 
     /// Opens what [`Vault::seal`] made for `place`. One HSM call.
     ///
     /// # Errors
     /// `Tampered` for anything else than that; the HSM refuses or is away.
-    pub fn open(&self, place: &Place, sealed: &[u8]) -> Result<Material, VaultError> {
-        let parts = Sealed::parse(sealed).ok_or(VaultError::Tampered)?;
-        let wrapped = WrappedKek::from_bytes(parts.wrapped).map_err(|_| VaultError::Tampered)?;
+    pub fn open(&self, place: &Place, sealed: &SealedRow) -> Result<Material, VaultError> {
+        let wrapped = Self::wrapping_of(sealed).ok_or(VaultError::Tampered)?;
+        let (nonce, content) = sealed.body.split_first_chunk::<NONCE_LEN>().ok_or(VaultError::Tampered)?;
         let kek = self.unwrapping.time(|| self.hal.unwrap_kek(&wrapped))?;
-        let mut body = Zeroizing::new(parts.body.to_vec());
+        let mut content = Zeroizing::new(content.to_vec());
         let plain = key(kek.expose_secret())?
-            .open_in_place(Nonce::assume_unique_for_key(parts.nonce), Aad::from(place.additional_data()), &mut body)
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place.additional_data()), &mut content)
             .map_err(|_| VaultError::Tampered)?
             .len();
-        body.truncate(plain);
-        Ok(Material(body))
+        content.truncate(plain);
+        Ok(Material(content))
     }
 
-    /// How the KEK of `sealed` is wrapped: for people who ask where a key lies. Opens nothing.
-    pub fn wrapping_of(sealed: &[u8]) -> Option<WrappedKek> {
-        WrappedKek::from_bytes(Sealed::parse(sealed)?.wrapped).ok()
+    /// How the KEK of `sealed` is wrapped: for people who ask where a key lies. Opens nothing. `None` where it is erased or
+    /// damaged, or not under the root key and version of its row.
+    pub fn wrapping_of(sealed: &SealedRow) -> Option<WrappedKek> {
+        let wrapped = WrappedKek::from_bytes(&sealed.wrapped_kek).ok()?;
+        (*wrapped.root.as_uuid() == sealed.root && wrapped.version == sealed.version).then_some(wrapped)
     }
 }
 
@@ -177,23 +180,6 @@ impl Stopwatch {
             self.histogram.get_or_init(|| metrics::histogram!(metric::HSM_SECONDS, "operation" => operation));
         histogram.record(start.elapsed());
         result
-    }
-}
-
-/// The parts of a sealed material.
-struct Sealed<'a> {
-    wrapped: &'a [u8],
-    nonce: [u8; NONCE_LEN],
-    body: &'a [u8],
-}
-
-impl<'a> Sealed<'a> {
-    fn parse(sealed: &'a [u8]) -> Option<Self> {
-        let (&format, rest) = sealed.split_first()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (wrapped, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>()?;
-        (format == FORMAT).then_some(Self { wrapped, nonce: *nonce, body })
     }
 }
 

@@ -261,9 +261,12 @@ fn other_processes_of_the_same_user_cannot_look_into_its_memory() {
     assert_eq!(looks, (true, false), "an ordinary process can be looked into, the server cannot");
 }
 
-fn sealed(database: &Database, id: &str) -> Vec<u8> {
-    let sql = "SELECT m.sealed FROM object AS o JOIN material AS m ON m.seq = o.material WHERE o.id = ?1";
-    database.query_row(sql, [Uuid::parse_str(id).unwrap().as_bytes()], |row| row.get(0)).unwrap()
+/// The wrapped KEK and the sealed body of an object.
+fn sealed(database: &Database, id: &str) -> (Vec<u8>, Vec<u8>) {
+    let sql = "SELECT k.wrapped, m.sealed FROM object AS o JOIN material AS m ON m.seq = o.material
+               JOIN kek AS k ON k.seq = o.material WHERE o.id = ?1";
+    let id = *Uuid::parse_str(id).unwrap().as_bytes();
+    database.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 #[test]
@@ -275,7 +278,7 @@ fn after_destroy_not_even_the_sealed_key_is_left() {
     // One that takes pages of its own.
     let large = made(client.call(register_opaque(&random(20_000), [])).unwrap());
     let database = Database::open(dir.path().join("keystead.db")).unwrap();
-    let blobs: Vec<(&String, Vec<u8>)> = ids.iter().chain([&large]).map(|id| (id, sealed(&database, id))).collect();
+    let blobs: Vec<_> = ids.iter().chain([&large]).map(|id| (id, sealed(&database, id))).collect();
     drop(database);
     let (kept, gone): (Vec<_>, Vec<_>) = blobs.iter().enumerate().partition(|(n, _)| n % 4 == 0 && *n != 40);
     for (_, (id, _)) in &gone {
@@ -285,12 +288,14 @@ fn after_destroy_not_even_the_sealed_key_is_left() {
     server.stop();
     let places = files(dir.path());
     let is_somewhere = |part: &[u8]| places.iter().find(|(_, content)| contains(content, part)).map(|(path, _)| path);
-    for (_, (id, blob)) in &kept {
-        assert!(is_somewhere(&blob[..64]).is_some(), "the sealed key of {id}, which is alive, is looked for wrongly");
+    for (_, (id, (kek, body))) in &kept {
+        for part in [&kek[..64], &body[..32]] {
+            assert!(is_somewhere(part).is_some(), "the sealed key of {id}, which is alive, is looked for wrongly");
+        }
     }
-    for (_, (id, blob)) in &gone {
+    for (_, (id, (kek, body))) in &gone {
         // The wrapped KEK alone is enough to have been destroyed; parts of the body say whether anything was left behind.
-        let parts = [&blob[26..66], &blob[blob.len() - 32..], &blob[blob.len() / 2..][..32]];
+        let parts = [&kek[24..64], &body[body.len() - 32..], &body[body.len() / 2..][..32]];
         for part in parts {
             assert_eq!(is_somewhere(part), None, "a part of the sealed key of {id} is left");
         }
@@ -311,11 +316,15 @@ fn damaged_keys_over_a_token_are_refused_and_the_token_stays_ready() {
     let key = material(client.call(get(&id)).unwrap());
     let database = Database::open(dir.path().join("keystead.db")).unwrap();
     database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
-    let good = sealed(&database, &id);
+    let (kek, body) = sealed(&database, &id);
+    let good = [kek.as_slice(), &body].concat();
     let set = |blob: &[u8]| {
-        let sql = "UPDATE material SET sealed = ?2 WHERE seq = (SELECT material FROM object WHERE id = ?1)";
+        let (kek, body) = blob.split_at(kek.len());
         let id = *Uuid::parse_str(&id).unwrap().as_bytes();
-        assert_eq!(database.execute(sql, rusqlite::params![id, blob]).unwrap(), 1);
+        for (column, blob) in [("material SET sealed", body), ("kek SET wrapped", kek)] {
+            let sql = format!("UPDATE {column} = ?2 WHERE seq = (SELECT material FROM object WHERE id = ?1)");
+            assert_eq!(database.execute(&sql, rusqlite::params![id, blob]).unwrap(), 1);
+        }
     };
     for at in 0..good.len() {
         let mut bad = good.clone();

@@ -35,9 +35,22 @@ pub enum Outage {
     /// The token answered with a failure of its own, or went away while in use.
     #[error("the token does not answer as it should; check the device and its network link")]
     DeviceFailed,
+    /// The token has no session left for this process.
+    #[error("the token has no session left; other applications use them all: raise its limit or lower `workers`")]
+    SessionsExhausted,
     /// All queue places are taken.
     #[error("more calls are waiting for the HSM than its queue holds; raise `workers` or `queue`, or lower the load")]
     Overloaded,
+    /// An operation that changes all of several tokens needs all of them.
+    #[error(
+        "{away} of {tokens} tokens are not ready, and this changes all of them; bring them back first (see the log)"
+    )]
+    TokensMissing {
+        /// How many.
+        away: usize,
+        /// Of how many.
+        tokens: usize,
+    },
     /// The answer did not come within the deadline.
     #[error("the HSM did not answer within the deadline")]
     DeadlinePassed,
@@ -48,18 +61,27 @@ pub enum Outage {
 pub enum Refusal {
     /// The token rejected the PIN. It is not tried again: real tokens lock after a few wrong PINs.
     #[error(
-        "the PIN is wrong; correct the PIN file and restart (no further attempt is made, so that the token does not lock)"
+        "the PIN is wrong; correct the PIN file, which is then read again (this PIN is never tried again, so that the token \
+         does not lock)"
     )]
     PinIncorrect,
     /// The token locked the PIN.
-    #[error("the PIN is locked; unlock it with the security officer's PIN and restart")]
+    #[error("the PIN is locked; unlock it with the security officer's PIN, which is noticed without a restart")]
     PinLocked,
     /// The token wants its PIN set or changed first.
-    #[error("the token's user PIN is not initialised or has expired; set it with the vendor's tool and restart")]
+    #[error(
+        "the token's user PIN is not initialised or has expired; set it with the vendor's tool and correct the PIN file"
+    )]
     PinNotSet,
     /// More than one token has the configured label.
     #[error("more than one token has the configured label; configure the serial as well")]
     TokenAmbiguous,
+    /// The token of the configured label is another one than was logged in to before.
+    #[error(
+        "another token with the configured label has taken the place of the one in use (their serial numbers differ); attach \
+         the right token, or restart if the change is meant"
+    )]
+    TokenReplaced,
     /// More than one key has one id and label.
     #[error("more than one key on the token has the same id and label; remove the duplicate with the vendor's tool")]
     KeyAmbiguous,
@@ -75,6 +97,18 @@ pub enum Refusal {
          right token"
     )]
     KeyReplaced,
+    /// A key made inside one token is on no other.
+    #[error(
+        "a root key of several tokens cannot be made inside one of them; make it in a ceremony (`keystead root-key ceremony`) \
+         and import its shares, which puts it on all tokens"
+    )]
+    SeveralTokens,
+    /// Several tokens hold different keys under one id, and it is not on record which is right.
+    #[error(
+        "the tokens hold different keys under this root key's id, and none is on record; take the wrong token out of the \
+         configuration"
+    )]
+    TokensDisagree,
     /// The token lets a protected root key be wrapped by itself or copied to an extractable one.
     #[error("the token does not enforce that a root key stays inside; use another token")]
     TokenNotEnforcing,

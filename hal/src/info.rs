@@ -201,8 +201,8 @@ pub struct RootKeyInfo {
     pub kcv: Kcv,
     /// The scheme that new KEKs are wrapped with.
     pub scheme: WrapScheme,
-    /// The token that holds it; `None` for a software root key.
-    pub token: Option<TokenInfo>,
+    /// The tokens that hold it; none for a software root key.
+    pub tokens: Vec<TokenInfo>,
 }
 
 impl RootKeyInfo {
@@ -380,6 +380,25 @@ pub enum Degradation {
         /// Of how many.
         workers: usize,
     },
+    /// Some of several tokens are away.
+    #[error("{away} of {tokens} tokens are away; bring them back while the others serve")]
+    TokensAway {
+        /// How many.
+        away: usize,
+        /// Of how many.
+        tokens: usize,
+    },
+    /// Some of several tokens lack a root key that others hold, or hold another under its id, or do not open what the others
+    /// wrap. They are passed over for that key.
+    #[error(
+        "{without} of {tokens} tokens are of no use for a root key that the others hold; see the log, and import it"
+    )]
+    KeysNotEverywhere {
+        /// How many.
+        without: usize,
+        /// Of how many.
+        tokens: usize,
+    },
 }
 
 /// What a backend is and proved it can do.
@@ -389,7 +408,7 @@ pub struct Capabilities {
     pub backend: &'static str,
     /// Whether keys are held by a token rather than by this process.
     pub is_hsm: bool,
-    /// The token; `None` for the software backend, and until a token was first reached.
+    /// The token, the first of several; `None` for the software backend, and until a token was first reached.
     pub token: Option<TokenInfo>,
     /// The schemes that passed the self-test, best first; blobs of each can be opened.
     pub schemes: Vec<WrapScheme>,

@@ -1,7 +1,7 @@
 //! Hardware abstraction: wraps and unwraps 32-byte KEKs under root keys that stay in an HSM, and signs with keys kept there.
 //!
-//! Owns the two traits of this file, their types and two backends: [`pkcs11`] (a token) and [`software`] (a sealed file; not
-//! an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
+//! Owns the two traits of this file, their types and two backends: [`pkcs11`] (a token, or several as a [`tokens`] set) and
+//! [`software`] (a sealed file; not an HSM). It never names KMIP, a store or a tenant, and no session, object handle or mechanism leaves it. Everything is
 //! synchronous: a call returns within the backend's deadline, so callers run it off the async threads.
 
 mod der;
@@ -11,6 +11,7 @@ pub mod pkcs11;
 mod report;
 mod secret;
 pub mod software;
+pub mod tokens;
 mod wrapped;
 
 pub use error::{HalError, Outage, Refusal};
@@ -67,14 +68,16 @@ pub trait RootKeys: KeyWrapper {
     /// Makes a new root key, version 1, inside the backend.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where the label is taken, or where the new key fails its self-test (it is destroyed again).
+    /// [`HalError::Refused`] where the label is taken, where the new key fails its self-test (it is destroyed again), or where
+    /// there are several tokens ([`Refusal::SeveralTokens`]).
     fn generate_root(&self, label: &Label) -> Result<RootKeyInfo, HalError>;
 
     /// Makes a version of a root key inside the backend, or finds the one that an interrupted call made: afterwards there is
     /// exactly one. All versions have one label.
     ///
     /// # Errors
-    /// [`HalError::Refused`] where another root key has the label, or where the new key fails its self-test.
+    /// [`HalError::Refused`] where another root key has the label, where the new key fails its self-test, or where there are
+    /// several tokens ([`Refusal::SeveralTokens`]).
     fn generate_version(&self, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, HalError>;
 
     /// Takes in an AES-256 key made elsewhere as this version of this root key, or finds that it holds it already. The material
@@ -119,7 +122,7 @@ pub trait RootKeys: KeyWrapper {
     /// [`HalError::Refused`] where the consent names another key.
     fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError>;
 
-    /// Makes a signing key pair inside the backend.
+    /// Makes a signing key pair inside the backend; of several tokens, inside the first that is ready.
     ///
     /// # Errors
     /// [`HalError::Refused`] where the label is taken or the token cannot make such a key.

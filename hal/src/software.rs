@@ -375,7 +375,7 @@ impl Root {
             attributes,
             kcv: self.kcv,
             scheme: WrapScheme::AesKw,
-            token: None,
+            tokens: Vec::new(),
         }
     }
 }

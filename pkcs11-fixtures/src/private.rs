@@ -13,7 +13,7 @@ use std::{
 use pkcs11_shim::{control::Control, grammar::Command};
 use tempfile::TempDir;
 
-use crate::{SoftHsm, Token};
+use crate::{Kryoptic, SoftHsm, Token, nss};
 
 /// A copy of a PKCS#11 module with a copy of the shim in front, and a token that it sees. Nothing is loaded until a test loads
 /// [`PrivateModule::module_path`], in this process or in a child.
@@ -35,8 +35,7 @@ impl PrivateModule {
     /// # Panics
     /// As [`SoftHsm::shared`] and [`SoftHsm::token`].
     pub fn new(label: &str) -> Option<Self> {
-        let softhsm = SoftHsm::shared()?;
-        Some(Self::around(softhsm.module(), softhsm.token(label), None, &[]))
+        Self::with_faults(label, &[])
     }
 
     /// The same where `commands` are in force before the module's first call, as [`Command::BreakLink`] for a token that is
@@ -46,7 +45,7 @@ impl PrivateModule {
     /// As [`PrivateModule::new`].
     pub fn with_faults(label: &str, commands: &[Command]) -> Option<Self> {
         let softhsm = SoftHsm::shared()?;
-        Some(Self::around(softhsm.module(), softhsm.token(label), None, commands))
+        Some(Self::around(softhsm.module(), softhsm.token(label), commands, |_| None))
     }
 
     /// Another instance of SoftHSM2 that sees a token which exists.
@@ -54,20 +53,59 @@ impl PrivateModule {
     /// # Panics
     /// Where the copies cannot be made.
     pub fn of_token(softhsm: &SoftHsm, token: &Token) -> Self {
-        Self::around(softhsm.module(), token.clone(), None, &[])
+        Self::around(softhsm.module(), token.clone(), &[], |_| None)
     }
 
-    /// A copy of any module, with the text that it wants as the reserved argument of C_Initialize if it wants one.
-    pub(crate) fn around(module: &Path, token: Token, init_args: Option<&str>, commands: &[Command]) -> Self {
+    /// A kryoptic with a new token, whose label starts with `label`. It sees no other.
+    ///
+    /// `None`, after a printed `SKIP:` line, under the conditions of [`Kryoptic::shared`].
+    ///
+    /// # Panics
+    /// As [`Kryoptic::shared`] and [`Kryoptic::token`].
+    pub fn kryoptic(label: &str) -> Option<Self> {
+        let kryoptic = Kryoptic::shared()?;
+        let (token, conf) = kryoptic.lone_token(label);
+        Some(Self::around(kryoptic.module(), token, &[], |directory| {
+            let path = directory.join("kryoptic.conf");
+            fs::write(&path, conf).expect("the configuration is written");
+            Some(format!("kryoptic_conf={}", path.display()))
+        }))
+    }
+
+    /// A softokn of NSS with a new token called `label`: one that lets keys out which must not come out.
+    ///
+    /// `None`, after a printed `SKIP:` line, where NSS is not installed (Debian, Ubuntu: `libnss3`).
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn nss(label: &str) -> Option<Self> {
+        nss::new(label)
+    }
+
+    /// A copy of any module. `settle` may put files into its directory; what it returns is for the reserved argument of
+    /// C_Initialize.
+    pub(crate) fn around(
+        module: &Path,
+        token: Token,
+        commands: &[Command],
+        settle: impl FnOnce(&Path) -> Option<String>,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory is made");
         let at = |name| directory.path().join(name);
         fs::copy(module, at(BELOW)).expect("the module is copied");
         fs::copy(shim_library(), at(SHIM)).expect("the shim is copied");
         let mut settings = format!("module = {}\ncontrol = {}\n", at(BELOW).display(), at(CONTROL).display());
-        init_args.map(|text| writeln!(settings, "init-args = {text}")).transpose().expect("a string takes it");
+        settle(directory.path())
+            .map(|text| writeln!(settings, "init-args = {text}"))
+            .transpose()
+            .expect("a string takes it");
         commands.iter().try_for_each(|command| writeln!(settings, "command = {command}")).expect("a string takes it");
         fs::write(at(&format!("{SHIM}.conf")), settings).expect("the settings are written");
         Self { directory, token }
+    }
+
+    pub(crate) fn set_serial(&mut self, serial: String) {
+        self.token.serial = serial;
     }
 
     /// The module to load: the shim.

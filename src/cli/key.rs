@@ -14,7 +14,7 @@ use super::{
     root_key::protection,
 };
 use crate::{
-    store::{AdapterRow, ObjectId, ObjectRow, Search},
+    store::{AdapterRow, ObjectId, ObjectRow, SealedRow, Search},
     vault::Vault,
 };
 
@@ -101,7 +101,7 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
     let sealed = match &row.sealed {
         Some(sealed) => {
             let wrapped = Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?;
-            Some(describe(&admin, sealed.len(), &wrapped)?)
+            Some(describe(&admin, sealed.bytes(), &wrapped)?)
         }
         None => None,
     };
@@ -121,9 +121,11 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
     say(format_args!("sealed      {} bytes: AES-256-GCM under a key of its own (KEK)", sealed.bytes));
     say(format_args!("KEK         wrapped by the root key with {}, {kek} bytes", sealed.scheme));
     say(format_args!("root key    {:?}, {}, KCV {}", root.label.as_str(), root.id, root.kcv));
-    match &root.token {
-        Some(token) => say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model)),
-        None => say("token       none: software root key, not an HSM"),
+    for token in &root.tokens {
+        say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model));
+    }
+    if root.tokens.is_empty() {
+        say("token       none: software root key, not an HSM");
     }
     say(format_args!("it says     {}", protection(root)));
     Ok(())
@@ -168,7 +170,7 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
             object_type: type_name(&row),
             revision: row.revision,
             destroyed: row.destroyed,
-            sealed_bytes: row.sealed.as_ref().map(Vec::len),
+            sealed_bytes: row.sealed.as_ref().map(SealedRow::bytes),
         });
     }
     if args.json {

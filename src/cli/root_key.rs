@@ -1,7 +1,8 @@
 //! `keystead root-key`: the keys in the HSM that wrap everything.
 
 use clap::{Args, Subcommand};
-use hal::{Label, RootKeyInfo};
+use hal::{Label, RootKeyInfo, RootKeys};
+use jiff::Timestamp;
 
 use super::{
     CliError, ConfigArgs,
@@ -9,6 +10,7 @@ use super::{
     backend,
     output::{json, progress, table},
 };
+use crate::{root_keys, store::StoreError};
 
 /// Make and list root keys.
 #[derive(Debug, Subcommand)]
@@ -47,10 +49,26 @@ pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
 fn create(args: &CreateArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let hal = backend::open(&admin.config.hsm)?;
-    let root = progress(format_args!("making root key {:?}", args.label.as_str()), || {
-        admin.act("root_key.create", Subject::default(), || Ok(hal.generate_root(&args.label)?))
-    })?;
+    let root =
+        progress(format_args!("making root key {:?}", args.label.as_str()), || make(&admin, &*hal, &args.label))?;
     show(&[root], false)
+}
+
+/// Makes a root key in the HSM and records it.
+pub(super) fn make(admin: &Admin, hal: &dyn RootKeys, label: &Label) -> Result<RootKeyInfo, CliError> {
+    admin.act("root_key.create", Subject::default(), || {
+        let root = hal.generate_root(label)?;
+        record(admin, &root)?;
+        Ok(root)
+    })
+}
+
+/// Records a root key that the HSM holds.
+pub(super) fn record(admin: &Admin, root: &RootKeyInfo) -> Result<(), CliError> {
+    match admin.store.insert_root_key(root_keys::new_row(root, Timestamp::now().as_second())) {
+        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a root key", name: root.label.to_string() }),
+        result => Ok(result?),
+    }
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
@@ -67,7 +85,8 @@ pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError>
     let rows: Vec<_> = roots
         .iter()
         .map(|root| {
-            let token = root.token.as_ref().map_or_else(|| "(software)".to_owned(), |token| token.serial.clone());
+            let serials: Vec<_> = root.tokens.iter().map(|token| token.serial.as_str()).collect();
+            let token = if serials.is_empty() { "(software)".to_owned() } else { serials.join(", ") };
             [
                 root.label.to_string(),
                 root.id.to_string(),

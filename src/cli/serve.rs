@@ -24,6 +24,7 @@ use super::{
     backend,
     data_dir::ServerLock,
     output::say,
+    signer,
 };
 use crate::{
     audit::Audit,
@@ -65,7 +66,6 @@ pub(super) fn start_logs(format: LogFormat, level: LogLevel) {
 
 /// What a signal may have to reach.
 struct Running {
-    config: Config,
     certificate: Arc<ServerCertificate>,
     trust: Arc<LiveTrust>,
     audit: Arc<Audit>,
@@ -85,8 +85,8 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let own_ca = std::fs::read(&config.tls.ca).map_err(CliError::file(&config.tls.ca))?;
     let own_ca = read_certificates(&own_ca).map_err(CliError::content(&config.tls.ca))?;
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
-    let certificate = Arc::new(ServerCertificate::from_pem_files(&config.tls.certificate, &config.tls.key)?);
-    let tls = TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?;
+    let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
+    let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
     look_for_root_keys(&store, Arc::clone(&hal))?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
@@ -107,7 +107,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let pages = listen(listens_for_health).await?;
         let (stop, stopping) = watch::channel(false);
         say_thumbprints(&config)?;
-        let running = Arc::new(Running { config, certificate, trust, audit });
+        let running = Arc::new(Running { certificate, trust, audit });
         let signals = follow_signals(stop, running)?;
         let health = pages.local_addr().unwrap_or(listens_for_health);
         say(format_args!("health and metrics: http://{health}/readyz and /metrics"));
@@ -273,8 +273,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 impl Running {
     /// Reads again what may have been changed on disk. What cannot be used is reported, and the old stays in use.
     fn reload(&self) {
-        let tls = &self.config.tls;
-        match self.certificate.reload_pem_files(&tls.certificate, &tls.key) {
+        match self.certificate.reload() {
             Ok(()) => tracing::info!("server certificate read again"),
             Err(error) => tracing::error!(%error, "the old server certificate stays in use"),
         }

@@ -8,19 +8,21 @@ mod certificates;
 
 use std::path::{Path, PathBuf};
 
-use hal::{Label, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, software::SoftwareHal};
+use hal::{Label, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SignerKind, software::SoftwareHal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 pub(super) use self::certificates::usual_names;
 use super::{
     CliError,
-    admin::{Admin, Subject},
+    admin::Admin,
     backend,
     data_dir::{DataDir, create_folder, exists, write_file},
     error::UsageError,
     output::{note, progress},
+    root_key,
     serve::start_logs,
+    signer::{self, Purpose},
 };
 use crate::{
     ca::{CaError, KeyKind, SubjectAltName},
@@ -50,8 +52,10 @@ pub(super) struct Plan<'a> {
     pub(super) dir: &'a Path,
     /// What holds the root keys; `None` takes what an existing configuration says, or SoftHSM2.
     pub(super) hsm: Option<HsmChoice>,
-    /// The kind of all private keys.
+    /// The kind of all private keys in files.
     pub(super) key: KeyKind,
+    /// Which keys a new configuration has in the HSM.
+    pub(super) hsm_keys: HsmKeys,
     /// The server's names.
     pub(super) names: Vec<SubjectAltName>,
     /// The root key's label; `None` takes that of the first adapter, or [`ROOT_KEY_LABEL`].
@@ -62,6 +66,18 @@ pub(super) struct Plan<'a> {
     pub(super) log_level: Option<LogLevel>,
     /// Settings of a new configuration file that are not the defaults, as `config::render` takes them.
     pub(super) settings: Vec<(&'static str, String)>,
+}
+
+/// Keys in the HSM, each with its kind. `None` is a key in a file, or no key; in a directory that is there its configuration
+/// decides which are in the HSM.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HsmKeys {
+    /// The server's.
+    pub(super) tls: Option<SignerKind>,
+    /// The authority's.
+    pub(super) ca: Option<SignerKind>,
+    /// The one set aside for the audit log.
+    pub(super) audit: Option<SignerKind>,
 }
 
 /// What holds the root keys.
@@ -119,7 +135,10 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     if let Some(text) = unwritten {
         write_configuration(&dir, &text)?;
     }
-    certificates::make(&dir, &admin, root_key.id, plan)?;
+    certificates::make(&dir, &admin, &hal, root_key.id, plan)?;
+    if let Some(label) = &admin.config.audit.signing_key {
+        signer::obtain(&admin, &*hal, Purpose::Audit, label, plan.hsm_keys.audit)?;
+    }
     Ok(Ready { admin, hal, root_key })
 }
 
@@ -153,6 +172,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Configuration, CliErr
         return Ok(Configuration { config, new: false, unwritten: None });
     }
     let mut settings = plan.settings.clone();
+    settings.extend(plan.hsm_keys.settings());
     settings.extend(match &plan.hsm {
         None => soft_hsm_settings(dir, None)?,
         Some(HsmChoice::SoftHsm { module }) => soft_hsm_settings(dir, module.as_deref())?,
@@ -259,12 +279,23 @@ fn root_key(
     let label = label.unwrap_or(&usual);
     if let Some(root) = hal.list_roots()?.into_iter().find(|root| root.label == *label) {
         note(format_args!("kept  root key {:?}: {}", label.as_str(), root.id));
+        // A set-up that was cut short made it and had no time to record it.
+        if !trust.root_keys.iter().any(|row| row.id == *root.id.as_uuid()) {
+            root_key::record(admin, &root)?;
+        }
         return Ok(root);
     }
-    let root = progress(format_args!("making root key {:?} in the HSM", label.as_str()), || {
-        admin.act("root_key.create", Subject::default(), || Ok::<_, CliError>(hal.generate_root(label)?))
-    })?;
-    Ok(root)
+    progress(format_args!("making root key {:?} in the HSM", label.as_str()), || root_key::make(admin, hal, label))
+}
+
+impl HsmKeys {
+    /// What a new configuration says of them.
+    fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let keys = [(Purpose::Tls, self.tls), (Purpose::Ca, self.ca), (Purpose::Audit, self.audit)];
+        keys.into_iter()
+            .filter(|(_, kind)| kind.is_some())
+            .map(|(purpose, _)| (purpose.setting(), quoted(&format!("hsm:{}", purpose.usual_label()))))
+    }
 }
 
 impl HsmChoice {

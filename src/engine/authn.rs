@@ -7,13 +7,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use argon2::{Argon2, PasswordVerifier, password_hash::phc::PasswordHash};
-use hal::RootKeyId;
 use kmip::message::{Authentication, Credential};
 use parking_lot::Mutex;
 use ring::{
     hmac,
     rand::{SecureRandom, SystemRandom},
 };
+use uuid::Uuid;
 
 use super::error::OpError;
 use crate::{
@@ -31,8 +31,8 @@ const REMEMBERED: usize = 1024;
 pub(super) struct Principal {
     /// The adapter.
     pub(super) adapter: AdapterId,
-    /// The root key that wraps its objects' KEKs.
-    pub(super) root_key: RootKeyId,
+    /// The root key that wraps its objects' KEKs. What may be done with it is asked when it is needed.
+    pub(super) root_key: Uuid,
 }
 
 /// Checks credentials.
@@ -74,7 +74,7 @@ impl Credentials {
                 }
             }
         }
-        Ok(Principal { adapter, root_key: RootKeyId::from_uuid(row.root_key) })
+        Ok(Principal { adapter, root_key: row.root_key })
     }
 
     fn check(

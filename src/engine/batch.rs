@@ -221,6 +221,11 @@ impl Message<'_> {
                     contended.extend(touched);
                     continue;
                 }
+                // New material was sealed under a version of the root key that is not the current one any more.
+                Err(StoreError::StaleRootKey) => match self.engine.refresh_trust() {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
                 Err(StoreError::Duplicate) => OpError::NameTaken { creating },
                 Err(error) => error.into(),
             };

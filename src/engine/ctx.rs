@@ -12,7 +12,7 @@ use super::{
     error::OpError,
     gate::{LARGE_BYTES, Place},
     object::ManagedObject,
-    policy, prompt,
+    policy, prompt, root_key,
     state::is_destroyed,
     terms::Plan,
     unit::Unit,
@@ -24,6 +24,8 @@ use crate::{
 
 /// How often a change starts again because another node changed the object first.
 const ATTEMPTS: u32 = 100;
+/// How often new material is sealed again because its root key got another version meanwhile.
+const SEAL_ATTEMPTS: u32 = 4;
 /// Objects looked at in one step of a search that the index cannot decide.
 const SEARCH_STEP: u64 = 256;
 
@@ -89,7 +91,7 @@ impl Ctx<'_> {
     /// Loads an object that is to be worked on; a large one makes the message a large one.
     fn fetch_found(&self, id: ObjectId) -> Result<ManagedObject, OpError> {
         let object = self.fetch_id(id)?;
-        let large = object.sealed.as_ref().is_some_and(|sealed| sealed.len() > LARGE_BYTES);
+        let large = object.sealed.as_ref().is_some_and(|sealed| sealed.bytes() > LARGE_BYTES);
         if !large || self.place.get().is_some() || prompt::is_prompt_operation(self.operation) {
             return Ok(object);
         }
@@ -161,30 +163,40 @@ impl Ctx<'_> {
     /// Seals a new object's content and stores it.
     ///
     /// # Errors
-    /// The HSM or the store failed; the name is taken.
+    /// The HSM or the store failed; the name is taken; the root key is suspended or destroyed.
     pub(super) fn create(&self, object: &mut ManagedObject, content: Object) -> Result<(), OpError> {
-        let encoded = ttlv::encode(&content.into_item(Version::V1_4));
-        let vault = &self.engine.parts.vault;
-        object.sealed = Some(vault.seal(
-            hal::RootKeyVersion::first(self.principal.root_key),
-            &object.place(),
-            &Material::new(encoded),
-        )?);
-        self.save(object)?;
-        self.placeholder.set(Some(object.id));
-        self.subject.set(Some(object.id));
-        Ok(())
+        let material = Material::new(ttlv::encode(&content.into_item(Version::V1_4)));
+        for _ in 0..SEAL_ATTEMPTS {
+            let under = root_key::to_seal(&self.engine.parts.trust.current(), self.principal.root_key)?;
+            object.sealed = Some(self.engine.parts.vault.seal(under, &object.place(), &material)?);
+            match self.save(object) {
+                // The root key has a new version since: the sealed form is thrown away and made again under that.
+                Err(OpError::Store(StoreError::StaleRootKey)) => self.engine.refresh_trust()?,
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.placeholder.set(Some(object.id));
+                    self.subject.set(Some(object.id));
+                    return Ok(());
+                }
+            }
+        }
+        Err(OpError::Store(StoreError::StaleRootKey))
     }
 
     /// Opens an object's content. Takes a loaded object, so there is no content without permission.
     ///
     /// # Errors
-    /// It is destroyed, damaged, or the HSM is away.
+    /// It is destroyed, damaged, or the HSM is away; its root key is suspended or destroyed.
     pub(super) fn object(&self, object: &ManagedObject) -> Result<Object, OpError> {
         if is_destroyed(object.state()) {
             return Err(OpError::Destroyed);
         }
         let sealed = object.sealed.as_ref().ok_or(OpError::CorruptObject)?;
+        if sealed.wrapped_kek.is_empty() {
+            // Perhaps because its root key was destroyed a moment ago.
+            self.engine.refresh_trust()?;
+        }
+        root_key::may_open(&self.engine.parts.trust.current(), sealed.root)?;
         let material = self.engine.parts.vault.open(&object.place(), sealed)?;
         let item = ttlv::decode(material.expose(), &STORED).map_err(|_| OpError::CorruptObject)?;
         Object::from_item(item, Version::V1_4).map_err(|_| OpError::CorruptObject)

@@ -1,6 +1,7 @@
 //! Why an operation failed, and the one place that picks the Result Reason a client of each version sees (KMIP 1.4 §11).
 
 use hal::HalError;
+use jiff::Timestamp;
 use kmip::{
     enums::ResultReason,
     error::{DecodeError, Fault},
@@ -24,6 +25,17 @@ pub(super) enum OpError {
     /// The object's material is gone.
     #[error("the object is destroyed")]
     Destroyed,
+    /// An operator has suspended the root key that the object, or a new one, is sealed under.
+    #[error("the root key that protects this adapter's keys is suspended: an operator must resume it")]
+    RootKeySuspended,
+    /// The root key that the object, or a new one, is sealed under is gone.
+    #[error("{}", root_key_destroyed(*at, *creating))]
+    RootKeyDestroyed {
+        /// When, in seconds since 1970-01-01 UTC.
+        at: i64,
+        /// Whether the object was about to be made.
+        creating: bool,
+    },
     /// Destroy of an object that is destroyed already.
     #[error("the object is destroyed already")]
     DestroyedAlready,
@@ -116,6 +128,15 @@ impl From<StoreError> for OpError {
     }
 }
 
+fn root_key_destroyed(at: i64, creating: bool) -> String {
+    let date = Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string());
+    if creating {
+        format!("the root key of this adapter was destroyed on {date}: no new keys can be protected")
+    } else {
+        format!("the root key that protected this object was destroyed on {date}; its key material cannot be recovered")
+    }
+}
+
 /// How loudly an error is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
@@ -147,7 +168,7 @@ impl OpError {
                 format!("the HSM is not available, try again later (correlation id {correlation})")
             }
             Self::Store(StoreError::DiskFull) => format!("the server's disk is full (correlation id {correlation})"),
-            Self::Store(StoreError::Overloaded | StoreError::Conflict) => {
+            Self::Store(StoreError::Overloaded | StoreError::Conflict | StoreError::StaleRootKey) => {
                 format!("the server is busy, try again (correlation id {correlation})")
             }
             Self::Vault(_) | Self::Store(_) | Self::Audit(_) | Self::CorruptObject => {
@@ -173,6 +194,8 @@ impl OpError {
             Self::NotFound => (R::ObjectNotFound, R::ItemNotFound),
             Self::NoPlaceholder => same(R::ItemNotFound),
             Self::Destroyed => (R::ObjectDestroyed, R::ItemNotFound),
+            Self::RootKeySuspended | Self::RootKeyDestroyed { creating: true, .. } => same(R::PermissionDenied),
+            Self::RootKeyDestroyed { creating: false, .. } => (R::ObjectDestroyed, R::ItemNotFound),
             Self::DestroyedAlready => (R::ObjectDestroyed, R::PermissionDenied),
             Self::WrongState(_) => (R::WrongKeyLifecycleState, R::PermissionDenied),
             Self::IllegalOperation(_) => (R::IllegalOperation, R::IllegalOperation),

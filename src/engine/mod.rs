@@ -8,13 +8,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub use self::clock::Clock;
+pub use self::{census::Census, clock::Clock};
 use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
-    store::{ObjectId, Store},
+    store::{ObjectId, Store, StoreError},
     telemetry::ItemMetrics,
-    trust::LiveTrust,
+    trust::{LiveTrust, TrustError},
     vault::Vault,
 };
 
@@ -22,6 +22,7 @@ mod attribute_rules;
 mod attribute_set;
 mod authn;
 mod batch;
+mod census;
 mod certificate;
 mod clock;
 mod ctx;
@@ -32,6 +33,7 @@ mod object;
 mod ops;
 mod policy;
 mod prompt;
+mod root_key;
 mod state;
 mod terms;
 mod unit;
@@ -106,6 +108,18 @@ impl Engine {
             stripes,
             gate: Arc::new(gate::Gate::new()),
         }
+    }
+
+    /// Reads again who may connect and what root keys may do, where that has changed.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn refresh_trust(&self) -> Result<(), error::OpError> {
+        self.parts.trust.refresh_now().map_err(|error| match error {
+            TrustError::Store(error) => error.into(),
+            // Only the store is asked; the certificates of the own CA were read at the start.
+            _ => error::OpError::Store(StoreError::StaleRootKey),
+        })
     }
 
     /// The lock that changes of `id` take.

@@ -18,7 +18,7 @@ use super::{
     terms,
 };
 use crate::{
-    store::{AdapterId, IndexEntries, ObjectId, ObjectRow},
+    store::{AdapterId, IndexEntries, ObjectId, ObjectRow, SealedRow},
     vault::Place,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct ManagedObject {
     /// Its attributes, the State among them.
     pub(super) attributes: AttributeSet,
     /// The vault's sealed material; gone once destroyed.
-    pub(super) sealed: Option<Vec<u8>>,
+    pub(super) sealed: Option<SealedRow>,
 }
 
 impl ManagedObject {

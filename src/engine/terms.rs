@@ -126,6 +126,12 @@ fn term(name: &AttributeName, value: &Value, buffer: &mut Vec<u8>) -> Term {
     Term(out)
 }
 
+/// The term of a state.
+pub(super) fn state_term(state: State) -> Term {
+    let name = AttributeName::Standard(AttributeKind::State);
+    term(&name, &Value::Enumeration(state.to_enumerated()), &mut Vec::new())
+}
+
 fn bits(mask: i32) -> impl Iterator<Item = i32> {
     (0..i32::BITS).map(|position| 1_i32 << position).filter(move |bit| mask & bit != 0)
 }
@@ -196,9 +202,7 @@ impl Plan {
 
     /// The same search without the index of states, which the clock may have left behind.
     pub(super) fn without_states(&self) -> Self {
-        let name = AttributeName::Standard(AttributeKind::State);
-        let of = |state: &State| term(&name, &Value::Enumeration(state.to_enumerated()), &mut Vec::new());
-        let states: Vec<Term> = State::ALL.iter().map(of).collect();
+        let states: Vec<Term> = State::ALL.iter().map(|state| state_term(*state)).collect();
         let mut plan = Self { exact: false, ..self.clone() };
         plan.search.terms.retain(|term| !states.contains(term));
         plan

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{error::OpError, object::ManagedObject};
-use crate::store::{Change, IndexEntries, ObjectId, ObjectRow};
+use crate::store::{Change, IndexEntries, ObjectId, ObjectRow, SealedRow};
 
 /// Changes held back.
 #[derive(Debug, Default)]
@@ -64,5 +64,5 @@ impl Unit {
 }
 
 fn size(row: &ObjectRow) -> usize {
-    row.metadata.len() + row.sealed.as_ref().map_or(0, Vec::len)
+    row.metadata.len() + row.sealed.as_ref().map_or(0, SealedRow::bytes)
 }

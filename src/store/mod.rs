@@ -9,8 +9,13 @@ use std::{fmt, path::Path};
 
 use uuid::Uuid;
 
+pub use self::root_keys::{
+    KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
+    SignerRow, VersionState, WRAPPED_KEK_MAX,
+};
 use self::sqlite::Sqlite;
 
+mod root_keys;
 mod sqlite;
 
 /// A tenant. Minted by the store's callers when an adapter is made; never reused.
@@ -51,8 +56,8 @@ pub struct ObjectRow {
     pub revision: u64,
     /// Attributes and life-cycle data in the caller's encoding. Not secret.
     pub metadata: Vec<u8>,
-    /// Wrapped KEK and sealed material in the vault's encoding; `None` once destroyed.
-    pub sealed: Option<Vec<u8>>,
+    /// Wrapped KEK and sealed material; `None` once destroyed.
+    pub sealed: Option<SealedRow>,
     /// Whether a search for live objects or one for destroyed ones finds it.
     pub destroyed: bool,
     /// When the clock alone will next change its state, in seconds since 1970-01-01 UTC.
@@ -73,14 +78,15 @@ pub struct IndexEntries {
 /// One change of one object. A transaction is a list of them and happens whole or not at all.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A new object; `row.revision` is 1.
+    /// A new object; `row.revision` is 1. Its KEK is under the current version of an active root key, otherwise `StaleRootKey`.
     Insert {
         /// The new row.
         row: ObjectRow,
         /// What finds it.
         index: IndexEntries,
     },
-    /// The object's next revision: `row.revision` is one more than the stored revision, otherwise `Conflict`.
+    /// The object's next revision: `row.revision` is one more than the stored revision, otherwise `Conflict`. Where the sealed
+    /// body is the stored one, the stored KEK stays as well, whatever the row says: a rotation may have wrapped it again.
     Update {
         /// The row that replaces the stored one; its id, adapter and object type equal the stored ones.
         row: ObjectRow,
@@ -184,6 +190,8 @@ pub struct TrustRows {
     pub certificates: Vec<CertificateRow>,
     /// All rules for certificates of the own CA.
     pub ca_rules: Vec<CaRuleRow>,
+    /// All root keys.
+    pub root_keys: Vec<RootKeyRow>,
 }
 
 /// Why the store did not do as asked.
@@ -192,10 +200,22 @@ pub enum StoreError {
     /// The object changed since it was read: read again and start over.
     #[error("the object was changed by another request")]
     Conflict,
-    /// A unique term, adapter name, certificate or rule is taken.
+    /// The root key named is not in the state, or the version not the one, that this needs: read root keys again.
+    #[error("the root key's state or version has changed")]
+    StaleRootKey,
+    /// The last rotation of the root key is not finished.
+    #[error("the root key's last rotation is not finished")]
+    Rotating,
+    /// KEKs are still under that version.
+    #[error("{keks} objects are still sealed under it")]
+    InUse {
+        /// How many.
+        keks: u64,
+    },
+    /// A unique term, adapter name, certificate, rule, root key or label is taken.
     #[error("already exists")]
     Duplicate,
-    /// No such adapter, certificate or rule; an Update of an object that is not there.
+    /// No such adapter, certificate, rule or root key; an Update of an object that is not there.
     #[error("not found")]
     NotFound,
     /// A configured limit (adapters, certificates of an adapter) is reached.
@@ -273,7 +293,8 @@ impl Store {
     /// Applies `changes` as one transaction and returns when they are durable.
     ///
     /// # Errors
-    /// `Conflict` or `NotFound` for an Update, `Duplicate` for an identifier or unique term, `DiskFull`, `Overloaded`; then nothing was changed.
+    /// `Conflict` or `NotFound` for an Update, `Duplicate` for an identifier or unique term, `StaleRootKey` for new material,
+    /// `DiskFull`, `Overloaded`; then nothing was changed.
     pub fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.engine.apply(changes)
     }
@@ -302,7 +323,7 @@ impl Store {
         self.engine.due(adapter, now, limit)
     }
 
-    /// Adapters, certificates and rules.
+    /// Adapters, certificates, rules and root keys.
     ///
     /// # Errors
     /// The database failed.
@@ -321,7 +342,7 @@ impl Store {
     /// Adds an adapter.
     ///
     /// # Errors
-    /// `Duplicate` name, `LimitReached`.
+    /// `Duplicate` name, `LimitReached`, `NotFound` root key, `StaleRootKey` where that is not active.
     pub fn insert_adapter(&self, row: AdapterRow) -> Result<(), StoreError> {
         self.engine.insert_adapter(row)
     }

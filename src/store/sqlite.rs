@@ -21,20 +21,25 @@ use super::{
 
 mod changes;
 mod entries;
+mod keks;
 mod locate;
 mod readers;
+mod root_keys;
+mod rotations;
 mod schema;
 mod trust;
 mod writer;
 
 const SELECT_OBJECT: &str = "
-    SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+    SELECT o.id, o.object_type, o.revision, o.metadata, o.destroyed, o.due_at, m.sealed, k.version, k.wrapped, r.id
     FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+    LEFT JOIN kek AS k ON k.seq = o.material LEFT JOIN root_key AS r ON r.seq = k.root
     WHERE o.id = ?1 AND o.adapter = ?2";
 
 const SELECT_DUE: &str = "
-    SELECT o.id, o.object_type, o.revision, o.metadata, m.sealed, o.destroyed, o.due_at
+    SELECT o.id, o.object_type, o.revision, o.metadata, o.destroyed, o.due_at, m.sealed, k.version, k.wrapped, r.id
     FROM object AS o LEFT JOIN material AS m ON m.seq = o.material
+    LEFT JOIN kek AS k ON k.seq = o.material LEFT JOIN root_key AS r ON r.seq = k.root
     WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3";
 
 const SELECT_COUNTS: &str = "
@@ -163,9 +168,9 @@ fn object(row: &Row<'_>, adapter: AdapterId) -> rusqlite::Result<ObjectRow> {
         object_type: row.get(1)?,
         revision: row.get(2)?,
         metadata: row.get(3)?,
-        sealed: row.get(4)?,
-        destroyed: row.get(5)?,
-        due_at: row.get(6)?,
+        destroyed: row.get(4)?,
+        due_at: row.get(5)?,
+        sealed: keks::sealed(row, 6)?,
     })
 }
 

@@ -24,14 +24,25 @@ fn key(id: &str) -> [u8; 16] {
     *Uuid::parse_str(id).unwrap().as_bytes()
 }
 
+/// Bytes of a KEK's row: version, then length, wrapped KEK and padding.
+const KEK: usize = 4 + 88;
+
+/// What the database holds of an object's sealed content: its KEK's row, then the body.
 fn sealed(database: &Connection, id: &str) -> Vec<u8> {
-    let sql = "SELECT m.sealed FROM object AS o JOIN material AS m ON m.seq = o.material WHERE o.id = ?1";
-    database.query_row(sql, [key(id)], |row| row.get(0)).unwrap()
+    let sql = "SELECT k.version, k.wrapped, m.sealed FROM object AS o JOIN material AS m ON m.seq = o.material
+               JOIN kek AS k ON k.seq = o.material WHERE o.id = ?1";
+    let parts = database.query_row(sql, [key(id)], |row| {
+        Ok([row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?])
+    });
+    parts.unwrap().concat()
 }
 
 fn set_sealed(database: &Connection, id: &str, sealed: &[u8]) {
+    let (kek, body) = sealed.split_at(KEK);
     let sql = "UPDATE material SET sealed = ?2 WHERE seq = (SELECT material FROM object WHERE id = ?1)";
-    assert_eq!(database.execute(sql, params![key(id), sealed]).unwrap(), 1);
+    assert_eq!(database.execute(sql, params![key(id), body]).unwrap(), 1);
+    let sql = "UPDATE kek SET version = ?2, wrapped = ?3 WHERE seq = (SELECT material FROM object WHERE id = ?1)";
+    assert_eq!(database.execute(sql, params![key(id), &kek[..4], &kek[4..]]).unwrap(), 1);
 }
 
 fn column(database: &Connection, id: &str, column: &str) -> Vec<u8> {
@@ -97,7 +108,7 @@ impl Scene {
 fn a_sealed_key_with_any_bit_changed_does_not_open() {
     let scene = Scene::new();
     let good = sealed(&scene.database, &scene.victim);
-    // Format, length, wrapped KEK (its format, scheme, root key, version, IV, ciphertext), nonce, body and tag.
+    // Version, length, wrapped KEK (its format, scheme, root key, version, IV, ciphertext), padding, nonce, body and tag.
     for at in 0..good.len() {
         set_sealed(&scene.database, &scene.victim, &flipped(&good, at));
         refused(&scene.alice, &scene.victim, get(&scene.victim), &format!("byte {at} of {}", good.len()));
@@ -113,9 +124,18 @@ fn a_sealed_key_with_any_bit_changed_does_not_open() {
 fn a_sealed_key_that_is_cut_or_lengthened_does_not_open() {
     let scene = Scene::new();
     let good = sealed(&scene.database, &scene.victim);
-    for length in 0..good.len() {
+    for length in KEK..good.len() {
         set_sealed(&scene.database, &scene.victim, &good[..length]);
         refused(&scene.alice, &scene.victim, get(&scene.victim), &format!("{length} bytes"));
+    }
+    // The wrapped KEK has its length before it, and zeros behind it.
+    let wrapped = usize::from(good[4]);
+    for length in (0..=87).filter(|length| *length != wrapped) {
+        let mut cut = good.clone();
+        cut[4] = u8::try_from(length).unwrap();
+        cut[5..KEK].iter_mut().skip(length).for_each(|byte| *byte = 0);
+        set_sealed(&scene.database, &scene.victim, &cut);
+        refused(&scene.alice, &scene.victim, get(&scene.victim), &format!("a wrapped KEK of {length} bytes"));
     }
     let zeros = vec![0; good.len()];
     for other in [[good.as_slice(), &[0]].concat(), zeros, vec![0xff; 1 << 16]] {
@@ -255,8 +275,12 @@ fn a_sealed_key_put_back_after_destroy_does_not_bring_the_object_back() {
     let material: Option<i64> =
         scene.database.query_row("SELECT material FROM object WHERE id = ?1", [key(id)], |row| row.get(0)).unwrap();
     assert_eq!(material, None);
-    scene.database.execute("INSERT INTO material (sealed) VALUES (?1)", [&blob]).unwrap();
-    set_column(&scene.database, id, "material", scene.database.last_insert_rowid());
+    scene.database.execute("INSERT INTO material (sealed) VALUES (x'')", []).unwrap();
+    let material = scene.database.last_insert_rowid();
+    let kek = "INSERT INTO kek (seq, object, root, version, wrapped) VALUES (?1, 0, 1, zeroblob(4), zeroblob(88))";
+    scene.database.execute(kek, [material]).unwrap();
+    set_column(&scene.database, id, "material", material);
+    set_sealed(&scene.database, id, &blob);
     assert_eq!(scene.alice.refused(get(id)), ResultReason::ItemNotFound, "its metadata says that it is destroyed");
     let all = LocateRequest { storage_status_mask: Some(StorageStatusMask::from_bits(4)), ..locate([name("victim")]) };
     assert_eq!(scene.alice.find(all), [id.as_str()]);

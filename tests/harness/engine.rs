@@ -67,6 +67,7 @@ impl TestServer {
         let hal = Arc::new(SoftwareHal::create(&dir.path().join("root-keys"), &passphrase).unwrap());
         let root = hal.generate_root(&Label::new("root").unwrap()).unwrap();
         let store = Arc::new(Store::open(&dir.path().join("keystead.db"), StoreOptions::default()).unwrap());
+        store.insert_root_key(keystead::root_keys::new_row(&root, START)).unwrap();
         let mut users = Vec::new();
         for (number, name) in [(1, "alice"), (2, "bob")] {
             let adapter = AdapterId(Uuid::now_v7());

@@ -217,7 +217,7 @@ fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<
         attributes: self_test::attributes(&conn.session, root.handle)?,
         kcv: key_check_value(&conn.session, root.handle)?,
         scheme,
-        token: Some(conn.login.token.clone()),
+        tokens: vec![conn.login.token.clone()],
     })
 }
 

@@ -29,7 +29,13 @@ pub(super) struct BoundRoot {
 impl BoundRoot {
     /// Whether the token still opens the known blob.
     pub(super) fn is_alive(&self, session: &Session) -> bool {
-        matches!(schemes::unwrap(session, self.root, &self.known_wrapped), Ok(kek) if kek.is_same(&self.known))
+        self.is_same_key(session, self)
+    }
+
+    /// Whether this key opens what `earlier` wrapped: whether both are one key.
+    pub(super) fn is_same_key(&self, session: &Session, earlier: &Self) -> bool {
+        let opened = schemes::unwrap(session, self.root, &earlier.known_wrapped);
+        matches!(opened, Ok(kek) if kek.is_same(&earlier.known))
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn sign(conn: &Conn, id: SignerId, input: &[u8], scheme: SignScheme) 
     }
 }
 
-fn mechanism(scheme: SignScheme) -> Mechanism<'static> {
+pub(super) fn mechanism(scheme: SignScheme) -> Mechanism<'static> {
     // `hash_alg` is the hash itself: the name of a whole signature mechanism there is refused by SoftHSM2 and NSS.
     let pss = |hash_alg, mgf, salt: c_ulong| PkcsPssParams { hash_alg, mgf, s_len: salt.into() };
     match scheme {

@@ -40,7 +40,7 @@ pub(crate) fn config(softhsm: &SoftHsm, token: &Token) -> Pkcs11Config {
         module: softhsm.module().to_owned(),
         token_label: token.label.clone(),
         token_serial: Some(token.serial.clone()),
-        pin: secret(&token.pin),
+        pin: secret(&token.pin).into(),
         workers: 2,
         queue: 64,
         deadline: PATIENT,

@@ -7,6 +7,7 @@ mod backends;
 mod pkcs11;
 mod software;
 mod suite;
+mod tokens;
 
 /// Every test of the suite as one test for each backend.
 macro_rules! contract {

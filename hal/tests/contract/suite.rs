@@ -128,7 +128,7 @@ pub(crate) fn a_root_key_is_listed_and_described_until_it_is_destroyed(hal: &dyn
     assert_eq!(beta.label, label("beta"));
     assert_eq!(beta.attributes.local, Some(true));
     assert_eq!(Some(beta.scheme), hal.capabilities().scheme);
-    assert_eq!(beta.token, hal.capabilities().token);
+    assert_eq!(beta.tokens.first(), hal.capabilities().token.as_ref());
     assert_ne!(alpha.kcv, beta.kcv);
     if hal.capabilities().is_hsm {
         assert_eq!(beta.attributes.sensitive, Some(true));

@@ -3,6 +3,7 @@
 
 mod faults;
 mod instances;
+mod others;
 mod outages;
 
 use cryptoki::{

@@ -189,6 +189,7 @@ async fn a_certificate_of_the_own_ca_needs_a_rule_for_its_common_name() {
         adapters: vec![adapter(ALICE), adapter(BOB)],
         certificates: Vec::new(),
         ca_rules: vec![rule(BOB, "bob.example")],
+        root_keys: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     for version in BOTH {
@@ -214,8 +215,12 @@ async fn two_common_names_match_no_rule() {
     let authority = Authority::new();
     let mut two = params("bob.example");
     two.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "bob.example");
-    let rows =
-        TrustRows { adapters: vec![adapter(BOB)], certificates: Vec::new(), ca_rules: vec![rule(BOB, "bob.example")] };
+    let rows = TrustRows {
+        adapters: vec![adapter(BOB)],
+        certificates: Vec::new(),
+        ca_rules: vec![rule(BOB, "bob.example")],
+        root_keys: Vec::new(),
+    };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     let error = server.refusal(Some(&authority.issue(&two)), &TLS13).await;
     assert_eq!(alert(&error), Some(AlertDescription::CertificateUnknown), "{error}");
@@ -254,8 +259,12 @@ async fn removing_an_adapter_cuts_its_connections() {
 #[tokio::test]
 async fn removing_a_rule_cuts_the_connections_it_let_in() {
     let authority = Authority::new();
-    let rows =
-        TrustRows { adapters: vec![adapter(BOB)], certificates: Vec::new(), ca_rules: vec![rule(BOB, "bob.example")] };
+    let rows = TrustRows {
+        adapters: vec![adapter(BOB)],
+        certificates: Vec::new(),
+        ca_rules: vec![rule(BOB, "bob.example")],
+        root_keys: Vec::new(),
+    };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     let mut client = server.connect(&authority.issue(&params("bob.example"))).await;
     assert_eq!(client.call(b"who").await.unwrap(), b"b");
@@ -318,13 +327,13 @@ async fn a_reloaded_server_certificate_is_shown_and_a_bad_one_is_not() {
     let shown = |certificate: &ServerCertificate| fingerprint(&certificate.current.read().cert[0]);
 
     write(&old, &old_key);
-    let certificate = ServerCertificate::from_pem_files(&chain, &key).unwrap();
+    let certificate = ServerCertificate::load(chain.clone(), ServerKey::File(key.clone())).unwrap();
     assert_eq!(shown(&certificate), fingerprint(old.der()));
     // The key of the other certificate.
     write(&new, &old_key);
-    certificate.reload_pem_files(&chain, &key).unwrap_err();
+    certificate.reload().unwrap_err();
     assert_eq!(shown(&certificate), fingerprint(old.der()));
     write(&new, &new_key);
-    certificate.reload_pem_files(&chain, &key).unwrap();
+    certificate.reload().unwrap();
     assert_eq!(shown(&certificate), fingerprint(new.der()));
 }

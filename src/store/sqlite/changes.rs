@@ -7,8 +7,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::entries::{Entries, Place};
-use crate::store::{AdapterId, Change, IndexEntries, ObjectRow, StoreError};
+use super::{
+    entries::{Entries, Place},
+    keks,
+};
+use crate::store::{AdapterId, Change, IndexEntries, ObjectRow, SealedRow, StoreError};
 
 /// The small numbers of adapters, as the writer's transaction sees them.
 #[derive(Default)]
@@ -55,7 +58,7 @@ fn insert(
         return Err(StoreError::Conflict);
     }
     let adapter = adapters.seq(connection, row.adapter)?;
-    let material = row.sealed.as_deref().map(|sealed| append_material(connection, sealed)).transpose()?;
+    let material = row.sealed.as_ref().map(|sealed| append_material(connection, sealed)).transpose()?;
     let entries = Entries::from(index);
     let mut insert = connection.prepare_cached(
         "INSERT INTO object (id, adapter, object_type, revision, destroyed, due_at, material, entries, metadata)
@@ -75,6 +78,9 @@ fn insert(
         return Err(StoreError::Duplicate);
     }
     let place = Place { adapter, object: connection.last_insert_rowid(), destroyed: row.destroyed };
+    if let Some((sealed, material)) = row.sealed.as_ref().zip(material) {
+        keks::append(connection, material, place.object, sealed)?;
+    }
     entries.insert(connection, place)
 }
 
@@ -103,8 +109,11 @@ fn update(
     let material = if stored.same_material {
         stored.material
     } else {
-        row.sealed.as_deref().map(|sealed| append_material(connection, sealed)).transpose()?
+        row.sealed.as_ref().map(|sealed| append_material(connection, sealed)).transpose()?
     };
+    if let Some((sealed, material)) = row.sealed.as_ref().zip(material).filter(|_| !stored.same_material) {
+        keks::append(connection, material, place.object, sealed)?;
+    }
     let mut update = connection.prepare_cached(
         "UPDATE object SET revision = ?2, destroyed = ?3, due_at = ?4, material = ?5, entries = ?6, metadata = ?7
          WHERE seq = ?1",
@@ -133,24 +142,24 @@ fn stored(connection: &Connection, adapter: i64, row: &ObjectRow) -> Result<Stor
     if revision.checked_add(1) != Some(row.revision) {
         return Err(StoreError::Conflict);
     }
-    let sealed = found.get_ref(6)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    let body = found.get_ref(6)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     Ok(Stored {
         place: Place { adapter, object: found.get(0)?, destroyed: found.get(3)? },
         material: found.get(4)?,
-        same_material: sealed == row.sealed.as_deref(),
+        same_material: body == row.sealed.as_ref().map(|sealed| sealed.body.as_slice()),
         entries: found.get(5)?,
     })
 }
 
-fn append_material(connection: &Connection, sealed: &[u8]) -> Result<i64, StoreError> {
+fn append_material(connection: &Connection, sealed: &SealedRow) -> Result<i64, StoreError> {
     let mut insert = connection.prepare_cached("INSERT INTO material (sealed) VALUES (?1)")?;
-    Ok(insert.insert([sealed])?)
+    Ok(insert.insert([&sealed.body])?)
 }
 
-/// Writes zeros over the material. The row keeps its size, so SQLite writes them where the material was.
+/// Writes zeros over the material and its KEK. The rows keep their size, so SQLite writes them where those were.
 fn erase_material(connection: &Connection, material: i64) -> Result<(), StoreError> {
     let mut erase =
         connection.prepare_cached("UPDATE material SET sealed = zeroblob(length(sealed)) WHERE seq = ?1")?;
     erase.execute([material])?;
-    Ok(())
+    keks::erase(connection, material)
 }

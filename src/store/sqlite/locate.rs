@@ -294,6 +294,7 @@ fn next(streams: &mut [Stream<'_>], newest_first: bool) -> Result<Option<i64>, S
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::root_row;
     use super::*;
     use crate::store::{
         AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectRow, Store, StoreOptions, sqlite::schema,
@@ -318,6 +319,7 @@ mod tests {
         let path = directory.path().join("keystead.db");
         let store = Store::open(&path, StoreOptions::default()).unwrap();
         let adapter = AdapterId(Uuid::now_v7());
+        store.insert_root_key(root_row(Uuid::nil(), "root")).unwrap();
         store
             .insert_adapter(AdapterRow {
                 id: adapter,

@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig};
 
 use crate::store::StoreError;
 
 /// Entry `n` leads from schema version `n` to `n + 1`. Entries are appended, never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_init.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_root_keys.sql")];
 
 /// The newest schema version this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few migrations, not four thousand million")]
@@ -50,7 +51,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = connect(path)?;
     refuse_what_is_not_ours(&connection, path)?;
     set_up_writer(&connection, path)?;
+    // A migration may take a table away and put another in its place; what it leaves is checked whole.
+    connection.pragma_update(None, "foreign_keys", false)?;
     migrate(&mut connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
 }
 
@@ -123,7 +127,6 @@ fn set_up_writer(connection: &Connection, path: &Path) -> Result<(), StoreError>
         return Err(StoreError::File { path: path.to_owned(), source });
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // The writer moves the log into the file itself, after it has answered its callers.
@@ -162,6 +165,9 @@ fn apply_migrations(transaction: &Transaction<'_>, version: u32) -> Result<(), S
         if number > version {
             transaction.execute_batch(migration)?;
         }
+    }
+    if transaction.query_row("PRAGMA foreign_key_check", [], |_| Ok(())).optional()?.is_some() {
+        return Err(StoreError::Damaged);
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", KNOWN_VERSION)?;

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::store::{
-    AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectId, ObjectRow, Search, Store, StoreError,
-    StoreOptions, Term,
+    AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectId, ObjectRow, RootKeyRow, RootKeyState,
+    RootKeyVersionRow, SealedRow, Search, Store, StoreError, StoreOptions, Term, VersionState,
 };
 
 mod changes;
@@ -15,10 +15,16 @@ mod crash;
 mod erasure;
 mod faults;
 mod file;
+mod migration;
+mod root_keys;
+mod rotation;
 mod search;
 mod trust;
 
-/// A store in a directory of its own, with one adapter.
+/// The root key that everything is under.
+const ROOT: Uuid = Uuid::from_u128(0x0100_0000);
+
+/// A store in a directory of its own, with one root key and one adapter.
 struct Fixture {
     store: Store,
     adapter: AdapterId,
@@ -33,6 +39,7 @@ impl Fixture {
     fn with(options: StoreOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("keystead.db"), options).unwrap();
+        store.insert_root_key(root_row(ROOT, "root")).unwrap();
         let adapter = add_adapter(&store, "demo");
         Self { store, adapter, directory }
     }
@@ -79,10 +86,43 @@ fn adapter_row(name: &str) -> AdapterRow {
         id: AdapterId(Uuid::now_v7()),
         name: name.into(),
         description: Some("for tests".into()),
-        root_key: Uuid::new_v4(),
+        root_key: ROOT,
         credential: None,
         created_at: 1_700_000_000,
     }
+}
+
+pub(super) fn root_row(id: Uuid, label: &str) -> RootKeyRow {
+    RootKeyRow {
+        id,
+        label: label.into(),
+        state: RootKeyState::Active,
+        current_version: 1,
+        created_at: 1_700_000_000,
+        changed_at: 1_700_000_000,
+        destroyed_at: None,
+        destruction: None,
+        certificate: None,
+        versions: vec![version_row(1)],
+    }
+}
+
+fn version_row(version: u32) -> RootKeyVersionRow {
+    RootKeyVersionRow {
+        version,
+        state: VersionState::Current,
+        kcv: [1, 2, 3],
+        kcv_method: "method".into(),
+        created_at: 1_700_000_000 + i64::from(version),
+        retired_at: None,
+        attestation: None,
+    }
+}
+
+/// Sealed content under the first version of [`ROOT`].
+#[expect(clippy::unnecessary_wraps, reason = "it is what rows hold")]
+fn sealed(body: &[u8]) -> Option<SealedRow> {
+    Some(SealedRow { root: ROOT, version: 1, wrapped_kek: vec![0xee; 63], body: body.to_vec() })
 }
 
 fn new_row(adapter: AdapterId) -> ObjectRow {
@@ -92,7 +132,7 @@ fn new_row(adapter: AdapterId) -> ObjectRow {
         object_type: 2,
         revision: 1,
         metadata: b"metadata".to_vec(),
-        sealed: Some(b"sealed".to_vec()),
+        sealed: sealed(b"sealed"),
         destroyed: false,
         due_at: None,
     }

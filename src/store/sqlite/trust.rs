@@ -5,7 +5,7 @@
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::changes::Adapters;
+use super::{changes::Adapters, root_keys};
 use crate::store::{
     AdapterCredential, AdapterId, AdapterRow, CaRuleRow, CertificateRow, Fingerprint, StoreError, TrustRows,
 };
@@ -63,11 +63,17 @@ pub(super) fn apply(
             must_find(connection.execute("DELETE FROM ca_rule WHERE id = ?1", [id.as_bytes()])?)?;
         }
     }
+    moved_on(connection)
+}
+
+/// Records that trust has changed.
+pub(super) fn moved_on(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE trust SET generation = generation + 1", [])?;
     Ok(())
 }
 
 fn insert_adapter(connection: &Connection, limits: Limits, row: &AdapterRow) -> Result<(), StoreError> {
+    root_keys::active(connection, row.root_key)?;
     let credential = row.credential.as_ref();
     must_be_new(connection.execute(
         "INSERT INTO adapter (id, name, description, root_key, username, password_hash, created_at)
@@ -102,11 +108,11 @@ fn insert_certificate(
     within(limits.certificates, certificates)
 }
 
-fn must_find(rows: usize) -> Result<(), StoreError> {
+pub(super) fn must_find(rows: usize) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }
 
-fn must_be_new(rows: usize) -> Result<(), StoreError> {
+pub(super) fn must_be_new(rows: usize) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::Duplicate) } else { Ok(()) }
 }
 
@@ -115,7 +121,7 @@ fn within(limit: u32, count: u64) -> Result<(), StoreError> {
     if count > u64::from(limit) { Err(StoreError::LimitReached { limit }) } else { Ok(()) }
 }
 
-/// Reads the three tables as they were at one moment, in the order in which rows were added.
+/// Reads the tables as they were at one moment, in the order in which rows were added.
 pub(super) fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
     let snapshot = connection.unchecked_transaction()?;
     let rows = TrustRows {
@@ -136,6 +142,7 @@ pub(super) fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
              FROM ca_rule AS r JOIN adapter AS a ON a.seq = r.adapter ORDER BY r.seq",
             ca_rule,
         )?,
+        root_keys: root_keys::read(&snapshot)?,
     };
     snapshot.finish()?;
     Ok(rows)
@@ -147,7 +154,11 @@ pub(super) fn generation(connection: &Connection) -> Result<u64, StoreError> {
     Ok(select.query_row([], |row| row.get(0))?)
 }
 
-fn rows<T>(connection: &Connection, sql: &str, one: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+pub(super) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    one: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_map([], one)?.collect::<Result<_, _>>()?)
 }
 

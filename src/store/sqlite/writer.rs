@@ -21,6 +21,8 @@ use rusqlite::{Connection, ffi, wal::CheckpointMode};
 
 use super::{
     changes::{self, Adapters},
+    root_keys::{self, RootKeyChange},
+    rotations::{self, RotationChange},
     schema,
     trust::{self, Limits, TrustChange},
 };
@@ -47,6 +49,10 @@ pub(super) enum Mutation {
     Objects(Vec<Change>),
     /// One change of who may connect.
     Trust(TrustChange),
+    /// One change of root keys or signing keys.
+    RootKey(RootKeyChange),
+    /// One change of a rotation, and of the KEKs it is about.
+    Rotation(RotationChange),
     /// Cut the log now.
     Scrub,
     /// Let the database grow no larger than so many pages.
@@ -277,6 +283,8 @@ impl Desk {
             Mutation::Trust(change) => {
                 trust::apply(&self.connection, &mut self.adapters, self.limits, change).map(|()| false)
             }
+            Mutation::RootKey(change) => root_keys::apply(&self.connection, change),
+            Mutation::Rotation(change) => rotations::apply(&self.connection, change),
             // Done when the transaction is over.
             Mutation::Scrub => Ok(false),
             #[cfg(test)]

@@ -12,7 +12,7 @@ fn an_inserted_object_is_read_back_as_it_was_given() {
     row.object_type = u32::MAX;
     row.due_at = Some(i64::MIN);
     row.metadata = vec![3; 100_000];
-    row.sealed = Some(vec![4; 50_000]);
+    row.sealed = sealed(&[4; 50_000]);
     fixture.store.apply(vec![Change::Insert { row: row.clone(), index: terms(&[1]) }]).unwrap();
     assert_eq!(fixture.object(row.id), Some(row.clone()));
     assert_eq!(fixture.reopened().object(row.id), Some(row));
@@ -22,7 +22,7 @@ fn an_inserted_object_is_read_back_as_it_was_given() {
 fn an_object_without_material_and_one_with_empty_material_stay_apart() {
     let fixture = Fixture::new();
     let none = ObjectRow { sealed: None, ..new_row(fixture.adapter) };
-    let empty = ObjectRow { sealed: Some(Vec::new()), ..new_row(fixture.adapter) };
+    let empty = ObjectRow { sealed: sealed(b""), ..new_row(fixture.adapter) };
     for row in [&none, &empty] {
         fixture.store.apply(vec![Change::Insert { row: row.clone(), index: IndexEntries::default() }]).unwrap();
     }
@@ -95,7 +95,7 @@ fn an_update_replaces_the_whole_index_where_one_is_given() {
 fn an_update_replaces_the_material() {
     let fixture = Fixture::new();
     let row = fixture.insert(IndexEntries::default());
-    for sealed in [Some(b"longer than before".to_vec()), Some(b"short".to_vec()), Some(Vec::new()), None] {
+    for sealed in [sealed(b"longer than before"), sealed(b"short"), sealed(b""), None] {
         let current = fixture.object(row.id).unwrap();
         fixture.update(&ObjectRow { sealed: sealed.clone(), ..next(&current) }, None).unwrap();
         assert_eq!(fixture.object(row.id).unwrap().sealed, sealed);

@@ -42,7 +42,7 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
         for id in &acknowledged {
             let row = store.object(adapter, *id).unwrap().unwrap();
             // What came with the row came whole.
-            assert_eq!(row.sealed.unwrap(), id.0.as_bytes());
+            assert_eq!(row.sealed.unwrap().body, id.0.as_bytes());
             let search = live(&[u64::from_be_bytes(id.0.as_bytes()[8..].try_into().unwrap())]);
             assert_eq!(store.search(adapter, &search).unwrap(), [*id]);
         }
@@ -62,7 +62,7 @@ fn the_child_that_is_killed() {
                 loop {
                     let row = new_row(adapter);
                     let id = row.id.0;
-                    let row = ObjectRow { sealed: Some(id.as_bytes().to_vec()), ..row };
+                    let row = ObjectRow { sealed: sealed(id.as_bytes()), ..row };
                     let index = named(u64::from_be_bytes(id.as_bytes()[8..].try_into().unwrap()));
                     store.apply(vec![Change::Insert { row, index }]).unwrap();
                     // One write for each line: what is read on the other side is a whole line or none.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::store::{Rewrapped, RotationStep};
 
 /// Material that is told apart from all other by its first bytes, wherever a copy of it begins or goes on.
 fn material(number: usize, length: usize) -> Vec<u8> {
@@ -15,14 +16,42 @@ fn mark(number: usize) -> [u8; 16] {
     mark
 }
 
-/// Which of `numbers` have left a mark in one of the store's files.
+/// A wrapped KEK that is told apart from all other in the same way.
+fn kek(number: usize) -> Vec<u8> {
+    kek_mark(number).into_iter().cycle().take([63, 83, 87][number % 3]).collect()
+}
+
+fn kek_mark(number: usize) -> [u8; 16] {
+    let mut mark = *b"mark....the-keks";
+    mark[4..8].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+    mark
+}
+
+fn sealed_as(number: usize, length: usize) -> Option<SealedRow> {
+    Some(SealedRow { root: ROOT, version: 1, wrapped_kek: kek(number), body: material(number, length) })
+}
+
+/// Which of `numbers` have left a mark of material or KEK in one of the store's files.
 fn marks_left(fixture: &Fixture, numbers: impl Iterator<Item = usize>) -> Vec<usize> {
-    let files: Vec<Vec<u8>> = ["", "-wal", "-shm"]
+    let files = files(fixture);
+    numbers.filter(|number| is_in(&files, &mark(*number)) || is_in(&files, &kek_mark(*number))).collect()
+}
+
+/// Which of `numbers` have left a mark of a KEK there.
+fn keks_left(fixture: &Fixture, numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let files = files(fixture);
+    numbers.filter(|number| is_in(&files, &kek_mark(*number))).collect()
+}
+
+fn is_in(files: &[Vec<u8>], mark: &[u8; 16]) -> bool {
+    files.iter().any(|file| file.windows(16).any(|window| window == mark))
+}
+
+fn files(fixture: &Fixture) -> Vec<Vec<u8>> {
+    ["", "-wal", "-shm"]
         .iter()
         .filter_map(|suffix| fs::read(fixture.directory.path().join(format!("keystead.db{suffix}"))).ok())
-        .collect();
-    let left = |number: &usize| files.iter().any(|file| file.windows(16).any(|window| window == mark(*number)));
-    numbers.filter(left).collect()
+        .collect()
 }
 
 /// Objects with material of many sizes, mixed well: some grow and shrink between, so that SQLite moves rows about.
@@ -31,7 +60,7 @@ fn busy_fixture(objects: usize) -> (Fixture, Vec<ObjectRow>) {
     let mut rows: Vec<ObjectRow> = (0..objects)
         .map(|number| {
             let length = 40 + 37 * (number % 16) + if number % 10 == 0 { 9000 } else { 0 };
-            let row = ObjectRow { sealed: Some(material(number, length)), ..new_row(fixture.adapter) };
+            let row = ObjectRow { sealed: sealed_as(number, length), ..new_row(fixture.adapter) };
             fixture.store.apply(vec![Change::Insert { row: row.clone(), index: named(number as u64) }]).unwrap();
             row
         })
@@ -54,6 +83,7 @@ fn destroyed_material_is_nowhere_in_the_files_after_a_scrub_and_live_material_is
     fixture.store.scrub().unwrap();
     assert_eq!(marks_left(&fixture, (0..120).step_by(2)), Vec::<usize>::new());
     assert_eq!(marks_left(&fixture, (1..120).step_by(2)).len(), 60);
+    assert_eq!(keks_left(&fixture, 0..120).len(), 60);
     for row in rows.iter().skip(1).step_by(2) {
         assert_eq!(fixture.object(row.id).as_ref(), Some(row));
     }
@@ -73,8 +103,8 @@ fn destroyed_material_is_nowhere_in_the_files_after_closing_the_store() {
 fn replaced_material_is_erased_like_destroyed_material() {
     let (fixture, rows) = busy_fixture(40);
     for (number, row) in (1000..).zip(&rows) {
-        let length = row.sealed.as_ref().unwrap().len() + (number % 3) * 11;
-        fixture.update(&ObjectRow { sealed: Some(material(number, length)), ..next(row) }, None).unwrap();
+        let length = row.sealed.as_ref().unwrap().body.len() + (number % 3) * 11;
+        fixture.update(&ObjectRow { sealed: sealed_as(number, length), ..next(row) }, None).unwrap();
     }
     fixture.store.scrub().unwrap();
     assert_eq!(marks_left(&fixture, 0..40), Vec::<usize>::new());
@@ -105,4 +135,46 @@ fn the_log_is_cut_by_itself_when_material_was_erased() {
         std::thread::yield_now();
     }
     assert_eq!(marks_left(&fixture, 0..1), Vec::<usize>::new());
+}
+
+#[test]
+fn keks_that_a_rotation_replaced_are_nowhere_in_the_files_and_the_new_ones_are_until_destroyed() {
+    let (fixture, rows) = busy_fixture(120);
+    fixture.store.add_version(ROOT, version_row(2)).unwrap();
+    let keks = fixture.store.next_keks(ROOT, 2, 0, 1000).unwrap();
+    assert_eq!(keks.len(), 120);
+    for (number, batch) in keks.chunks(7).enumerate() {
+        // Of another length than before, so that a row which depended on it would move.
+        let rewrapped = batch.iter().enumerate();
+        let rewrapped = rewrapped
+            .map(|(at, old)| Rewrapped { seq: old.seq, old: old.wrapped.clone(), new: kek(1000 + 7 * number + at + 1) })
+            .collect();
+        let step = RotationStep { rewrapped, failed: 0, cursor: batch.last().unwrap().seq };
+        fixture.store.rotation_step(ROOT, 2, step).unwrap();
+    }
+    fixture.store.scrub().unwrap();
+    assert_eq!(keks_left(&fixture, 0..120), Vec::<usize>::new());
+    assert_eq!(keks_left(&fixture, 1001..1121).len(), 120);
+    for row in rows.iter().take(60) {
+        fixture.update(&destroyed(row), None).unwrap();
+    }
+    fixture.store.scrub().unwrap();
+    assert_eq!(keks_left(&fixture, 1001..1121).len(), 60);
+}
+
+#[test]
+fn the_keks_of_a_root_key_that_is_destroyed_are_nowhere_in_the_files() {
+    let (fixture, rows) = busy_fixture(40);
+    let other = Uuid::from_u128(9);
+    fixture.store.insert_root_key(root_row(other, "other")).unwrap();
+    let row = ObjectRow { sealed: sealed_as(500, 64), ..new_row(fixture.adapter) };
+    let row = ObjectRow { sealed: row.sealed.map(|sealed| SealedRow { root: other, ..sealed }), ..row };
+    fixture.store.apply(vec![Change::Insert { row: row.clone(), index: named(500) }]).unwrap();
+    fixture.store.shred(ROOT, 1_800_000_000, "{}".into()).unwrap();
+    fixture.store.scrub().unwrap();
+    assert_eq!(keks_left(&fixture, 0..40), Vec::<usize>::new());
+    assert_eq!(keks_left(&fixture, 500..501), [500], "another root key's");
+    let left = fixture.object(rows[3].id).unwrap().sealed.unwrap();
+    assert_eq!((left.root, left.version, left.wrapped_kek.len()), (ROOT, 0, 0));
+    assert_eq!(left.body, rows[3].sealed.as_ref().unwrap().body, "what nobody can open any more stays");
 }

@@ -74,6 +74,20 @@ fn an_adapter_with_a_name_or_identifier_that_is_taken_is_refused() {
 }
 
 #[test]
+fn an_adapter_needs_an_active_root_key_that_is_on_record() {
+    let fixture = Fixture::new();
+    let unknown = AdapterRow { root_key: Uuid::from_u128(8), ..adapter_row("second") };
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(unknown.clone()));
+    assert!(matches!(error, StoreError::NotFound));
+    noticed(&fixture.store, || fixture.store.insert_root_key(root_row(unknown.root_key, "another")));
+    noticed(&fixture.store, || fixture.store.set_root_key_state(unknown.root_key, RootKeyState::Suspended, 5));
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(unknown.clone()));
+    assert!(matches!(error, StoreError::StaleRootKey));
+    noticed(&fixture.store, || fixture.store.set_root_key_state(unknown.root_key, RootKeyState::Active, 6));
+    noticed(&fixture.store, || fixture.store.insert_adapter(unknown.clone()));
+}
+
+#[test]
 fn adapters_are_limited() {
     let fixture = Fixture::with(StoreOptions { max_adapters: 2, ..StoreOptions::default() });
     noticed(&fixture.store, || fixture.store.insert_adapter(adapter_row("second")));

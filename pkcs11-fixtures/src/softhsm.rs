@@ -94,15 +94,7 @@ impl SoftHsm {
     /// # Panics
     /// Where the token does not exist or has another PIN.
     pub fn change_pin(&self, token: &Token) -> Token {
-        let slots = self.pkcs11.get_slots_with_token().expect("slots are listed");
-        let is_it = |slot: &&_| self.pkcs11.get_token_info(**slot).is_ok_and(|info| info.label() == token.label);
-        let slot = *slots.iter().find(is_it).expect("the token exists");
-        let session = self.pkcs11.open_rw_session(slot).expect("a session opens");
-        let (old, new) = (token.pin.clone(), Uuid::new_v4().simple().to_string());
-        session.login(UserType::User, Some(&AuthPin::new(old.clone().into()))).expect("the user logs in");
-        session.set_pin(&AuthPin::new(old.into()), &AuthPin::new(new.clone().into())).expect("the PIN is changed");
-        session.logout().expect("the user logs out");
-        Token { pin: new, ..token.clone() }
+        self.instance.change_pin(token)
     }
 
     /// The directory in which a token keeps its files. Moving it away is what SoftHSM2 has for an unplugged token.

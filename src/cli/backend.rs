@@ -4,7 +4,7 @@ use std::{ffi::OsStr, os::unix::process::CommandExt as _, path::Path, process::C
 
 use hal::{
     RootKeys, SecretBytes, WrapScheme,
-    pkcs11::{Pkcs11Config, Pkcs11Hal},
+    pkcs11::{PinSource, Pkcs11Config, Pkcs11Hal},
     software::SoftwareHal,
     tokens::TokenSet,
 };
@@ -65,17 +65,32 @@ fn open_token(config: &HsmConfig, token: TokenConfig, deadline: Duration) -> Res
         module: token.module,
         token_label: token.token_label,
         token_serial: token.token_serial,
-        pin: secret(&token.pin_file)?,
+        pin: pin_source(&token.pin_file)?,
         workers: config.workers as usize,
         queue: config.queue as usize,
         deadline,
-        scheme: match config.scheme {
-            SchemeChoice::Auto => None,
-            SchemeChoice::AesGcm => Some(WrapScheme::AesGcm),
-            SchemeChoice::AesKw => Some(WrapScheme::AesKw),
-            SchemeChoice::AesKwp => Some(WrapScheme::AesKwp),
-        },
+        scheme: pinned(config.scheme),
     })?))
+}
+
+/// The scheme that is demanded of every token; `None` for the best of each.
+pub(super) fn pinned(scheme: SchemeChoice) -> Option<WrapScheme> {
+    match scheme {
+        SchemeChoice::Auto => None,
+        SchemeChoice::AesGcm => Some(WrapScheme::AesGcm),
+        SchemeChoice::AesKw => Some(WrapScheme::AesKw),
+        SchemeChoice::AesKwp => Some(WrapScheme::AesKwp),
+    }
+}
+
+/// The PIN in the file `path`, read now so that a missing file is told at once, and again for every later login.
+fn pin_source(path: &Path) -> Result<PinSource, CliError> {
+    secret(path)?;
+    let path = path.to_owned();
+    Ok(PinSource::new(move || {
+        let read = read_secret_file(&path).map(SecretBytes::new);
+        read.inspect_err(|error| tracing::warn!(file = %path.display(), %error, "the PIN cannot be read")).ok()
+    }))
 }
 
 /// The secret in the file `path`.

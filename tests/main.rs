@@ -12,6 +12,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod conformance;
+mod container;
 mod faults;
 mod harness;
 mod isolation;

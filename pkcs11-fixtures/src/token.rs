@@ -5,7 +5,8 @@ use std::{path::Path, sync::Mutex};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
-    session::UserType,
+    object::Attribute,
+    session::{Session, UserType},
     slot::Slot,
     types::AuthPin,
 };
@@ -64,10 +65,18 @@ impl Instance {
 
     /// Logs every session of this process on that token out; `false` where nobody was logged in.
     pub(crate) fn log_out(&self, token: &Token) -> bool {
+        self.session(token).logout().is_ok()
+    }
+
+    /// How many session objects this process has on that token. Private ones are seen only while somebody is logged in.
+    pub(crate) fn session_objects(&self, token: &Token) -> usize {
+        self.session(token).find_objects(&[Attribute::Token(false)]).expect("objects are found").len()
+    }
+
+    fn session(&self, token: &Token) -> Session {
         let slots = self.pkcs11.get_slots_with_token().expect("slots are listed");
         let is_it = |slot: &Slot| self.pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == token.label);
         let slot = slots.into_iter().find(is_it).expect("the token exists");
-        let session = self.pkcs11.open_rw_session(slot).expect("a session opens");
-        session.logout().is_ok()
+        self.pkcs11.open_rw_session(slot).expect("a session opens")
     }
 }

@@ -319,3 +319,29 @@ fn a_token_that_lets_root_keys_out_is_refused_and_the_reason_is_shown() {
     }
     assert_eq!(trial.objects_left, 0);
 }
+
+/// `cargo run --release -p hal --example session_objects` does the same a hundred thousand times.
+#[test]
+fn no_session_object_is_left_behind() {
+    let Some((softhsm, token)) = fresh("leaks") else { return };
+    for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw] {
+        let hal = connect(Pkcs11Config { scheme: Some(scheme), ..config(softhsm, &token) });
+        let root = hal.generate_root(&label(scheme.name())).expect("a root key").key();
+        let second = root.next().expect("a version");
+        hal.import_root(second, &label(scheme.name()), shared_bytes()).expect("the next version");
+        hal.import_root(second, &label(scheme.name()), shared_bytes()).expect("it is there");
+        hal.self_test(root).expect("a report");
+        let before = softhsm.session_objects(&token);
+        for fill in 0..100 {
+            let mut wrapped = hal.wrap_kek(root, &kek(fill)).expect("a KEK is wrapped");
+            hal.unwrap_kek(&wrapped).expect("it opens");
+            hal.rewrap_keks(std::slice::from_ref(&wrapped), second)
+                .pop()
+                .expect("an answer")
+                .expect("it is re-wrapped");
+            wrapped.ciphertext[fill as usize % 40] ^= 1;
+            assert_eq!(hal.unwrap_kek(&wrapped).expect_err("it is damaged"), HalError::Tampered);
+        }
+        assert_eq!((before, softhsm.session_objects(&token)), (0, 0), "{scheme}");
+    }
+}

@@ -20,5 +20,7 @@ mod lifecycle;
 mod limits;
 mod races;
 mod real_clients;
+mod root_keys;
+mod rotation;
 mod secrets;
 mod tidy;

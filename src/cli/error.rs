@@ -175,6 +175,9 @@ pub enum CliError {
     /// A check of a server failed.
     #[error(transparent)]
     Check(#[from] super::check::CheckError),
+    /// Something about root keys.
+    #[error(transparent)]
+    RootKey(#[from] super::root_key::RootKeyError),
     /// A password hash could not be made.
     #[error("the password could not be hashed")]
     PasswordHash,
@@ -290,6 +293,17 @@ pub enum UsageError {
     RootKeyNotChosen {
         /// Their labels.
         labels: Vec<String>,
+    },
+    /// Numbers of shares that make no sense.
+    #[error(transparent)]
+    Quorum(#[from] crate::ceremony::CeremonyError),
+    /// One folder for all shares, or one for each.
+    #[error("--out is given {given} times for {shares} shares: give one folder for all of them, or one for each")]
+    ShareFolders {
+        /// How many folders were given.
+        given: usize,
+        /// How many shares there are.
+        shares: usize,
     },
     /// A line of a credential file.
     #[error("{path}:{line}: a credential is written as user:password")]

@@ -72,6 +72,13 @@ impl Server {
         let dir = owned.path().join("data");
         let init = format!("init --dir {} --hsm software --tls-key ecdsa-p256 --adapter demo", dir.display());
         crate::cli::succeed(&init);
+        let mut server = Self::serving(&dir, limits);
+        server._owned = Some(owned);
+        server
+    }
+
+    /// A server in the data directory `dir`, run by `keystead serve` with other limits.
+    pub fn serving(dir: &Path, limits: &[(&str, u32)]) -> Self {
         let config = dir.join("keystead.toml");
         let mut text = std::fs::read_to_string(&config).unwrap();
         let limits = limits.iter().map(|(name, value)| (*name, value.to_string()));
@@ -83,9 +90,7 @@ impl Server {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
         command.arg("serve").arg("--config").arg(&config);
-        let mut server = Self::spawn(command, &dir);
-        server._owned = Some(owned);
-        server
+        Self::spawn(command, dir)
     }
 
     fn spawn(mut command: Command, dir: &Path) -> Self {

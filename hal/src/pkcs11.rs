@@ -29,9 +29,11 @@ mod login;
 mod module;
 mod pin;
 pub mod probe;
+mod profile;
 mod recovery;
 mod roots;
 mod schemes;
+mod seals;
 mod self_test;
 mod signers;
 mod supervisor;
@@ -91,15 +93,11 @@ impl Pkcs11Hal {
     /// logged, every call says so at once, and the connection is tried for until it stands. Blocks for at most `deadline`.
     ///
     /// # Errors
-    /// [`Refusal::Configuration`] where `workers` or `queue` is 0; [`Refusal::NoWorkingScheme`] where the pinned scheme is
-    /// none that this backend wraps with.
+    /// [`Refusal::Configuration`] where `workers` or `queue` is 0.
     pub fn new(config: Pkcs11Config) -> Result<Self, HalError> {
         let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme } = config;
         if workers == 0 || queue == 0 {
             return Err(HalError::Refused(Refusal::Configuration));
-        }
-        if scheme.is_some_and(|scheme| !schemes::PREFERENCE.contains(&scheme)) {
-            return Err(HalError::Refused(Refusal::NoWorkingScheme));
         }
         let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
         let link = Arc::new(Link::new(target));
@@ -137,6 +135,7 @@ impl KeyWrapper for Pkcs11Hal {
         let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
         self.call(self.deadline, Kind::Use, move |conn| {
             let bound = roots::bound(conn, under)?;
+            conn.seal_with(&bound)?;
             schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
         })
     }
@@ -230,6 +229,10 @@ impl RootKeys for Pkcs11Hal {
         self.link.expect(key, kcv);
     }
 
+    fn expect_seals(&self, key: RootKeyVersion, made: u64) {
+        self.link.seals.at_least(key, made);
+    }
+
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
         let tested = self.admin(move |conn| roots::self_test(conn, key))?;
         Ok(SelfTestReport { key, tokens: vec![tested] })
@@ -243,6 +246,7 @@ impl RootKeys for Pkcs11Hal {
             let old = old.clone();
             self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
                 let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+                conn.seal_with(&to)?;
                 schemes::rewrap(&conn.session, from.root, &old, &to)
             })
         };

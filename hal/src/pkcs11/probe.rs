@@ -12,7 +12,7 @@ use cryptoki::{
 };
 use serde::Serialize;
 
-use super::{link, recovery::Fault, self_test};
+use super::{link, profile::ProviderProfile, recovery::Fault, self_test};
 use crate::{HalError, Outage, SecretBytes, TokenInfo, WrapScheme};
 
 /// A module and what is behind it.
@@ -72,6 +72,8 @@ pub struct MechanismReport {
 /// What the token did, as opposed to what it says.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
+    /// The make of token that it was taken for: a page of `docs/hsm/`.
+    pub profile: &'static str,
     /// Wrap schemes that passed the self-test with a throw-away session key, best first.
     pub schemes: Vec<WrapScheme>,
     /// Whether an unextractable session key stayed inside.
@@ -121,11 +123,12 @@ fn run(path: &Path, login: Option<&ProbeLogin<'_>>) -> Result<ProbeReport, Fault
         slots.push(report(&module, slot));
     }
     if let Some(login) = login {
-        let (slot, _) = link::find_token(&module, login.token_label, None)?;
+        let (slot, info) = link::find_token(&module, login.token_label, None)?;
+        let profile = ProviderProfile::of(module.get_library_info().ok().as_ref(), &link::describe(&info));
         let session = module.open_rw_session(slot)?;
         let pin = RawAuthPin::new(Box::new(login.pin.expose_secret().to_vec()));
         link::log_in(&session, &pin)?;
-        let trial = try_out(&session)?;
+        let trial = try_out(&session, profile)?;
         if let Some(report) = slots.iter_mut().find(|report| report.slot == slot.id()) {
             report.trial = Some(trial);
         }
@@ -173,11 +176,12 @@ fn describe_mechanism(module: &Pkcs11, slot: Slot, mechanism: MechanismType) -> 
     MechanismReport { name: mechanism.to_string(), uses }
 }
 
-fn try_out(session: &Session) -> Result<Trial, Fault> {
+fn try_out(session: &Session, profile: &ProviderProfile) -> Result<Trial, Fault> {
     let mut byte = [0];
     Ok(Trial {
-        schemes: self_test::proven_schemes(session)?,
-        keeps_keys_inside: self_test::throw_away_key_stays_inside(session)?,
+        profile: profile.name,
+        schemes: self_test::proven_schemes(session, profile)?.0,
+        keeps_keys_inside: self_test::throw_away_key_stays_inside(session, profile)?,
         random: session.generate_random_slice(&mut byte).is_ok(),
         signs_p256: signs(session, crate::der::P256_OID, 32)?,
         signs_p384: signs(session, crate::der::P384_OID, 48)?,

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    profile::{Dialect, Number, ProviderProfile},
     recovery::Fault,
-    schemes::{self, PREFERENCE, RootRef},
+    schemes::{self, RootRef},
 };
 use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek};
 
@@ -71,31 +72,41 @@ pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) 
     Err(Refusal::NoWorkingScheme.into())
 }
 
-/// The schemes that work on this token with a throw-away session key; leaves no object behind.
-pub(super) fn proven_schemes(session: &Session) -> Result<Vec<WrapScheme>, Fault> {
-    let root = throw_away_root(session)?;
-    let (mut proven, mut failed) = (Vec::new(), None);
-    for scheme in PREFERENCE {
-        match patient_round_trip(session, root, scheme) {
-            Ok(_) => proven.push(scheme),
-            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
-            Err(_) => {}
+/// What a token of that make does with a throw-away session key: the schemes that work, best first, and how it is spoken to.
+/// Leaves no object behind.
+pub(super) fn proven_schemes(
+    session: &Session,
+    profile: &ProviderProfile,
+) -> Result<(Vec<WrapScheme>, Dialect), Fault> {
+    let root = throw_away_root(session, profile)?;
+    let (mut proven, mut dialect, mut failed) = (Vec::new(), root.dialect, None);
+    for &scheme in profile.order {
+        for variant in profile.variants(scheme, dialect) {
+            match patient_round_trip(session, RootRef { dialect: variant, ..root }, scheme) {
+                Ok(_) => {
+                    proven.push(scheme);
+                    dialect = variant;
+                    break;
+                }
+                Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
+                Err(_) => {}
+            }
         }
     }
     session.destroy_object(root.handle)?;
     // A token that does not work now proves nothing; one on which something works may fail the rest in its own way.
-    failed.filter(|_| proven.is_empty()).map_or(Ok(proven), Err)
+    failed.filter(|_| proven.is_empty()).map_or(Ok((proven, dialect)), Err)
 }
 
 /// Whether a throw-away key that is marked unextractable stays inside.
-pub(super) fn throw_away_key_stays_inside(session: &Session) -> Result<bool, Fault> {
-    let root = throw_away_root(session)?;
+pub(super) fn throw_away_key_stays_inside(session: &Session, profile: &ProviderProfile) -> Result<bool, Fault> {
+    let root = throw_away_root(session, profile)?;
     let stays = stays_inside(session, root);
     session.destroy_object(root.handle)?;
     Ok(stays.is_ok())
 }
 
-fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
+fn throw_away_root(session: &Session, profile: &ProviderProfile) -> Result<RootRef, Fault> {
     let template = [
         Attribute::Token(false),
         Attribute::Private(true),
@@ -108,7 +119,7 @@ fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
         Attribute::ValueLen(32.into()),
     ];
     let handle = session.generate_key(&Mechanism::AesKeyGen, &template)?;
-    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle })
+    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle, dialect: profile.dialect() })
 }
 
 /// A root key's attributes as the token reports them; what it does not report stays `None`.
@@ -142,7 +153,11 @@ fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
         tracing::error!(root = %root.key, "root key refused: the token hands out its value");
         return Err(Refusal::TokenNotEnforcing.into());
     }
-    if session.wrap_key(&Mechanism::AesKeyWrap, root.handle, root.handle).is_ok() {
+    let leaves = |number: Number| {
+        let wrapped = number.mechanism().and_then(|by| session.wrap_key(&by, root.handle, root.handle));
+        wrapped.map(Zeroizing::new).is_ok()
+    };
+    if root.dialect.key_wraps().any(leaves) {
         tracing::error!(root = %root.key, "root key refused: the token wraps it out though it is not EXTRACTABLE");
         return Err(Refusal::TokenNotEnforcing.into());
     }

@@ -48,10 +48,12 @@ fn two_gcm_blobs_of_one_kek_share_nothing() {
 }
 
 #[test]
-fn a_scheme_that_the_backend_does_not_wrap_with_cannot_be_pinned() {
+fn a_scheme_that_the_token_does_not_have_is_refused_with_the_reason() {
     let Some((softhsm, token)) = fresh("pin-kwp") else { return };
-    let refused = Pkcs11Hal::new(Pkcs11Config { scheme: Some(WrapScheme::AesKwp), ..config(softhsm, &token) });
-    assert_eq!(refused.expect_err("not supported"), HalError::Refused(Refusal::NoWorkingScheme));
+    let pinned = connect(Pkcs11Config { scheme: Some(WrapScheme::AesKwp), ..config(softhsm, &token) });
+    let refused = HalError::Refused(Refusal::NoWorkingScheme);
+    assert_eq!(pinned.health(), Health::Down(refused.clone()));
+    assert_eq!(pinned.generate_root(&label("root")).expect_err("not supported"), refused);
     let refused = Pkcs11Hal::new(Pkcs11Config { workers: 0, ..config(softhsm, &token) });
     assert_eq!(refused.expect_err("nobody to work"), HalError::Refused(Refusal::Configuration));
     let refused = Pkcs11Hal::new(Pkcs11Config { queue: 0, ..config(softhsm, &token) });

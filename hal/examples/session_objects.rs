@@ -81,6 +81,7 @@ fn open(module: &Path, token: &Token, scheme: WrapScheme) -> Option<Pkcs11Hal> {
         queue: 64,
         deadline: Duration::from_secs(60),
         scheme: Some(scheme),
+        provider: None,
     })
     .ok()
 }

@@ -4,7 +4,6 @@
 //! Locks are taken in this order: dialler, the module's gate, standing; the last is never held during a PKCS#11 call.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -15,35 +14,29 @@ use std::{
 
 use cryptoki::{
     context::Pkcs11,
-    error::{Error, RvError},
-    object::ObjectHandle,
-    session::{Session, SessionState, UserType},
+    session::Session,
     slot::{Limit, Slot},
     types::RawAuthPin,
 };
 use parking_lot::{Mutex, RwLock};
 
-pub(super) use super::token::{describe, find as find_token};
+pub(super) use super::token::{describe, find as find_token, log_in};
 use super::{
+    login::{self, Expected, Login},
     module::{Inside, Module, Served},
     pin::{self, PinSource, Pins},
+    profile::{Dialect, Provider, ProviderProfile},
     recovery::Fault,
-    roots,
-    schemes::PREFERENCE,
+    seals::Seals,
     self_test::{self, BoundRoot},
     supervisor::Bell,
     token,
     workers::Conn,
 };
-use crate::{
-    Capabilities, HalError, Kcv, Outage, Refusal, RootKeyVersion, SignerId, SignerKind, TokenInfo, WrapScheme,
-};
+use crate::{Capabilities, HalError, Kcv, Outage, Refusal, RootKeyVersion, TokenInfo, WrapScheme};
 
 /// How long an attempt to connect waits while another backend restarts the module.
 const GATE_PATIENCE: Duration = Duration::from_secs(2);
-/// How many root keys a new login is tested with, at most; one that works is enough.
-const KEEPSAKES: usize = 8;
-
 /// Which token, and how to log in.
 pub(super) struct Target {
     pub(super) module: PathBuf,
@@ -51,6 +44,7 @@ pub(super) struct Target {
     pub(super) serial: Option<String>,
     pub(super) pin: PinSource,
     pub(super) pinned: Option<WrapScheme>,
+    pub(super) provider: Option<Provider>,
     pub(super) workers: usize,
 }
 
@@ -69,6 +63,7 @@ pub(super) struct Link {
     label: String,
     serial: Option<String>,
     pinned: Option<WrapScheme>,
+    provider: Option<Provider>,
     workers: usize,
     /// Whether `standing` has a login; read without the lock on the way of every call.
     up: AtomicBool,
@@ -80,22 +75,12 @@ pub(super) struct Link {
     pub(super) bell: Arc<Bell>,
     /// The check values on record.
     pub(super) expected: Arc<Expected>,
+    /// The seals made so far.
+    pub(super) seals: Arc<Seals>,
     learnt: OnceLock<Capabilities>,
+    /// How the token is spoken to; settled with what was learnt.
+    dialect: OnceLock<Dialect>,
     unconnected: Capabilities,
-}
-
-/// The check values that root keys must have.
-#[derive(Default)]
-pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
-
-impl Expected {
-    pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
-        self.0.read().get(&key).copied()
-    }
-
-    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) {
-        self.0.write().insert(key, kcv);
-    }
 }
 
 /// How things stand.
@@ -110,6 +95,13 @@ struct Standing {
     keepsakes: Vec<Arc<BoundRoot>>,
 }
 
+/// What a token showed when it was tried.
+struct Examined {
+    token: TokenInfo,
+    candidates: Vec<WrapScheme>,
+    dialect: Dialect,
+}
+
 /// What only whoever connects needs.
 struct Dialler {
     pins: Pins,
@@ -117,33 +109,9 @@ struct Dialler {
     module: Option<(Arc<Module>, u64)>,
 }
 
-/// One login and the handles found since. Handles may change with every login, so they die with it.
-pub(super) struct Login {
-    pub(super) generation: u64,
-    /// The era of the module that it belongs to.
-    pub(super) era: u64,
-    pub(super) module: Arc<Module>,
-    pub(super) slot: Slot,
-    pub(super) token: TokenInfo,
-    /// Schemes to bind a root key with, best first.
-    pub(super) candidates: Vec<WrapScheme>,
-    pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
-    pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
-    /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
-    anchor: Mutex<Option<Session>>,
-}
-
-impl Drop for Login {
-    fn drop(&mut self) {
-        if let Some(anchor) = self.anchor.get_mut().take() {
-            self.module.close(anchor, self.era);
-        }
-    }
-}
-
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        let Target { module: path, label, serial, pin, pinned, workers } = target;
+        let Target { module: path, label, serial, pin, pinned, provider, workers } = target;
         let unconnected = Capabilities {
             backend: "pkcs11",
             is_hsm: true,
@@ -165,6 +133,7 @@ impl Link {
             label,
             serial,
             pinned,
+            provider,
             workers,
             up: AtomicBool::new(false),
             generation: AtomicU64::new(0),
@@ -172,7 +141,9 @@ impl Link {
             dialler: Mutex::new(Dialler { pins: Pins::new(pin), module: None }),
             bell: Arc::default(),
             expected: Arc::default(),
+            seals: Arc::default(),
             learnt: OnceLock::new(),
+            dialect: OnceLock::new(),
             unconnected,
         }
     }
@@ -270,6 +241,11 @@ impl Link {
         drop(old);
     }
 
+    /// A session with what is known of the token.
+    pub(super) fn conn(&self, session: Session, login: Arc<Login>) -> Conn {
+        Conn { session, login, expected: Arc::clone(&self.expected), seals: Arc::clone(&self.seals) }
+    }
+
     /// Whether an attempt to connect may interrupt another backend that is served by the same module.
     pub(super) fn is_shared(&self) -> bool {
         // An attempt that hangs holds the lock, and then nothing is interrupted.
@@ -340,8 +316,8 @@ impl Link {
         let pin = RawAuthPin::new(Box::new(dialler.pins.next()?.expose_secret().to_vec()));
         let anchor = module.session(slot)?;
         let tested = log_in_once(&module, &inside, slot, &anchor, &pin, &mut dialler.pins)
-            .and_then(|()| self.examine(&anchor, describe(&info), info.max_session_count()));
-        let (token, candidates) = match tested {
+            .and_then(|()| self.examine(&module, &anchor, &info));
+        let Examined { token, candidates, dialect } = match tested {
             Ok(tested) => tested,
             Err(fault) => {
                 // Should this fail, the session is gone already.
@@ -355,13 +331,14 @@ impl Link {
             module: Arc::clone(&module),
             slot,
             token,
+            dialect,
             candidates,
             roots: RwLock::default(),
             signers: RwLock::default(),
             anchor: Mutex::new(None),
         });
-        let conn = Conn { session: anchor, login, expected: Arc::clone(&self.expected) };
-        let tested = self.demand_keepsake(&conn, rung);
+        let conn = self.conn(anchor, login);
+        let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);
         drop(inside);
         let Conn { session, login, .. } = conn;
         *login.anchor.lock() = Some(session);
@@ -382,27 +359,33 @@ impl Link {
     }
 
     /// Finds out, once, what the token can do; afterwards repeats it.
-    fn examine(&self, anchor: &Session, token: TokenInfo, limit: Limit) -> Result<(TokenInfo, Vec<WrapScheme>), Fault> {
-        let proven = match self.learnt.get() {
-            Some(learnt) => learnt.schemes.clone(),
-            None => self_test::proven_schemes(anchor)?,
+    fn examine(&self, module: &Module, anchor: &Session, info: &cryptoki::slot::TokenInfo) -> Result<Examined, Fault> {
+        let token = describe(info);
+        let (proven, dialect) = match self.learnt.get().zip(self.dialect.get()) {
+            Some((learnt, dialect)) => (learnt.schemes.clone(), *dialect),
+            None => {
+                let own = || ProviderProfile::of(module.pkcs11().get_library_info().ok().as_ref(), &token);
+                let profile = self.provider.map_or_else(own, |provider| provider.0);
+                let (proven, dialect) = self_test::proven_schemes(anchor, profile)?;
+                tracing::info!(profile = profile.name, ?proven, iv = ?dialect.iv, "the token was tried out");
+                (proven, dialect)
+            }
         };
-        let candidates: Vec<_> = match self.pinned {
-            Some(pinned) => PREFERENCE.into_iter().filter(|scheme| *scheme == pinned).collect(),
-            None => proven.clone(),
-        };
-        let Some(&scheme) = candidates.iter().find(|scheme| proven.contains(scheme)) else {
+        let candidates: Vec<_> =
+            proven.iter().copied().filter(|scheme| self.pinned.is_none_or(|pinned| pinned == *scheme)).collect();
+        let Some(&scheme) = candidates.first() else {
             tracing::error!(?proven, pinned = ?self.pinned, "no wrap scheme to use on this token");
             return Err(Refusal::NoWorkingScheme.into());
         };
+        self.dialect.get_or_init(|| dialect);
         self.learnt.get_or_init(|| Capabilities {
             token: Some(token.clone()),
             schemes: proven,
             scheme: Some(scheme),
-            sessions: self.sessions(limit),
+            sessions: self.sessions(info.max_session_count()),
             ..self.unconnected.clone()
         });
-        Ok((token, candidates))
+        Ok(Examined { token, candidates, dialect })
     }
 
     /// How many sessions the workers may have, beside the anchor session.
@@ -415,56 +398,11 @@ impl Link {
         spare.min(self.workers)
     }
 
-    /// Demands that a root key which worked before opens its known blob: a token may answer, let the process log in, and yet
-    /// hold nothing (SoftHSM2 whose directory went away), or be another one.
-    fn demand_keepsake(&self, conn: &Conn, rung: Rung) -> Result<(), Fault> {
-        let keepsakes = {
-            let standing = self.standing.read();
-            let current = standing.login.as_ref().map(|(login, _)| login.keepsakes());
-            current.unwrap_or_else(|| standing.keepsakes.clone())
-        };
-        let mut fault = None;
-        for kept in &keepsakes {
-            match roots::bound(conn, kept.root.key) {
-                Ok(bound) if bound.is_same_key(&conn.session, kept) => return Ok(()),
-                Ok(_) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
-                Err(Fault::Stop(HalError::UnknownRootKey(key))) if rung == Rung::Restart => {
-                    // Nothing of the past is left in the module, so somebody else destroyed it.
-                    tracing::warn!(root = %key, "a root key that was in use is no longer on the token");
-                }
-                Err(Fault::Stop(HalError::UnknownRootKey(_))) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
-                Err(other) => fault = Some(other),
-            }
-        }
-        fault.map_or(Ok(()), Err)
-    }
-}
-
-impl Login {
-    /// Whether this process is logged in as the user.
-    pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool, Fault> {
-        let state = session.get_session_info()?.session_state();
-        Ok(matches!(state, SessionState::RwUser | SessionState::RoUser))
-    }
-
-    /// Whether the token still describes itself as the one that was logged in to. A session's own state proves nothing:
-    /// SoftHSM2 keeps answering for a token whose directory is gone.
-    pub(super) fn answers(&self, session: &Session) -> bool {
-        let known = self.module.pkcs11().get_token_info(self.slot);
-        known.is_ok_and(|info| describe(&info) == self.token) && self.is_logged_in(session).unwrap_or(false)
-    }
-
-    /// Whether the token does its work: a known blob opens, where a root key is in use.
-    pub(super) fn is_well(&self, session: &Session) -> bool {
-        let bound = self.roots.read().values().next().cloned();
-        match bound {
-            Some(bound) => bound.is_alive(session),
-            None => self.answers(session),
-        }
-    }
-
+    /// Root keys that worked under the login that stands, or stood last.
     fn keepsakes(&self) -> Vec<Arc<BoundRoot>> {
-        self.roots.read().values().take(KEEPSAKES).cloned().collect()
+        let standing = self.standing.read();
+        let current = standing.login.as_ref().map(|(login, _)| login.keepsakes());
+        current.unwrap_or_else(|| standing.keepsakes.clone())
     }
 }
 
@@ -489,13 +427,4 @@ fn log_in_once(
 /// Loads and initialises a module for a tool that looks at it. A module that this process has initialised before is shared.
 pub(super) fn load_module(path: &Path) -> Result<Pkcs11, Fault> {
     Ok(Module::open(path)?.pkcs11().clone())
-}
-
-/// Logs a tool's process in as the user.
-pub(super) fn log_in(session: &Session, pin: &RawAuthPin) -> Result<(), Fault> {
-    match session.login_with_raw(UserType::User, pin) {
-        // The login belongs to the process, and this process is its only owner: an earlier one still stands.
-        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

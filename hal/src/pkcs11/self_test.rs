@@ -12,10 +12,15 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    checks,
+    profile::{Dialect, ProviderProfile},
     recovery::Fault,
-    schemes::{self, PREFERENCE, RootRef},
+    schemes::{self, RootRef},
 };
 use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek};
+
+/// How often a scheme is tried where the token answers with a failure of its own.
+const ATTEMPTS: usize = 3;
 
 /// A root key that passed, with a blob whose content is known: opening it tells a dead token from a damaged row.
 pub(super) struct BoundRoot {
@@ -30,6 +35,16 @@ impl BoundRoot {
     /// Whether the token still opens the known blob.
     pub(super) fn is_alive(&self, session: &Session) -> bool {
         self.is_same_key(session, self)
+    }
+
+    /// Whether the token opens a known blob of that scheme: one scheme may work while another does not.
+    pub(super) fn is_alive_for(&self, session: &Session, scheme: WrapScheme) -> bool {
+        if scheme == self.scheme {
+            return self.is_alive(session);
+        }
+        let fresh = schemes::wrap(session, self.root, scheme, &self.known);
+        let opened = fresh.and_then(|wrapped| schemes::unwrap(session, self.root, &wrapped));
+        matches!(opened, Ok(kek) if kek.is_same(&self.known))
     }
 
     /// Whether this key opens what `earlier` wrapped: whether both are one key.
@@ -48,25 +63,43 @@ pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) 
     }
     stays_inside(session, root)?;
     for &scheme in candidates {
-        match round_trip(session, root, scheme) {
+        match patient_round_trip(session, root, scheme) {
             Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, known, known_wrapped }),
-            Err(fault @ (Fault::Stale | Fault::Gone(_))) => return Err(fault),
+            // The scheme worked on this token before, so it is the token that fails now.
+            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => return Err(fault),
             Err(fault) => tracing::warn!(root = %root.key, %scheme, ?fault, "a wrap scheme failed its self-test"),
         }
     }
     Err(Refusal::NoWorkingScheme.into())
 }
 
-/// The schemes that work on this token with a throw-away session key; leaves no object behind.
-pub(super) fn proven_schemes(session: &Session) -> Result<Vec<WrapScheme>, Fault> {
-    let root = throw_away_root(session)?;
-    let works = |scheme: &WrapScheme| round_trip(session, root, *scheme).is_ok();
-    let proven = PREFERENCE.into_iter().filter(works).collect();
+/// What a token of that make does with a throw-away session key: the schemes that work, best first, and how it is spoken to.
+/// Leaves no object behind.
+pub(super) fn proven_schemes(
+    session: &Session,
+    profile: &ProviderProfile,
+) -> Result<(Vec<WrapScheme>, Dialect), Fault> {
+    let root = throw_away_root(session, profile)?;
+    let (mut proven, mut dialect, mut failed) = (Vec::new(), root.dialect, None);
+    for &scheme in profile.order {
+        for variant in profile.variants(scheme, dialect) {
+            match patient_round_trip(session, RootRef { dialect: variant, ..root }, scheme) {
+                Ok(_) => {
+                    proven.push(scheme);
+                    dialect = variant;
+                    break;
+                }
+                Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
+                Err(_) => {}
+            }
+        }
+    }
     session.destroy_object(root.handle)?;
-    Ok(proven)
+    // A token that does not work now proves nothing; one on which something works may fail the rest in its own way.
+    failed.filter(|_| proven.is_empty()).map_or(Ok((proven, dialect)), Err)
 }
 
-fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
+fn throw_away_root(session: &Session, profile: &ProviderProfile) -> Result<RootRef, Fault> {
     let template = [
         Attribute::Token(false),
         Attribute::Private(true),
@@ -79,7 +112,7 @@ fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
         Attribute::ValueLen(32.into()),
     ];
     let handle = session.generate_key(&Mechanism::AesKeyGen, &template)?;
-    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle })
+    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle, dialect: profile.dialect() })
 }
 
 /// A root key's attributes as the token reports them; what it does not report stays `None`.
@@ -108,22 +141,12 @@ pub(super) fn attributes(session: &Session, key: ObjectHandle) -> Result<RootKey
 /// Tries to get the key out in each way that PKCS#11 has; every one must fail. Which code it fails with is the token's own
 /// affair, and that the token is alive at all is shown by the round trip that follows.
 fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
-    let value = session.get_attributes(root.handle, &[AttributeType::Value]).ok().and_then(schemes::value_of);
-    if value.is_some_and(|value| !value.is_empty()) {
-        tracing::error!(root = %root.key, "root key refused: the token hands out its value");
-        return Err(Refusal::TokenNotEnforcing.into());
+    let mut stays = true;
+    for check in checks::enforcement(session, root)?.iter().filter(|check| !check.passed) {
+        tracing::error!(root = %root.key, check = check.name, seen = check.detail, "root key refused: it does not stay inside");
+        stays = false;
     }
-    if session.wrap_key(&Mechanism::AesKeyWrap, root.handle, root.handle).is_ok() {
-        tracing::error!(root = %root.key, "root key refused: the token wraps it out though it is not EXTRACTABLE");
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
-    if let Ok(copy) = session.copy_object(root.handle, &loosened) {
-        tracing::error!(root = %root.key, "root key refused: the token copies it to an EXTRACTABLE key");
-        session.destroy_object(copy)?;
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    Ok(())
+    if stays { Ok(()) } else { Err(Refusal::TokenNotEnforcing.into()) }
 }
 
 pub(super) fn random_kek() -> Result<Kek, Fault> {
@@ -131,6 +154,18 @@ pub(super) fn random_kek() -> Result<Kek, Fault> {
     let failed = |_| Fault::Stop(HalError::Unavailable(Outage::DeviceFailed));
     SystemRandom::new().fill(bytes.as_mut_slice()).map_err(failed)?;
     Ok(Kek::new(bytes))
+}
+
+/// Repeats a round trip that failed for a reason which may pass: what comes of it is remembered for long.
+fn patient_round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(Kek, WrappedKek), Fault> {
+    let mut outcome = round_trip(session, root, scheme);
+    for _ in 1..ATTEMPTS {
+        if !matches!(outcome, Err(Fault::Suspect)) {
+            break;
+        }
+        outcome = round_trip(session, root, scheme);
+    }
+    outcome
 }
 
 /// Wraps a random KEK, sees a tampered blob refused and the true one open to the same KEK.
@@ -145,6 +180,7 @@ fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<(K
         tracing::error!(root = %root.key, %scheme, "the token opens a tampered blob");
         return Err(Refusal::NoWorkingScheme.into());
     }
+    // Last, so that the refusal before it was the blob's fault and not the token's.
     let opened = schemes::unwrap(session, root, &wrapped)?;
     if opened.is_same(&kek) { Ok((kek, wrapped)) } else { Err(Fault::Suspect) }
 }

@@ -5,6 +5,7 @@
 
 mod backends;
 mod pkcs11;
+mod recovery;
 mod software;
 mod suite;
 mod tokens;

@@ -34,6 +34,7 @@ fn wrap_path(criterion: &mut Criterion) {
             queue: 64,
             deadline: Duration::from_secs(10),
             scheme: Some(scheme),
+            provider: None,
         })
         .expect("the configuration is in range");
         measure(criterion, &format!("softhsm2-{scheme}"), &hal);

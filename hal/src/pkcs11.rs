@@ -9,6 +9,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::pin::PinSource;
+pub use self::profile::Provider;
 use self::{
     link::{Link, Target},
     supervisor::Supervisor,
@@ -29,9 +30,11 @@ mod login;
 mod module;
 mod pin;
 pub mod probe;
+mod profile;
 mod recovery;
 mod roots;
 mod schemes;
+mod seals;
 mod self_test;
 mod signers;
 mod supervisor;
@@ -59,6 +62,8 @@ pub struct Pkcs11Config {
     pub deadline: Duration,
     /// The only scheme to wrap with; `None` takes the best that the token proves. Blobs of every scheme are opened.
     pub scheme: Option<WrapScheme>,
+    /// The make of token to take it for; `None` for the one that it says it is.
+    pub provider: Option<Provider>,
 }
 
 impl fmt::Debug for Pkcs11Config {
@@ -91,17 +96,15 @@ impl Pkcs11Hal {
     /// logged, every call says so at once, and the connection is tried for until it stands. Blocks for at most `deadline`.
     ///
     /// # Errors
-    /// [`Refusal::Configuration`] where `workers` or `queue` is 0; [`Refusal::NoWorkingScheme`] where the pinned scheme is
-    /// none that this backend wraps with.
+    /// [`Refusal::Configuration`] where `workers` or `queue` is 0.
     pub fn new(config: Pkcs11Config) -> Result<Self, HalError> {
-        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme } = config;
+        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme, provider } =
+            config;
         if workers == 0 || queue == 0 {
             return Err(HalError::Refused(Refusal::Configuration));
         }
-        if scheme.is_some_and(|scheme| !schemes::PREFERENCE.contains(&scheme)) {
-            return Err(HalError::Refused(Refusal::NoWorkingScheme));
-        }
-        let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
+        let target =
+            Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, provider, workers };
         let link = Arc::new(Link::new(target));
         let pool = Pool::new(&link, workers, queue);
         let supervisor = Supervisor::start(Arc::clone(&link), Arc::clone(&pool.crew)).map_err(|error| {
@@ -137,6 +140,7 @@ impl KeyWrapper for Pkcs11Hal {
         let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
         self.call(self.deadline, Kind::Use, move |conn| {
             let bound = roots::bound(conn, under)?;
+            conn.seal_with(&bound)?;
             schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
         })
     }
@@ -230,6 +234,10 @@ impl RootKeys for Pkcs11Hal {
         self.link.expect(key, kcv);
     }
 
+    fn expect_seals(&self, key: RootKeyVersion, made: u64) {
+        self.link.seals.at_least(key, made);
+    }
+
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
         let tested = self.admin(move |conn| roots::self_test(conn, key))?;
         Ok(SelfTestReport { key, tokens: vec![tested] })
@@ -243,6 +251,7 @@ impl RootKeys for Pkcs11Hal {
             let old = old.clone();
             self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
                 let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+                conn.seal_with(&to)?;
                 schemes::rewrap(&conn.session, from.root, &old, &to)
             })
         };
@@ -300,6 +309,7 @@ mod tests {
             queue: 8,
             deadline: PATIENT,
             scheme: None,
+            provider: None,
         })
         .unwrap();
         assert_eq!(hal.health(), Health::Ready);

@@ -20,6 +20,8 @@ use super::{
     login::{Expected, Login},
     recovery::Fault,
     roots,
+    seals::Seals,
+    self_test::BoundRoot,
 };
 use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme};
 
@@ -172,6 +174,17 @@ pub(super) struct Conn {
     pub(super) session: Session,
     pub(super) login: Arc<Login>,
     pub(super) expected: Arc<Expected>,
+    pub(super) seals: Arc<Seals>,
+}
+
+impl Conn {
+    /// Counts the seal that a wrap under this root key is about to make, if it makes one.
+    pub(super) fn seal_with(&self, bound: &BoundRoot) -> Result<(), Fault> {
+        match bound.scheme {
+            WrapScheme::AesGcm => self.seals.count(bound.root.key),
+            WrapScheme::AesKw | WrapScheme::AesKwp => Ok(()),
+        }
+    }
 }
 
 pub(super) struct Worker {
@@ -320,8 +333,7 @@ impl Worker {
     fn connected(&mut self, login: &Arc<Login>) -> Result<&Conn, Fault> {
         if self.conn.is_none() {
             let session = login.module.session(login.slot)?;
-            let (login, expected) = (Arc::clone(login), Arc::clone(&self.link.expected));
-            self.conn = Some(Conn { session, login, expected });
+            self.conn = Some(self.link.conn(session, Arc::clone(login)));
         }
         self.conn.as_ref().ok_or(Fault::Stale)
     }

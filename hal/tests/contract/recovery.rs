@@ -52,6 +52,7 @@ fn config(module: &Path, token: &Token) -> Pkcs11Config {
         queue: 64,
         deadline: DEADLINE,
         scheme: None,
+        provider: None,
     }
 }
 

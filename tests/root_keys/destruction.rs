@@ -154,6 +154,34 @@ fn a_destruction_that_was_cut_off_goes_on_and_cannot_be_called_off() {
 }
 
 #[test]
+fn a_destruction_that_was_cut_off_before_the_hsm_did_anything_goes_on() {
+    let (data, _) = doomed();
+    let listed = data.list("root-key list");
+    let row = listed.as_array().unwrap().iter().find(|row| row["label"] == "doomed").unwrap();
+    let kcv = serde_json::json!({ "value": row["kcv"], "method": "aes-ecb-zero-block" });
+    let journal = serde_json::json!({ "versions": [{ "version": 1, "kcv": kcv, "tokens": [] }], "is_hsm": false });
+    let database = Database::open(data.file("keystead.db")).unwrap();
+    let put = |journal: &str| {
+        let sql = "UPDATE root_key SET state = 2, destruction = ?1 WHERE label = 'doomed'";
+        assert_eq!(database.execute(sql, [journal]).unwrap(), 1);
+    };
+    put("{}");
+    let said = data.fail(1, DESTROY);
+    assert!(said.contains("record of the destruction that has begun is damaged"), "{said}");
+    // A token that is not attached may still hold the root key.
+    let token = serde_json::json!({ "label": "", "serial": "0815", "model": "", "manufacturer": "", "firmware": "" });
+    let mut elsewhere = journal.clone();
+    elsewhere["versions"][0]["tokens"] = serde_json::json!([token]);
+    put(&elsewhere.to_string());
+    let said = data.fail(1, DESTROY);
+    assert!(said.contains("began on the token 0815"), "{said}");
+    assert_eq!(data.list("root-key list"), listed);
+    put(&journal.to_string());
+    data.succeed(DESTROY);
+    assert_eq!(data.list("root-key list").as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_root_key_that_nothing_is_under_goes_without_approval() {
     let data = Data::new();
     data.succeed("root-key create unused");

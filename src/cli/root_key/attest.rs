@@ -51,6 +51,12 @@ pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
 
 /// Tests a root key, signs what was found, and keeps it in the database.
 pub(in crate::cli) fn attest(admin: &Admin, hal: &dyn RootKeys, key: RootKeyVersion) -> Result<String, CliError> {
+    let rows = admin.store.root_keys()?;
+    let row = rows.iter().find(|row| row.id == *key.root.as_uuid()).and_then(|row| row.version(key.version));
+    if let Some(kcv) = row.and_then(root_keys::recorded_kcv) {
+        // Another key under the same id is not attested as the one on record.
+        hal.expect_root(key, kcv);
+    }
     let info = hal.describe_root(key)?;
     let report = hal.self_test(key)?;
     let attestation = Attestation::new(&info, hal.capabilities(), &report);
@@ -75,5 +81,27 @@ fn against(attestation: &Attestation) -> Vec<Weakness> {
 pub(in crate::cli) fn attest_new(admin: &Admin, hal: &dyn RootKeys, key: RootKeyVersion) {
     if let Err(error) = attest(admin, hal, key) {
         note(format_args!("note: {error}; once this is put right, run `keystead root-key attest`"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement;
+
+    #[test]
+    fn a_failed_self_test_forbids_an_attestation_and_a_software_root_key_does_not() {
+        let golden = include_bytes!("../../statement/golden/attestation.json");
+        let Claim::Attestation(good) = statement::verify(golden, None).unwrap().statement.claim else {
+            panic!("it is an attestation")
+        };
+        assert_eq!(against(&good), []);
+        let mut failed = good.clone();
+        failed.copies[0].self_test[0].passed = false;
+        assert!(matches!(against(&failed).as_slice(), [Weakness::SelfTest { .. }]));
+        let mut readable = good.clone();
+        readable.attributes.sensitive = Some(false);
+        assert_eq!(against(&readable), [Weakness::NotSensitive]);
+        assert_eq!(against(&Attestation { is_hsm: false, ..good }), []);
     }
 }

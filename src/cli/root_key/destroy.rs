@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use hal::{DestroyConsent, HalError, RootKeyInfo, RootKeys};
+use hal::{DestroyConsent, HalError, Health, RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 use kmip::enums::State;
 use rustix::process::getuid;
@@ -147,9 +147,14 @@ fn destroy(args: &DestroyArgs, admin: &Admin, hal: &dyn RootKeys, row: &RootKeyR
     Ok(admin.store.shred(row.id, Timestamp::now().as_second(), signed)?)
 }
 
-/// The versions of a root key that the HSM holds, on record or not.
+/// The versions of a root key that the HSM holds, on record or not. Every token must answer: one that is away may hold it.
 fn held(hal: &dyn RootKeys, row: &RootKeyRow) -> Result<Vec<RootKeyInfo>, CliError> {
     let mut held = hal.list_roots()?;
+    for token in hal.token_states() {
+        if let Health::Down(error) = token.health {
+            return Err(error.into());
+        }
+    }
     held.retain(|info| *info.id.as_uuid() == row.id);
     Ok(held)
 }

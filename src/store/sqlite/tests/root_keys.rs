@@ -61,6 +61,35 @@ fn an_id_or_label_that_is_taken_is_refused() {
 }
 
 #[test]
+fn a_root_key_that_was_announced_works_once_it_is_made() {
+    let fixture = Fixture::new();
+    let id = Uuid::from_u128(6);
+    let announced = RootKeyRow { state: RootKeyState::Suspended, versions: Vec::new(), ..root_row(id, "new") };
+    noticed(&fixture.store, || fixture.store.insert_root_key(announced));
+    assert!(fixture.store.root_keys().unwrap()[1].is_unmade());
+    let resume = || fixture.store.set_root_key_state(id, RootKeyState::Active, 5);
+    assert!(matches!(refused(&fixture.store, resume), StoreError::StaleRootKey));
+    let complete = |id| fixture.store.complete_root_key(id, version_row(1));
+    noticed(&fixture.store, || complete(id));
+    let row = fixture.store.root_keys().unwrap().remove(1);
+    assert_eq!(row, RootKeyRow { changed_at: version_row(1).created_at, ..root_row(id, "new") });
+    for made in [id, ROOT] {
+        assert!(matches!(refused(&fixture.store, || complete(made)), StoreError::StaleRootKey));
+    }
+    assert!(matches!(refused(&fixture.store, || complete(Uuid::from_u128(7))), StoreError::NotFound));
+    assert!(matches!(refused(&fixture.store, || fixture.store.withdraw_root_key(id)), StoreError::StaleRootKey));
+    let second = RootKeyRow {
+        state: RootKeyState::Suspended,
+        versions: Vec::new(),
+        ..root_row(Uuid::from_u128(7), "withdrawn")
+    };
+    noticed(&fixture.store, || fixture.store.insert_root_key(second));
+    noticed(&fixture.store, || fixture.store.withdraw_root_key(Uuid::from_u128(7)));
+    assert_eq!(fixture.store.root_keys().unwrap().len(), 2);
+    noticed(&fixture.store, || fixture.store.set_root_key_state(id, RootKeyState::Suspended, 5));
+}
+
+#[test]
 fn a_new_version_becomes_current_and_begins_a_rotation() {
     let fixture = Fixture::new();
     fixture.insert(IndexEntries::default());

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use hal::{RootKeyVersion, RootKeys};
 
-use super::{RootKeyError, find};
+use super::{RootKeyError, about, find};
 use crate::{
     cli::{
         CliError, ConfigArgs,
-        admin::{Admin, Subject},
+        admin::Admin,
         backend,
         data_dir::write_new_file,
         output::{note, say},
@@ -37,8 +37,7 @@ pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
     let row = find(&admin, &args.label)?;
     let key = root_keys::key(row.id, args.version.unwrap_or(row.current_version));
     let hal = backend::open(&admin.config.hsm)?;
-    let about = Subject { root_key: Some(row.id), ..Subject::default() };
-    let attestation = admin.act("root_key.attest", about, || attest(&admin, &*hal, key))?;
+    let attestation = admin.act("root_key.attest", about(&row), || attest(&admin, &*hal, key))?;
     match &args.out {
         Some(path) => {
             write_new_file(path, &attestation)?;

@@ -17,11 +17,11 @@ use kmip::enums::State;
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use super::{RootKeyError, find};
+use super::{RootKeyError, about, find};
 use crate::{
     cli::{
         CliError, ConfigArgs,
-        admin::{Admin, Subject, shown_time},
+        admin::{Admin, shown_time},
         backend,
         data_dir::write_new_file,
         output::{json, note, progress, say, table},
@@ -103,6 +103,9 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
         note(format_args!("the root key {:?} was destroyed on {when}", row.label));
         return write_certificate(args, &admin, &row);
     }
+    if row.is_unmade() {
+        return Err(RootKeyError::NotMade { label: row.label }.into());
+    }
     let impact = Impact::of(&admin, &row)?;
     if args.json {
         json(&impact)?
@@ -118,9 +121,8 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
         note("the destruction of this root key has begun already: it goes on");
     }
     let hal = backend::open(&admin.config.hsm)?;
-    let about = Subject { root_key: Some(row.id), ..Subject::default() };
     progress(format_args!("destroying root key {:?}", row.label), || {
-        admin.act("root_key.destroy", about, || destroy(args, &admin, &*hal, &row))
+        admin.act("root_key.destroy", about(&row), || destroy(args, &admin, &*hal, &row))
     })?;
     write_certificate(args, &admin, &find(&admin, &args.label)?)
 }

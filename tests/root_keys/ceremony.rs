@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::{hold, read_protocol, shares, versions};
-use crate::cli::{Data, fail, keystead, mode, succeed};
+use crate::{
+    cli::{Data, fail, keystead, mode, succeed},
+    harness::skip,
+};
 
 #[test]
 fn each_custodian_gets_a_file_that_only_the_owner_reads_and_the_protocol_fits_it() {
@@ -187,4 +190,20 @@ fn a_rotation_takes_the_shares_of_the_next_version_and_no_others() {
     // Shares of what is current are for nothing but a token that has lost it.
     data.fail(2, &format!("root-key rotate escrowed {}", shares(&next)));
     data.succeed(&format!("root-key import {}", shares(&next)));
+}
+
+/// The program of the documentation, which a security officer may need when there is no Keystead.
+#[test]
+fn the_documents_program_puts_the_key_together() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/key-ceremony.md")).unwrap();
+    let program = text.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let run = |numbers: &[u8]| {
+        let files = numbers.iter().map(|number| root.join(format!("src/ceremony/golden/share-{number}.json")));
+        std::process::Command::new("python3").arg("-c").arg(program).args(files).output()
+    };
+    let Ok(output) = run(&[4, 1, 3]) else { return skip("python3 is not on this machine") };
+    let key: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), key, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!run(&[1, 2]).unwrap().status.success());
 }

@@ -57,7 +57,7 @@ pub(in crate::cli) struct DestroyArgs {
 
 /// What is lost with a root key.
 #[derive(Debug, Serialize)]
-pub struct Impact {
+struct Impact {
     root_key: String,
     label: String,
     adapters: Vec<AdapterImpact>,
@@ -116,7 +116,7 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
         return Ok(());
     }
     if row.destruction.is_none() {
-        approve(args, impact)?;
+        approve(args, &impact)?;
     } else {
         note("the destruction of this root key has begun already: it goes on");
     }
@@ -124,6 +124,9 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
     progress(format_args!("destroying root key {:?}", row.label), || {
         admin.act("root_key.destroy", about(&row), || destroy(args, &admin, &*hal, &row))
     })?;
+    note(
+        "If shares of it were made, have their custodians destroy them: with a backup of the database they would open it.",
+    );
     write_certificate(args, &admin, &find(&admin, &args.label)?)
 }
 
@@ -185,10 +188,10 @@ fn begin(
     let before = row.state;
     admin.store.set_root_key_state(row.id, RootKeyState::Suspended, Timestamp::now().as_second())?;
     let impact = Impact::of(admin, row)?;
-    if impact.active() != args.approve_destruction_of.unwrap_or(0) {
+    if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
         admin.store.set_root_key_state(row.id, before, Timestamp::now().as_second())?;
         let approved = args.approve_destruction_of;
-        return Err(RootKeyError::NotApproved { impact: Box::new(impact), approved }.into());
+        return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
     }
     let text = serde_json::to_string(&journal).map_err(CliError::Json)?;
     admin.store.begin_destruction(row.id, Timestamp::now().as_second(), text)?;
@@ -258,10 +261,10 @@ fn write_certificate(args: &DestroyArgs, admin: &Admin, row: &RootKeyRow) -> Res
 }
 
 /// Asks whoever is to answer for it.
-fn approve(args: &DestroyArgs, impact: Impact) -> Result<(), CliError> {
-    if impact.active() != args.approve_destruction_of.unwrap_or(0) {
+fn approve(args: &DestroyArgs, impact: &Impact) -> Result<(), CliError> {
+    if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
         let approved = args.approve_destruction_of;
-        return Err(RootKeyError::NotApproved { impact: Box::new(impact), approved }.into());
+        return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
     }
     if args.yes {
         return Ok(());
@@ -293,11 +296,6 @@ impl Impact {
             wrapped_keks: keks.map(|count| count.keks).sum(),
             adapters,
         })
-    }
-
-    /// How many Active objects are lost.
-    pub(super) fn active(&self) -> u64 {
-        self.active_objects
     }
 
     fn print(&self) {

@@ -365,7 +365,7 @@ impl Store {
     }
 
     /// Takes a step of the rotation of `root` to `to_version`: replaces KEKs, counts them, moves the cursor on. Durable when it
-    /// returns; the KEKs replaced are overwritten as with [`Store::scrub`].
+    /// returns. The KEKs replaced are overwritten; the log keeps them until the rotation is finished, or [`Store::scrub`].
     ///
     /// # Errors
     /// `NotFound` without such a rotation, `Damaged` for a new KEK that is too long.

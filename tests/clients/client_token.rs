@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::server;
 use crate::{
-    cli::{Ran, program, succeed},
+    cli::{Ran, program, ran, succeed},
     harness::server::write_private,
 };
 
@@ -104,12 +104,7 @@ fn check_once(conf: &Path, token: &str, more: &str) -> Ran {
     command.args(["check", "--as", "generic", "--client-token", token, "--ca"]).arg(ca);
     command.args(["--addr", &server().addr().to_string(), "--server-name", "localhost"]);
     command.args(more.split_whitespace()).env(CONF_VARIABLE, conf).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code().expect("it ends by itself"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    ran("keystead check", command.output().unwrap())
 }
 
 fn succeeds(ran: &Ran, expected: &[&str]) {

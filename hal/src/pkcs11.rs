@@ -22,8 +22,10 @@ use crate::{
 
 mod checks;
 pub mod client_key;
+mod crew;
 pub mod initialise;
 mod link;
+mod login;
 mod module;
 mod pin;
 pub mod probe;
@@ -144,7 +146,7 @@ impl KeyWrapper for Pkcs11Hal {
             return Err(HalError::Tampered);
         }
         let wrapped = wrapped.clone();
-        self.call(self.deadline, Kind::Open(wrapped.key()), move |conn| {
+        self.call(self.deadline, Kind::Open(wrapped.key(), wrapped.scheme), move |conn| {
             let bound = roots::bound(conn, wrapped.key())?;
             schemes::unwrap(&conn.session, bound.root, &wrapped)
         })
@@ -239,7 +241,7 @@ impl RootKeys for Pkcs11Hal {
                 return Err(HalError::Tampered);
             }
             let old = old.clone();
-            self.call(self.deadline, Kind::Open(old.key()), move |conn| {
+            self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
                 let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
                 schemes::rewrap(&conn.session, from.root, &old, &to)
             })

@@ -1,16 +1,28 @@
 //! `keystead root-key`: the keys in the HSM that wrap everything.
 
+mod attest;
+mod ceremony;
+mod destroy;
+mod error;
+mod import;
+mod signer;
+mod verify;
+
 use clap::{Args, Subcommand};
 use hal::{Label, RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 
+pub(super) use self::error::RootKeyError;
 use super::{
     CliError, ConfigArgs,
     admin::{Admin, Subject},
     backend,
     output::{json, progress, table},
 };
-use crate::{root_keys, store::StoreError};
+use crate::{
+    root_keys,
+    store::{RootKeyRow, StoreError},
+};
 
 /// Make and list root keys.
 #[derive(Debug, Subcommand)]
@@ -19,6 +31,18 @@ pub(super) enum RootKeyCommand {
     Create(CreateArgs),
     /// List the root keys with their attributes as the HSM tells them
     List(ListArgs),
+    /// Make a root key in memory and split it into share files for its custodians; needs no HSM
+    Ceremony(ceremony::CeremonyArgs),
+    /// Put a root key together from share files and into every token
+    Import(import::ImportArgs),
+    /// Test a root key and write down, signed, what it is and where it lies
+    Attest(attest::AttestArgs),
+    /// Check an attestation or another signed statement; needs no configuration and no HSM
+    VerifyAttestation(verify::VerifyArgs),
+    /// Write the public key that confirms this installation's statements
+    Signer(signer::SignerArgs),
+    /// Destroy a root key, and with it every key that was sealed under it
+    Destroy(destroy::DestroyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +67,12 @@ pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
     match command {
         RootKeyCommand::Create(args) => create(args),
         RootKeyCommand::List(args) => list(args),
+        RootKeyCommand::Ceremony(args) => ceremony::run(args),
+        RootKeyCommand::Import(args) => import::run(args),
+        RootKeyCommand::Attest(args) => attest::run(args),
+        RootKeyCommand::VerifyAttestation(args) => verify::run(args),
+        RootKeyCommand::Signer(args) => signer::run(args),
+        RootKeyCommand::Destroy(args) => destroy::run(args),
     }
 }
 
@@ -56,11 +86,25 @@ fn create(args: &CreateArgs) -> Result<(), CliError> {
 
 /// Makes a root key in the HSM and records it.
 pub(super) fn make(admin: &Admin, hal: &dyn RootKeys, label: &Label) -> Result<RootKeyInfo, CliError> {
-    admin.act("root_key.create", Subject::default(), || {
+    let root = admin.act("root_key.create", Subject::default(), || {
         let root = hal.generate_root(label)?;
         record(admin, &root)?;
-        Ok(root)
-    })
+        Ok::<_, CliError>(root)
+    })?;
+    attest::attest_new(admin, hal, root.key());
+    Ok(root)
+}
+
+/// The root key on record with this label.
+pub(super) fn find(admin: &Admin, label: &str) -> Result<RootKeyRow, CliError> {
+    let mut rows = admin.store.root_keys()?;
+    match rows.iter().position(|row| row.label == label) {
+        Some(place) => Ok(rows.swap_remove(place)),
+        None => {
+            let others = rows.into_iter().map(|row| row.label).collect();
+            Err(CliError::NoSuch { what: "root key", name: label.to_owned(), others })
+        }
+    }
 }
 
 /// Records a root key that the HSM holds.

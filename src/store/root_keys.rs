@@ -349,7 +349,7 @@ impl Store {
         self.engine.rotation_step(root, to_version, step)
     }
 
-    /// Starts a rotation's scan again from the beginning: something behind the cursor is left to do.
+    /// Starts the scan of a rotation again from the beginning: something before the cursor is left to do.
     ///
     /// # Errors
     /// `NotFound`.
@@ -357,12 +357,19 @@ impl Store {
         self.engine.restart_rotation(root, to_version)
     }
 
-    /// Records that a rotation is finished, with the proof of it.
+    /// Records that a rotation is finished but for `damaged` KEKs, with the proof of it.
     ///
     /// # Errors
-    /// `NotFound`; `InUse` where more KEKs than those it counted as failed are under other versions.
-    pub fn finish_rotation(&self, root: Uuid, to_version: u32, at: i64, proof: String) -> Result<(), StoreError> {
-        self.engine.finish_rotation(root, to_version, at, proof)
+    /// `NotFound` without such a rotation that is not finished; `InUse` where more KEKs are under other versions.
+    pub fn finish_rotation(
+        &self,
+        root: Uuid,
+        to_version: u32,
+        at: i64,
+        damaged: u64,
+        proof: String,
+    ) -> Result<(), StoreError> {
+        self.engine.finish_rotation(root, to_version, at, damaged, proof)
     }
 
     /// All rotations, in the order in which they began.

@@ -80,6 +80,16 @@ impl Server {
     /// Makes a directory with `keystead init` and these options, and lets it be served at any free ports.
     pub fn set_up(dir: &Path, options: &str, limits: &[(&str, u32)]) {
         crate::cli::succeed(&format!("init --dir {} {options}", dir.display()));
+        Self::configure(dir, limits);
+    }
+
+    /// A server in the data directory `dir`, run by `keystead serve` with other limits.
+    pub fn serving(dir: &Path, limits: &[(&str, u32)]) -> Self {
+        Self::configure(dir, limits);
+        Self::serve(dir)
+    }
+
+    fn configure(dir: &Path, limits: &[(&str, u32)]) {
         let config = dir.join("keystead.toml");
         let mut text = std::fs::read_to_string(&config).unwrap();
         let limits = limits.iter().map(|(name, value)| (*name, value.to_string()));

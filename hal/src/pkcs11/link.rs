@@ -4,7 +4,6 @@
 //! Locks are taken in this order: dialler, the module's gate, standing; the last is never held during a PKCS#11 call.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -15,35 +14,28 @@ use std::{
 
 use cryptoki::{
     context::Pkcs11,
-    error::{Error, RvError},
-    object::ObjectHandle,
-    session::{Session, SessionState, UserType},
+    session::Session,
     slot::{Limit, Slot},
     types::RawAuthPin,
 };
 use parking_lot::{Mutex, RwLock};
 
-pub(super) use super::token::{describe, find as find_token};
+pub(super) use super::token::{describe, find as find_token, log_in};
 use super::{
+    login::{self, Expected, Login},
     module::{Inside, Module, Served},
     pin::{self, PinSource, Pins},
     recovery::Fault,
-    roots,
     schemes::PREFERENCE,
     self_test::{self, BoundRoot},
     supervisor::Bell,
     token,
     workers::Conn,
 };
-use crate::{
-    Capabilities, HalError, Kcv, Outage, Refusal, RootKeyVersion, SignerId, SignerKind, TokenInfo, WrapScheme,
-};
+use crate::{Capabilities, HalError, Kcv, Outage, Refusal, RootKeyVersion, TokenInfo, WrapScheme};
 
 /// How long an attempt to connect waits while another backend restarts the module.
 const GATE_PATIENCE: Duration = Duration::from_secs(2);
-/// How many root keys a new login is tested with, at most; one that works is enough.
-const KEEPSAKES: usize = 8;
-
 /// Which token, and how to log in.
 pub(super) struct Target {
     pub(super) module: PathBuf,
@@ -84,20 +76,6 @@ pub(super) struct Link {
     unconnected: Capabilities,
 }
 
-/// The check values that root keys must have.
-#[derive(Default)]
-pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
-
-impl Expected {
-    pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
-        self.0.read().get(&key).copied()
-    }
-
-    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) {
-        self.0.write().insert(key, kcv);
-    }
-}
-
 /// How things stand.
 struct Standing {
     login: Option<(Arc<Login>, Served)>,
@@ -115,30 +93,6 @@ struct Dialler {
     pins: Pins,
     /// The module, and the era in which the last attempt was made.
     module: Option<(Arc<Module>, u64)>,
-}
-
-/// One login and the handles found since. Handles may change with every login, so they die with it.
-pub(super) struct Login {
-    pub(super) generation: u64,
-    /// The era of the module that it belongs to.
-    pub(super) era: u64,
-    pub(super) module: Arc<Module>,
-    pub(super) slot: Slot,
-    pub(super) token: TokenInfo,
-    /// Schemes to bind a root key with, best first.
-    pub(super) candidates: Vec<WrapScheme>,
-    pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
-    pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
-    /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
-    anchor: Mutex<Option<Session>>,
-}
-
-impl Drop for Login {
-    fn drop(&mut self) {
-        if let Some(anchor) = self.anchor.get_mut().take() {
-            self.module.close(anchor, self.era);
-        }
-    }
 }
 
 impl Link {
@@ -361,7 +315,7 @@ impl Link {
             anchor: Mutex::new(None),
         });
         let conn = Conn { session: anchor, login, expected: Arc::clone(&self.expected) };
-        let tested = self.demand_keepsake(&conn, rung);
+        let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);
         drop(inside);
         let Conn { session, login, .. } = conn;
         *login.anchor.lock() = Some(session);
@@ -415,56 +369,11 @@ impl Link {
         spare.min(self.workers)
     }
 
-    /// Demands that a root key which worked before opens its known blob: a token may answer, let the process log in, and yet
-    /// hold nothing (SoftHSM2 whose directory went away), or be another one.
-    fn demand_keepsake(&self, conn: &Conn, rung: Rung) -> Result<(), Fault> {
-        let keepsakes = {
-            let standing = self.standing.read();
-            let current = standing.login.as_ref().map(|(login, _)| login.keepsakes());
-            current.unwrap_or_else(|| standing.keepsakes.clone())
-        };
-        let mut fault = None;
-        for kept in &keepsakes {
-            match roots::bound(conn, kept.root.key) {
-                Ok(bound) if bound.is_same_key(&conn.session, kept) => return Ok(()),
-                Ok(_) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
-                Err(Fault::Stop(HalError::UnknownRootKey(key))) if rung == Rung::Restart => {
-                    // Nothing of the past is left in the module, so somebody else destroyed it.
-                    tracing::warn!(root = %key, "a root key that was in use is no longer on the token");
-                }
-                Err(Fault::Stop(HalError::UnknownRootKey(_))) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
-                Err(other) => fault = Some(other),
-            }
-        }
-        fault.map_or(Ok(()), Err)
-    }
-}
-
-impl Login {
-    /// Whether this process is logged in as the user.
-    pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool, Fault> {
-        let state = session.get_session_info()?.session_state();
-        Ok(matches!(state, SessionState::RwUser | SessionState::RoUser))
-    }
-
-    /// Whether the token still describes itself as the one that was logged in to. A session's own state proves nothing:
-    /// SoftHSM2 keeps answering for a token whose directory is gone.
-    pub(super) fn answers(&self, session: &Session) -> bool {
-        let known = self.module.pkcs11().get_token_info(self.slot);
-        known.is_ok_and(|info| describe(&info) == self.token) && self.is_logged_in(session).unwrap_or(false)
-    }
-
-    /// Whether the token does its work: a known blob opens, where a root key is in use.
-    pub(super) fn is_well(&self, session: &Session) -> bool {
-        let bound = self.roots.read().values().next().cloned();
-        match bound {
-            Some(bound) => bound.is_alive(session),
-            None => self.answers(session),
-        }
-    }
-
+    /// Root keys that worked under the login that stands, or stood last.
     fn keepsakes(&self) -> Vec<Arc<BoundRoot>> {
-        self.roots.read().values().take(KEEPSAKES).cloned().collect()
+        let standing = self.standing.read();
+        let current = standing.login.as_ref().map(|(login, _)| login.keepsakes());
+        current.unwrap_or_else(|| standing.keepsakes.clone())
     }
 }
 
@@ -489,13 +398,4 @@ fn log_in_once(
 /// Loads and initialises a module for a tool that looks at it. A module that this process has initialised before is shared.
 pub(super) fn load_module(path: &Path) -> Result<Pkcs11, Fault> {
     Ok(Module::open(path)?.pkcs11().clone())
-}
-
-/// Logs a tool's process in as the user.
-pub(super) fn log_in(session: &Session, pin: &RawAuthPin) -> Result<(), Fault> {
-    match session.login_with_raw(UserType::User, pin) {
-        // The login belongs to the process, and this process is its only owner: an earlier one still stands.
-        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

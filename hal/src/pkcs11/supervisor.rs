@@ -14,9 +14,9 @@ use crossbeam_channel::{Receiver, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::{
+    crew::Crew,
     link::{Link, Rung},
     pin,
-    workers::Crew,
 };
 use crate::HalError;
 
@@ -72,7 +72,12 @@ impl Bell {
     fn wait(&self, patience: Duration, for_loss: bool) -> bool {
         let until = Instant::now() + patience;
         let mut state = self.state.lock();
-        while !state.stop && !(for_loss && state.lost) && !self.rung.wait_until(&mut state, until).timed_out() {}
+        while !state.stop {
+            let called = for_loss && state.lost;
+            if called || self.rung.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
         state.lost = false;
         !state.stop
     }

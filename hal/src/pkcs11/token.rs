@@ -1,6 +1,12 @@
 //! Which token it is: found among a module's slots by label and serial number, and described.
 
-use cryptoki::{context::Pkcs11, slot::Slot};
+use cryptoki::{
+    context::Pkcs11,
+    error::{Error, RvError},
+    session::{Session, UserType},
+    slot::Slot,
+    types::RawAuthPin,
+};
 
 use super::recovery::Fault;
 use crate::{Outage, Refusal, TokenInfo};
@@ -59,5 +65,14 @@ pub(super) fn describe(info: &cryptoki::slot::TokenInfo) -> TokenInfo {
         model: info.model().to_owned(),
         manufacturer: info.manufacturer_id().to_owned(),
         firmware: format!("{}.{}", firmware.major(), firmware.minor()),
+    }
+}
+
+/// Logs a tool's process in as the user.
+pub(super) fn log_in(session: &Session, pin: &RawAuthPin) -> Result<(), Fault> {
+    match session.login_with_raw(UserType::User, pin) {
+        // The login belongs to the process, and this process is its only owner: an earlier one still stands.
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

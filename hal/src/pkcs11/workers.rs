@@ -6,12 +6,7 @@
 
 use std::{
     convert::Infallible,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,29 +15,22 @@ use cryptoki::session::Session;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    link::{Expected, Link, Login},
+    crew::{Crew, Flow, Job},
+    link::Link,
+    login::{Expected, Login},
     recovery::Fault,
     roots,
 };
-use crate::{HalError, Outage, Refusal, RootKeyVersion};
+use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme};
 
 /// How long a closing pool waits for workers that are not known to hang.
 const PARTING: Duration = Duration::from_millis(500);
 
-type Job = Box<dyn FnMut(&mut Worker) -> Flow + Send>;
-
-/// What became of a job.
-enum Flow {
-    Done,
-    /// The token has no session for this worker; another worker is to do it.
-    HandOn,
-}
-
 /// What a call may do twice, and what a failure of it may mean.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// Opens a blob under this root key: a failure may be the blob's fault. May be repeated.
-    Open(RootKeyVersion),
+    /// Opens a blob under this root key by this scheme: a failure may be the blob's fault. May be repeated.
+    Open(RootKeyVersion, WrapScheme),
     /// Any other call of request handling; may be repeated.
     Use,
     /// Makes or destroys keys: repeated only where the first attempt cannot have taken effect. It searches first.
@@ -57,198 +45,11 @@ pub(super) struct Pool {
     gone: Receiver<Infallible>,
 }
 
-/// The workers of one backend.
-pub(super) struct Crew {
-    link: Arc<Link>,
-    inbox: Receiver<Job>,
-    /// Puts a job back that a worker could not do; none once the pool closes.
-    outbox: Mutex<Option<Sender<Job>>>,
-    /// Copied to every worker, which drops it at its end; none once the pool closes.
-    alive: Mutex<Option<Sender<Infallible>>>,
-    started: Instant,
-    /// Twice as many as there are to be workers: one more for each that may hang.
-    desks: Vec<Desk>,
-    roster: Mutex<Roster>,
-    wanted: usize,
-}
-
-/// When the job that a worker is in has to be over: microseconds after the crew's start, 0 while there is none.
-#[derive(Default)]
-struct Desk(AtomicU64);
-
-struct Roster {
-    free: Vec<usize>,
-    hired: usize,
-    /// How many workers there are to be, those that hang not counted: less than wanted where the token has too few sessions.
-    target: usize,
-}
-
-impl Crew {
-    /// Hires as many workers as the token has sessions for. Called after every login of the supervisor's.
-    pub(super) fn staff_anew(self: &Arc<Self>) {
-        self.roster.lock().target = self.link.capabilities().sessions.clamp(1, self.wanted);
-        self.staff();
-    }
-
-    /// Tries for one more worker where the token had too few sessions.
-    pub(super) fn regrow(self: &Arc<Self>) {
-        let most = self.link.capabilities().sessions.clamp(1, self.wanted);
-        let mut roster = self.roster.lock();
-        if roster.target < most {
-            roster.target += 1;
-            drop(roster);
-            self.staff();
-        }
-    }
-
-    /// Fills the places of those that hang, while there are desks.
-    fn staff(self: &Arc<Self>) {
-        let mut roster = self.roster.lock();
-        let stuck = self.stuck();
-        while roster.hired.saturating_sub(stuck) < roster.target {
-            let Some(desk) = roster.free.pop() else { return };
-            if let Err(error) = self.hire(desk) {
-                tracing::error!(%error, "cannot start another HSM worker thread; going on with fewer");
-                roster.free.push(desk);
-                return;
-            }
-            roster.hired += 1;
-            if stuck > 0 {
-                tracing::warn!(
-                    stuck,
-                    workers = self.wanted,
-                    "an HSM worker hangs in the PKCS#11 module and is replaced"
-                );
-            }
-        }
-    }
-
-    fn hire(self: &Arc<Self>, desk: usize) -> io::Result<()> {
-        // A pool that closes hires nobody, and nobody minds.
-        let Some(alive) = self.alive.lock().clone() else { return Ok(()) };
-        let crew = Arc::clone(self);
-        thread::Builder::new().name(format!("hsm-{desk}")).spawn(move || {
-            crew.work(desk);
-            drop(crew);
-            drop(alive);
-        })?;
-        Ok(())
-    }
-
-    fn work(self: &Arc<Self>, desk: usize) {
-        let mut worker = Worker { link: Arc::clone(&self.link), crew: Arc::clone(self), desk, conn: None };
-        while let Ok(mut job) = self.inbox.recv() {
-            match job(&mut worker) {
-                Flow::Done => {}
-                Flow::HandOn => return self.hand_on(job),
-            }
-            let was_late = self.is_stuck(desk);
-            self.set_due(desk, 0);
-            if was_late && self.is_surplus(desk) {
-                return;
-            }
-        }
-    }
-
-    /// Whether the worker at `desk` was replaced while it hung; it is struck off then.
-    fn is_surplus(&self, desk: usize) -> bool {
-        let mut roster = self.roster.lock();
-        let surplus = roster.hired.saturating_sub(self.stuck()) > roster.target;
-        if surplus {
-            tracing::info!(desk, "an HSM worker that hung is back; it was replaced and ends");
-            roster.strike_off(desk);
-        }
-        surplus
-    }
-
-    /// Strikes a worker off for which the token has no session, unless it is the last one.
-    fn starve(&self, desk: usize) -> bool {
-        let mut roster = self.roster.lock();
-        let working = roster.hired.saturating_sub(self.stuck());
-        let others = working.saturating_sub(1);
-        if others == 0 {
-            return false;
-        }
-        roster.target = roster.target.min(others);
-        self.set_due(desk, 0);
-        roster.strike_off(desk);
-        tracing::warn!(workers = others, "the token has no session left; going on with fewer HSM workers");
-        true
-    }
-
-    fn hand_on(&self, job: Job) {
-        if let Some(outbox) = &*self.outbox.lock() {
-            // Where the queue is full by now, the job is dropped and its caller told so.
-            let _ = outbox.try_send(job);
-        }
-    }
-
-    fn set_due(&self, desk: usize, due: u64) {
-        if let Some(desk) = self.desks.get(desk) {
-            desk.0.store(due, Ordering::Relaxed);
-        }
-    }
-
-    fn is_stuck(&self, desk: usize) -> bool {
-        self.desks.get(desk).is_some_and(|desk| desk.is_stuck(self.now()))
-    }
-
-    /// How many workers are inside a job that should be over.
-    pub(super) fn stuck(&self) -> usize {
-        let now = self.now();
-        self.desks.iter().filter(|desk| desk.is_stuck(now)).count()
-    }
-
-    /// How many workers there are, those that hang included.
-    #[cfg(test)]
-    pub(super) fn hired(&self) -> usize {
-        self.roster.lock().hired
-    }
-
-    /// Whether nobody is left to do a job, nor a desk for one more.
-    fn all_stuck(&self) -> bool {
-        let now = self.now();
-        self.desks.iter().all(|desk| desk.is_stuck(now))
-    }
-
-    fn now(&self) -> u64 {
-        self.micros(Instant::now())
-    }
-
-    fn micros(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
-    }
-}
-
-impl Desk {
-    fn is_stuck(&self, now: u64) -> bool {
-        let due = self.0.load(Ordering::Relaxed);
-        due != 0 && now > due
-    }
-}
-
-impl Roster {
-    fn strike_off(&mut self, desk: usize) {
-        self.hired = self.hired.saturating_sub(1);
-        self.free.push(desk);
-    }
-}
-
 impl Pool {
     pub(super) fn new(link: &Arc<Link>, workers: usize, queue: usize) -> Self {
         let (jobs, inbox) = bounded::<Job>(queue);
         let (alive, gone) = bounded::<Infallible>(0);
-        let desks = workers.saturating_mul(2);
-        let crew = Arc::new(Crew {
-            link: Arc::clone(link),
-            inbox,
-            outbox: Mutex::new(Some(jobs.clone())),
-            alive: Mutex::new(Some(alive)),
-            started: Instant::now(),
-            desks: (0..desks).map(|_| Desk::default()).collect(),
-            roster: Mutex::new(Roster { free: (0..desks).rev().collect(), hired: 0, target: workers }),
-            wanted: workers,
-        });
+        let crew = Arc::new(Crew::new(Arc::clone(link), workers, (jobs.clone(), inbox), alive));
         Self { jobs: Some(jobs), crew, gone }
     }
 
@@ -310,7 +111,7 @@ impl Pool {
 
     /// How many workers there are to be.
     pub(super) fn workers(&self) -> usize {
-        self.crew.wanted
+        self.crew.wanted()
     }
 }
 
@@ -318,8 +119,7 @@ impl Drop for Pool {
     /// Lets the workers finish and close their sessions, but does not wait for one that hangs in the token.
     fn drop(&mut self) {
         self.jobs = None;
-        *self.crew.outbox.lock() = None;
-        *self.crew.alive.lock() = None;
+        self.crew.close();
         let until = Instant::now() + PARTING;
         while self.crew.stuck() == 0 && Instant::now() < until {
             match self.gone.recv_timeout(PARTING / 20) {
@@ -407,6 +207,10 @@ struct Tried {
 }
 
 impl Worker {
+    pub(super) fn new(link: Arc<Link>, crew: Arc<Crew>, desk: usize) -> Self {
+        Self { link, crew, desk, conn: None }
+    }
+
     fn begin(&self, until: Instant) {
         self.crew.set_due(self.desk, self.crew.micros(until).max(1));
     }
@@ -537,10 +341,10 @@ fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
     Outcome::Again
 }
 
-/// Whether the token does its work: the root key in question opens a known blob.
+/// Whether the token does its work: the root key in question opens a known blob of the scheme in question.
 fn is_alive(conn: &Conn, kind: Kind) -> bool {
     match kind {
-        Kind::Open(key) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive(&conn.session)),
+        Kind::Open(key, scheme) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive_for(&conn.session, scheme)),
         Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct RotationChange {
 enum What {
     Step(RotationStep),
     Restart,
-    Finish { at: i64, proof: String },
+    Finish { at: i64, damaged: u64, proof: String },
 }
 
 impl Sqlite {
@@ -61,9 +61,10 @@ impl Sqlite {
         root: Uuid,
         to_version: u32,
         at: i64,
+        damaged: u64,
         proof: String,
     ) -> Result<(), StoreError> {
-        self.change_rotation(root, to_version, What::Finish { at, proof })
+        self.change_rotation(root, to_version, What::Finish { at, damaged, proof })
     }
 
     pub(in crate::store) fn rotations(&self) -> Result<Vec<RotationRow>, StoreError> {
@@ -90,10 +91,11 @@ pub(super) fn apply(connection: &Connection, change: &RotationChange) -> Result<
     match what {
         What::Step(step) => return take_step(connection, root, *to_version, step),
         What::Restart => {
-            let sql = "UPDATE rotation SET cursor = 0, failed = 0 WHERE root = ?1 AND to_version = ?2";
+            let sql = "UPDATE rotation SET cursor = 0, failed = 0
+                       WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL";
             must_find(connection.execute(sql, params![root, to_version])?)?;
         }
-        What::Finish { at, proof } => finish(connection, root, *to_version, *at, proof)?,
+        What::Finish { at, damaged, proof } => finish(connection, root, *to_version, *at, *damaged, proof)?,
     }
     Ok(false)
 }
@@ -111,18 +113,23 @@ fn take_step(connection: &Connection, root: i64, to_version: u32, step: &Rotatio
     Ok(done > 0)
 }
 
-fn finish(connection: &Connection, root: i64, to_version: u32, at: i64, proof: &str) -> Result<(), StoreError> {
-    let select = "SELECT failed FROM rotation WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL";
-    let failed: Option<u64> =
-        rusqlite::OptionalExtension::optional(
-            connection.query_row(select, params![root, to_version], |row| row.get(0)),
-        )?;
+fn finish(
+    connection: &Connection,
+    root: i64,
+    to_version: u32,
+    at: i64,
+    damaged: u64,
+    proof: &str,
+) -> Result<(), StoreError> {
     let keks = keks::count(connection, root, to_version, true)?;
-    if keks > failed.ok_or(StoreError::NotFound)? {
+    if keks > damaged {
         return Err(StoreError::InUse { keks });
     }
-    let sql = "UPDATE rotation SET finished_at = ?3, proof = ?4 WHERE root = ?1 AND to_version = ?2";
-    must_find(connection.execute(sql, params![root, to_version, at, proof])?)
+    must_find(connection.execute(
+        "UPDATE rotation SET finished_at = ?3, proof = ?4, failed = ?5
+         WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL",
+        params![root, to_version, at, proof, damaged],
+    )?)
 }
 
 /// Whether a rotation of `root` is at work.

@@ -184,6 +184,32 @@ fn a_label_that_was_never_made_is_a_clear_error_until_init_makes_it() {
 }
 
 #[test]
+fn a_key_serves_one_purpose_and_has_the_kind_that_is_asked_for() {
+    let Some(data) = Data::new("--tls-key ecdsa-p256 --ca-key hsm") else { return };
+    data.configure("key = \"tls/server.key\"", "key = \"hsm:keystead-ca\"");
+    let said = fail(1, &format!("serve {}", data.config()));
+    assert!(said.contains("no key of this label was made for this directory"), "{said}");
+    std::fs::remove_file(data.file("tls/server.pem")).unwrap();
+    let init = format!("init --dir {}", data.dir().display());
+    let said = fail(2, &init);
+    assert!(
+        said.contains("\"keystead-ca\" in the HSM is on record for \"ca\": name another label for tls.key"),
+        "{said}"
+    );
+    data.configure("key = \"hsm:keystead-ca\"\n#", "key = \"hsm:web\"\n#");
+    succeed(&format!("{init} --tls-key hsm-ecdsa-p384"));
+    std::fs::remove_file(data.file("tls/server.pem")).unwrap();
+    let said = fail(2, &format!("{init} --tls-key hsm"));
+    assert!(said.contains("\"web\" in the HSM is of the kind ecdsa-p384, not ecdsa-p256"), "{said}");
+    succeed(&init);
+    ask(&data.serve()).unwrap();
+    // A second key for the server stands beside the first.
+    data.configure("key = \"hsm:web\"", "key = \"hsm:web 2\"");
+    data.renew();
+    ask(&data.serve()).unwrap();
+}
+
+#[test]
 fn a_hang_up_shows_a_renewed_certificate_of_the_same_key_and_keeps_the_old_one_otherwise() {
     let Some(data) = Data::new("--tls-key hsm") else { return };
     let server = data.serve();

@@ -118,6 +118,14 @@ impl SoftHsm {
         self.instance.log_out(token)
     }
 
+    /// Gives a token another user PIN, as its owner may at any time; returns the token with it.
+    ///
+    /// # Panics
+    /// Where the token does not exist or has another PIN.
+    pub fn change_pin(&self, token: &Token) -> Token {
+        self.instance.change_pin(token)
+    }
+
     /// The directory in which a token keeps its files. Moving it away is what SoftHSM2 has for an unplugged token.
     ///
     /// # Panics

@@ -90,6 +90,16 @@ impl Instance {
         session.logout().is_ok()
     }
 
+    /// Gives a token another user PIN; returns the token with it.
+    pub(crate) fn change_pin(&self, token: &Token) -> Token {
+        let session = self.pkcs11.open_rw_session(self.slot_of(token)).expect("a session opens");
+        let (old, new) = (token.pin.clone(), Uuid::new_v4().simple().to_string());
+        session.login(UserType::User, Some(&AuthPin::new(old.clone().into()))).expect("the user logs in");
+        session.set_pin(&AuthPin::new(old.into()), &AuthPin::new(new.clone().into())).expect("the PIN is changed");
+        session.logout().expect("the user logs out");
+        Token { pin: new, ..token.clone() }
+    }
+
     fn slot_of(&self, token: &Token) -> Slot {
         let slots = self.pkcs11.get_slots_with_token().expect("slots are listed");
         let is_it = |slot: &Slot| self.pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == token.label);

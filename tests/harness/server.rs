@@ -108,7 +108,8 @@ impl Server {
         Self::spawn(command, dir)
     }
 
-    fn spawn(mut command: Command, dir: &Path) -> Self {
+    /// Runs `command`, a server of the data directory `dir`, and waits until it serves.
+    pub fn spawn(mut command: Command, dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
         for pipe in [

@@ -207,6 +207,22 @@ fn a_certificate_whose_key_is_not_on_the_token_is_refused() {
 }
 
 #[test]
+fn a_key_that_wants_its_pin_for_every_signature_is_refused_by_name() {
+    let Some(client) = ClientToken::new() else { return };
+    client.softhsm.key_that_always_asks(&client.token, "signature key");
+    let lone = client.alone();
+    let ecdsa = client.folder.path().join("ecdsa.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    std::fs::write(&ecdsa, certificate.pem()).unwrap();
+    let rsa = server().dir().join("client/cert.pem");
+    for (cert, expected) in [(&ecdsa, "the key \"signature key\" on the token wants its PIN"), (&rsa, "no private key")]
+    {
+        fails(&check(lone.conf(), &client.argument(), &format!("--cert {}", cert.display())), 1, expected);
+    }
+}
+
+#[test]
 fn a_token_that_is_not_there_is_said_to_be_missing() {
     let Some(client) = ClientToken::new() else { return };
     let lone = client.alone();

@@ -16,8 +16,9 @@ use zeroize::Zeroizing;
 pub use self::pin::PinSource;
 use self::{
     link::{Link, Target},
+    pool::Pool,
     supervisor::Supervisor,
-    workers::{Kind, Pool},
+    workers::Kind,
 };
 use crate::{
     Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Outage, Refusal,
@@ -33,6 +34,7 @@ mod link;
 mod login;
 mod module;
 mod pin;
+mod pool;
 pub mod probe;
 mod profile;
 mod recovery;

@@ -258,6 +258,7 @@ impl Site {
             queue: 256,
             deadline: Duration::from_secs(10),
             scheme: Some(scheme),
+            provider: None,
         });
         Self::around(Box::new(hal.expect("the configuration is in range")))
     }

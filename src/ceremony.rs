@@ -256,6 +256,12 @@ impl Terms {
         format!("{ceremony}\n{root}\n{version}\n{label}\n{threshold}\n{shares}\n{created_at}\n{kcv}\n")
     }
 
+    /// The commitment in hexadecimal, as people compare it.
+    #[must_use]
+    pub fn commitment_text(&self) -> String {
+        share::hex(&self.commitment)
+    }
+
     fn confirm(&self, key: &[u8; LEN]) -> bool {
         verify_slices_are_equal(&self.commit(key), &self.commitment).is_ok()
     }

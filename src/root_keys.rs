@@ -6,7 +6,10 @@
 use hal::{Kcv, KcvMethod, RootKeyId, RootKeyInfo, RootKeyVersion};
 use uuid::Uuid;
 
+pub use self::watch::{IdentifyError, expect_recorded, follow, identify};
 use crate::store::{RootKeyRow, RootKeyState, RootKeyVersionRow, VersionState};
+
+mod watch;
 
 /// The row of a new root key, of which `info` is the only version.
 #[must_use]

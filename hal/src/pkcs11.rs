@@ -14,6 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::pin::PinSource;
+pub use self::profile::Provider;
 use self::{
     link::{Link, Target},
     pool::Pool,
@@ -73,6 +74,8 @@ pub struct Pkcs11Config {
     pub deadline: Duration,
     /// The only scheme to wrap with; `None` takes the best that the token proves. Blobs of every scheme are opened.
     pub scheme: Option<WrapScheme>,
+    /// The make of token to take it for; `None` for the one that it says it is.
+    pub provider: Option<Provider>,
 }
 
 impl fmt::Debug for Pkcs11Config {
@@ -107,11 +110,13 @@ impl Pkcs11Hal {
     /// # Errors
     /// [`Refusal::Configuration`] where `workers` or `queue` is 0.
     pub fn new(config: Pkcs11Config) -> Result<Self, HalError> {
-        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme } = config;
+        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme, provider } =
+            config;
         if workers == 0 || queue == 0 {
             return Err(HalError::Refused(Refusal::Configuration));
         }
-        let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
+        let target =
+            Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, provider, workers };
         let link = Arc::new(Link::new(target));
         let pool = Pool::new(&link, workers, queue);
         let supervisor = Supervisor::start(Arc::clone(&link), Arc::clone(&pool.crew)).map_err(|error| {
@@ -327,6 +332,7 @@ mod tests {
             queue: 8,
             deadline: PATIENT,
             scheme: None,
+            provider: None,
         })
         .unwrap();
         assert_eq!(hal.health(), Health::Ready);

@@ -203,7 +203,7 @@ fn uuid(text: &str, field: &'static str) -> Result<Uuid, ShareError> {
 }
 
 /// Nothing secret is ever written in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

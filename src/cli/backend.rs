@@ -69,13 +69,19 @@ fn open_token(config: &HsmConfig, token: TokenConfig, deadline: Duration) -> Res
         workers: config.workers as usize,
         queue: config.queue as usize,
         deadline,
-        scheme: match config.scheme {
-            SchemeChoice::Auto => None,
-            SchemeChoice::AesGcm => Some(WrapScheme::AesGcm),
-            SchemeChoice::AesKw => Some(WrapScheme::AesKw),
-            SchemeChoice::AesKwp => Some(WrapScheme::AesKwp),
-        },
+        scheme: pinned(config.scheme),
+        provider: config.provider,
     })?))
+}
+
+/// The scheme that is demanded of every token; `None` for the best of each.
+pub(super) fn pinned(scheme: SchemeChoice) -> Option<WrapScheme> {
+    match scheme {
+        SchemeChoice::Auto => None,
+        SchemeChoice::AesGcm => Some(WrapScheme::AesGcm),
+        SchemeChoice::AesKw => Some(WrapScheme::AesKw),
+        SchemeChoice::AesKwp => Some(WrapScheme::AesKwp),
+    }
 }
 
 /// The PIN in the file `path`, read now so that a missing file is told at once, and again for every later login.

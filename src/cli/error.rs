@@ -94,6 +94,9 @@ pub enum CliError {
     /// A row of the database was damaged.
     #[error("what is stored for this object is not what the vault wrote: the row is damaged")]
     SealedDamaged,
+    /// A probe found that a token must not hold root keys; its report says why.
+    #[error("root keys must not be on this token: the report says why")]
+    TokenUnusable,
     /// There is nothing to wrap with.
     #[error("there is no root key yet: make one with `keystead root-key create`")]
     NoRootKey,
@@ -172,6 +175,9 @@ pub enum CliError {
     /// A check of a server failed.
     #[error(transparent)]
     Check(#[from] super::check::CheckError),
+    /// Something about root keys.
+    #[error(transparent)]
+    RootKey(#[from] super::root_key::RootKeyError),
     /// A password hash could not be made.
     #[error("the password could not be hashed")]
     PasswordHash,
@@ -287,6 +293,25 @@ pub enum UsageError {
     RootKeyNotChosen {
         /// Their labels.
         labels: Vec<String>,
+    },
+    /// Numbers of shares that make no sense.
+    #[error(transparent)]
+    Quorum(#[from] crate::ceremony::CeremonyError),
+    /// One folder for all shares, or one for each.
+    #[error("--out is given {given} times for {shares} shares: give one folder for all of them, or one for each")]
+    ShareFolders {
+        /// How many folders were given.
+        given: usize,
+        /// How many shares there are.
+        shares: usize,
+    },
+    /// Shares of another key than the one they were given for.
+    #[error("the shares are of root key {given}, and {wanted} is needed: use the files of that ceremony")]
+    OtherShares {
+        /// What they are of.
+        given: hal::RootKeyVersion,
+        /// What was asked for.
+        wanted: hal::RootKeyVersion,
     },
     /// A line of a credential file.
     #[error("{path}:{line}: a credential is written as user:password")]

@@ -3,15 +3,9 @@
 //! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
 //! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use hal::{HalError, Health, RootKeyId, RootKeyVersion, RootKeys};
+use hal::{Health, RootKeys};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,11 +17,12 @@ use super::{
     admin::{Admin, Parts},
     backend,
     data_dir::ServerLock,
+    gauges,
     output::say,
     signer,
 };
 use crate::{
-    audit::Audit,
+    audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
     engine::{Clock, Engine, EngineLimits, EngineParts},
@@ -35,15 +30,14 @@ use crate::{
         Handler, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
     },
-    process,
+    process, root_keys,
+    rotation::{Background, Rotator},
     store::Store,
-    telemetry::{self, metric},
+    telemetry,
     trust::{LiveTrust, TrustSource},
     vault::Vault,
 };
 
-/// How often the gauges of the HSM and the store are brought up to date.
-const GAUGES: Duration = Duration::from_secs(2);
 /// Threads that move bytes; requests have threads of their own.
 const NETWORK_THREADS: usize = 2;
 /// Open files that are not connections: listeners, the database, the audit log, the token.
@@ -87,10 +81,22 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
     let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
-    look_for_root_keys(&store, Arc::clone(&hal))?;
+    root_keys::expect_recorded(trust.current().root_keys(), &*hal);
+    root_keys::follow(&store, &hal, &trust)
+        .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
-    watch_gauges(Arc::downgrade(&store), Arc::downgrade(&hal))?;
+    gauges::watch(&store, &hal)?;
+    let rotations = Background::start(Rotator {
+        store: Arc::clone(&store),
+        hal: Arc::clone(&hal),
+        audit: Arc::clone(&audit),
+        actor: Actor::Server,
+        per_second: 0,
+    });
+    let rotations =
+        rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
+    let patience = config.limits.drain;
     let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -122,31 +128,12 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         pages.abort();
         Ok(())
     });
+    rotations.end(patience);
     // Nothing of destroyed keys stays behind in the log of a server that is at rest.
     if let Err(error) = last.scrub() {
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
     }
     served
-}
-
-/// Keeps the gauges of the HSM and the store up to date for as long as the server works with them.
-fn watch_gauges(store: Weak<Store>, hal: Weak<dyn RootKeys>) -> Result<(), CliError> {
-    let watch = move || {
-        while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
-            let state = match hal.health() {
-                Health::Ready => 2.0,
-                Health::Degraded(_) => 1.0,
-                Health::Down(_) => 0.0,
-            };
-            metrics::gauge!(metric::HSM_STATE).set(state);
-            let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
-            metrics::gauge!(metric::STORE_WAITING).set(f64::from(waiting));
-            drop((store, hal));
-            std::thread::sleep(GAUGES);
-        }
-    };
-    let thread = std::thread::Builder::new().name("gauges".to_owned()).spawn(watch);
-    thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
 }
 
 /// The engine behind the network.
@@ -213,27 +200,6 @@ fn readiness(hal: Arc<dyn RootKeys>, store: Arc<Store>, audit: Arc<Audit>) -> Re
         )
         .with("store", Box::new(move || store.trust_generation().map(drop).map_err(|error| error.to_string().into())))
         .with("audit", Box::new(move || audit.health().map_err(|error| error.to_string().into())))
-}
-
-/// Says in the log whether the adapters' root keys are there. On a thread of its own: a token may take long to answer.
-fn look_for_root_keys(store: &Store, hal: Arc<dyn RootKeys>) -> Result<(), CliError> {
-    let roots: BTreeSet<_> = store.trust()?.adapters.iter().map(|adapter| adapter.root_key).collect();
-    let look = move || {
-        for root in roots {
-            match hal.describe_root(RootKeyVersion::first(RootKeyId::from_uuid(root))) {
-                Ok(root) => tracing::info!(id = %root.id, label = %root.label, kcv = %root.kcv, "root key found"),
-                Err(HalError::Unavailable(outage)) => {
-                    tracing::warn!(id = %root, "root key not found yet, the HSM is unavailable: {outage}");
-                }
-                Err(error) => tracing::error!(id = %root, "root key cannot be used: {error}"),
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("root-keys".to_owned())
-        .spawn(look)
-        .map(drop)
-        .map_err(|source| CliError::System { what: "a thread", source })
 }
 
 /// Follows signals: the first SIGTERM or SIGINT sends on `stop`, the second one ends the returned future.

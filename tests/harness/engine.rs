@@ -13,7 +13,8 @@ use keystead::{
     audit::Audit,
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{Handler, PeerIdentity},
-    store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, Store, StoreOptions},
+    root_keys,
+    store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, RootKeyRow, Store, StoreOptions},
     trust::{LiveTrust, TrustSource},
     vault::Vault,
 };
@@ -38,7 +39,9 @@ pub struct TestServer {
     pub store: Arc<Store>,
     clock: Arc<AtomicI64>,
     users: Vec<PeerIdentity>,
-    hal: Arc<SoftwareHal>,
+    pub hal: Arc<SoftwareHal>,
+    pub trust: Arc<LiveTrust>,
+    pub audit_log: Arc<Audit>,
     dir: TempDir,
 }
 
@@ -67,7 +70,7 @@ impl TestServer {
         let hal = Arc::new(SoftwareHal::create(&dir.path().join("root-keys"), &passphrase).unwrap());
         let root = hal.generate_root(&Label::new("root").unwrap()).unwrap();
         let store = Arc::new(Store::open(&dir.path().join("keystead.db"), StoreOptions::default()).unwrap());
-        store.insert_root_key(keystead::root_keys::new_row(&root, START)).unwrap();
+        store.insert_root_key(root_keys::new_row(&root, START)).unwrap();
         let mut users = Vec::new();
         for (number, name) in [(1, "alice"), (2, "bob")] {
             let adapter = AdapterId(Uuid::now_v7());
@@ -101,12 +104,12 @@ impl TestServer {
         let parts = EngineParts {
             store: Arc::clone(&store),
             vault,
-            trust,
-            audit,
+            trust: Arc::clone(&trust),
+            audit: Arc::clone(&audit),
             clock: Clock::Manual(Arc::clone(&clock)),
             limits,
         };
-        Self { engine: Arc::new(Engine::new(parts)), store, clock, users, hal, dir }
+        Self { engine: Arc::new(Engine::new(parts)), store, clock, users, hal, trust, audit_log: audit, dir }
     }
 
     /// The client of the first adapter, speaking 1.4.
@@ -121,6 +124,20 @@ impl TestServer {
 
     fn user(&self, number: usize) -> User {
         User { engine: Arc::clone(&self.engine), peer: self.users[number].clone(), version: Version::V1_4 }
+    }
+
+    /// The root key of both adapters.
+    pub fn root_key(&self) -> RootKeyRow {
+        self.store.root_keys().unwrap().remove(0)
+    }
+
+    /// Gives the root key a new version, and so begins a rotation. The engine is not told.
+    pub fn new_version(&self) -> u32 {
+        let row = self.root_key();
+        let next = root_keys::key(row.id, row.current_version + 1);
+        let info = self.hal.generate_version(next, &Label::new(&row.label).unwrap()).unwrap();
+        self.store.add_version(row.id, root_keys::version_row(&info, self.now())).unwrap();
+        next.version
     }
 
     /// Turns the clock on.

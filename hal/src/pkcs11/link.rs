@@ -25,7 +25,7 @@ use super::{
     login::{self, Expected, Login},
     module::{Inside, Module, Served},
     pin::{self, PinSource, Pins},
-    profile::{Dialect, ProviderProfile},
+    profile::{Dialect, Provider, ProviderProfile},
     recovery::Fault,
     seals::Seals,
     self_test::{self, BoundRoot},
@@ -44,6 +44,7 @@ pub(super) struct Target {
     pub(super) serial: Option<String>,
     pub(super) pin: PinSource,
     pub(super) pinned: Option<WrapScheme>,
+    pub(super) provider: Option<Provider>,
     pub(super) workers: usize,
 }
 
@@ -62,6 +63,7 @@ pub(super) struct Link {
     label: String,
     serial: Option<String>,
     pinned: Option<WrapScheme>,
+    provider: Option<Provider>,
     workers: usize,
     /// Whether `standing` has a login; read without the lock on the way of every call.
     up: AtomicBool,
@@ -109,7 +111,7 @@ struct Dialler {
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        let Target { module: path, label, serial, pin, pinned, workers } = target;
+        let Target { module: path, label, serial, pin, pinned, provider, workers } = target;
         let unconnected = Capabilities {
             backend: "pkcs11",
             is_hsm: true,
@@ -131,6 +133,7 @@ impl Link {
             label,
             serial,
             pinned,
+            provider,
             workers,
             up: AtomicBool::new(false),
             generation: AtomicU64::new(0),
@@ -361,7 +364,8 @@ impl Link {
         let (proven, dialect) = match self.learnt.get().zip(self.dialect.get()) {
             Some((learnt, dialect)) => (learnt.schemes.clone(), *dialect),
             None => {
-                let profile = ProviderProfile::of(module.pkcs11().get_library_info().ok().as_ref(), &token);
+                let own = || ProviderProfile::of(module.pkcs11().get_library_info().ok().as_ref(), &token);
+                let profile = self.provider.map_or_else(own, |provider| provider.0);
                 let (proven, dialect) = self_test::proven_schemes(anchor, profile)?;
                 tracing::info!(profile = profile.name, ?proven, iv = ?dialect.iv, "the token was tried out");
                 (proven, dialect)

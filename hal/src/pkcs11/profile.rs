@@ -11,6 +11,8 @@ use cryptoki::{
     mechanism::{Mechanism, MechanismType, vendor_defined::VendorDefinedMechanism},
 };
 
+use serde::Serialize;
+
 use crate::{TokenInfo, WrapScheme};
 
 /// One make of token.
@@ -33,9 +35,33 @@ pub(super) struct ProviderProfile {
     pub(super) value_len: bool,
 }
 
-/// Who makes the IV of an AES-GCM seal, and where it is found afterwards.
+/// A make of token, chosen by an operator rather than recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IvMode {
+pub struct Provider(pub(super) &'static ProviderProfile);
+
+impl Provider {
+    /// The make of a name, as in the names of the pages under `docs/hsm/`; `None` for any other text.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        PROFILES.iter().copied().chain([&GENERIC]).find(|profile| profile.name == name).map(Self)
+    }
+
+    /// Every make.
+    pub fn all() -> impl Iterator<Item = Self> {
+        PROFILES.iter().copied().chain([&GENERIC]).map(Self)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+}
+
+/// Who makes the IV of an AES-GCM seal, and where it is found afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IvMode {
     /// The caller passes 12 random bytes.
     Caller12,
     /// The caller passes a buffer of 12 zeros, and the token writes its own IV there (AWS CloudHSM).

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    profile::{Dialect, Number, ProviderProfile},
+    checks,
+    profile::{Dialect, ProviderProfile},
     recovery::Fault,
     schemes::{self, RootRef},
 };
@@ -98,14 +99,6 @@ pub(super) fn proven_schemes(
     failed.filter(|_| proven.is_empty()).map_or(Ok((proven, dialect)), Err)
 }
 
-/// Whether a throw-away key that is marked unextractable stays inside.
-pub(super) fn throw_away_key_stays_inside(session: &Session, profile: &ProviderProfile) -> Result<bool, Fault> {
-    let root = throw_away_root(session, profile)?;
-    let stays = stays_inside(session, root);
-    session.destroy_object(root.handle)?;
-    Ok(stays.is_ok())
-}
-
 fn throw_away_root(session: &Session, profile: &ProviderProfile) -> Result<RootRef, Fault> {
     let template = [
         Attribute::Token(false),
@@ -148,26 +141,12 @@ pub(super) fn attributes(session: &Session, key: ObjectHandle) -> Result<RootKey
 /// Tries to get the key out in each way that PKCS#11 has; every one must fail. Which code it fails with is the token's own
 /// affair, and that the token is alive at all is shown by the round trip that follows.
 fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
-    let value = session.get_attributes(root.handle, &[AttributeType::Value]).ok().and_then(schemes::value_of);
-    if value.is_some_and(|value| !value.is_empty()) {
-        tracing::error!(root = %root.key, "root key refused: the token hands out its value");
-        return Err(Refusal::TokenNotEnforcing.into());
+    let mut stays = true;
+    for check in checks::enforcement(session, root)?.iter().filter(|check| !check.passed) {
+        tracing::error!(root = %root.key, check = check.name, seen = check.detail, "root key refused: it does not stay inside");
+        stays = false;
     }
-    let leaves = |number: Number| {
-        let wrapped = number.mechanism().and_then(|by| session.wrap_key(&by, root.handle, root.handle));
-        wrapped.map(Zeroizing::new).is_ok()
-    };
-    if root.dialect.key_wraps().any(leaves) {
-        tracing::error!(root = %root.key, "root key refused: the token wraps it out though it is not EXTRACTABLE");
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
-    if let Ok(copy) = session.copy_object(root.handle, &loosened) {
-        tracing::error!(root = %root.key, "root key refused: the token copies it to an EXTRACTABLE key");
-        session.destroy_object(copy)?;
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    Ok(())
+    if stays { Ok(()) } else { Err(Refusal::TokenNotEnforcing.into()) }
 }
 
 pub(super) fn random_kek() -> Result<Kek, Fault> {

@@ -53,6 +53,7 @@ fn config(module: &Path, token: &Token) -> Pkcs11Config {
         queue: 64,
         deadline: DEADLINE,
         scheme: None,
+        provider: None,
     }
 }
 

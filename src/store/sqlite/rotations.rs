@@ -21,7 +21,7 @@ pub(super) struct RotationChange {
 enum What {
     Step(RotationStep),
     Restart,
-    Finish { at: i64, proof: String },
+    Finish { at: i64, damaged: u64, proof: String },
 }
 
 impl Sqlite {
@@ -61,9 +61,10 @@ impl Sqlite {
         root: Uuid,
         to_version: u32,
         at: i64,
+        damaged: u64,
         proof: String,
     ) -> Result<(), StoreError> {
-        self.change_rotation(root, to_version, What::Finish { at, proof })
+        self.change_rotation(root, to_version, What::Finish { at, damaged, proof })
     }
 
     pub(in crate::store) fn rotations(&self) -> Result<Vec<RotationRow>, StoreError> {
@@ -83,22 +84,27 @@ impl Sqlite {
     }
 }
 
-/// Makes one change inside the writer's transaction. Returns whether KEKs were overwritten.
+/// Makes one change inside the writer's transaction. Returns whether the log is to be cut soon: at the end of a rotation, so
+/// that nothing is left of the KEKs it replaced, and not at each of its steps, which would make requests wait every second.
 pub(super) fn apply(connection: &Connection, change: &RotationChange) -> Result<bool, StoreError> {
     let RotationChange { root, to_version, what } = change;
     let root = root_keys::find(connection, *root)?.ok_or(StoreError::NotFound)?.seq;
     match what {
-        What::Step(step) => return take_step(connection, root, *to_version, step),
+        What::Step(step) => take_step(connection, root, *to_version, step)?,
         What::Restart => {
-            let sql = "UPDATE rotation SET cursor = 0, failed = 0 WHERE root = ?1 AND to_version = ?2";
+            let sql = "UPDATE rotation SET cursor = 0, failed = 0
+                       WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL";
             must_find(connection.execute(sql, params![root, to_version])?)?;
         }
-        What::Finish { at, proof } => finish(connection, root, *to_version, *at, proof)?,
+        What::Finish { at, damaged, proof } => {
+            finish(connection, root, *to_version, *at, *damaged, proof)?;
+            return Ok(true);
+        }
     }
     Ok(false)
 }
 
-fn take_step(connection: &Connection, root: i64, to_version: u32, step: &RotationStep) -> Result<bool, StoreError> {
+fn take_step(connection: &Connection, root: i64, to_version: u32, step: &RotationStep) -> Result<(), StoreError> {
     let mut done: u64 = 0;
     for kek in &step.rewrapped {
         done += u64::from(keks::replace(connection, kek.seq, &kek.old, to_version, &kek.new)?);
@@ -107,22 +113,26 @@ fn take_step(connection: &Connection, root: i64, to_version: u32, step: &Rotatio
         "UPDATE rotation SET done = done + ?3, failed = failed + ?4, cursor = max(cursor, ?5)
          WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL",
     )?;
-    must_find(count.execute(params![root, to_version, done, step.failed, step.cursor])?)?;
-    Ok(done > 0)
+    must_find(count.execute(params![root, to_version, done, step.failed, step.cursor])?)
 }
 
-fn finish(connection: &Connection, root: i64, to_version: u32, at: i64, proof: &str) -> Result<(), StoreError> {
-    let select = "SELECT failed FROM rotation WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL";
-    let failed: Option<u64> =
-        rusqlite::OptionalExtension::optional(
-            connection.query_row(select, params![root, to_version], |row| row.get(0)),
-        )?;
+fn finish(
+    connection: &Connection,
+    root: i64,
+    to_version: u32,
+    at: i64,
+    damaged: u64,
+    proof: &str,
+) -> Result<(), StoreError> {
     let keks = keks::count(connection, root, to_version, true)?;
-    if keks > failed.ok_or(StoreError::NotFound)? {
+    if keks > damaged {
         return Err(StoreError::InUse { keks });
     }
-    let sql = "UPDATE rotation SET finished_at = ?3, proof = ?4 WHERE root = ?1 AND to_version = ?2";
-    must_find(connection.execute(sql, params![root, to_version, at, proof])?)
+    must_find(connection.execute(
+        "UPDATE rotation SET finished_at = ?3, proof = ?4, failed = ?5
+         WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL",
+        params![root, to_version, at, proof, damaged],
+    )?)
 }
 
 /// Whether a rotation of `root` is at work.

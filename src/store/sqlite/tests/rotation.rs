@@ -53,10 +53,12 @@ fn a_rotation_is_finished_only_when_nothing_but_what_failed_is_left() {
     let (fixture, rows) = rotating(3);
     let keks = fixture.store.next_keks(ROOT, 2, 0, 100).unwrap();
     fixture.store.rotation_step(ROOT, 2, step(&keks[..1])).unwrap();
-    let finish = || fixture.store.finish_rotation(ROOT, 2, 99, "proof".into());
+    let finish = || fixture.store.finish_rotation(ROOT, 2, 99, 1, "proof".into());
     assert!(matches!(finish(), Err(StoreError::InUse { keks: 2 })));
     let last = RotationStep { failed: 1, cursor: keks[2].seq, rewrapped: vec![rewrapped(&keks[1])] };
     fixture.store.rotation_step(ROOT, 2, last).unwrap();
+    let strict = fixture.store.finish_rotation(ROOT, 2, 99, 0, "proof".into());
+    assert!(matches!(strict, Err(StoreError::InUse { keks: 1 })), "what failed is said to whoever finishes");
     finish().unwrap();
     let row = rotation(&fixture);
     assert_eq!((row.done, row.failed, row.finished_at, row.proof.as_deref()), (2, 1, Some(99), Some("proof")));

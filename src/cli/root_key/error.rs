@@ -1,0 +1,261 @@
+//! Why a command about root keys failed.
+
+use std::{fmt, path::PathBuf};
+
+use hal::Kcv;
+use uuid::Uuid;
+
+use crate::{
+    ceremony::{CeremonyError, ShareError},
+    proof::ProofError,
+    statement::{StatementError, Weakness},
+};
+
+/// Why a command about root keys failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RootKeyError {
+    /// No key was made or put together.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
+    /// A file is no share.
+    #[error("{path}: {source}")]
+    Share {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ShareError,
+    },
+    /// A file is no statement to rely on.
+    #[error("{path}: {source}")]
+    Statement {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: StatementError,
+    },
+    /// A file is no public key of a signer.
+    #[error("{}: this is no public key as `keystead root-key signer` writes it", path.display())]
+    NotASigner {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A statement is signed, but what it says is not good enough.
+    #[error("{}: the signature is right, but: {}", path.display(), list(weaknesses))]
+    Weak {
+        /// The file.
+        path: PathBuf,
+        /// What speaks against the root key.
+        weaknesses: Vec<Weakness>,
+    },
+    /// A root key is not attested.
+    #[error("the root key is not attested: {}", list(weaknesses))]
+    NotAttested {
+        /// What speaks against it.
+        weaknesses: Vec<Weakness>,
+    },
+    /// Nothing was signed.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Its shares describe a root key that is on record in another way.
+    #[error("the shares are of a root key that is on record here with the label {kept:?}, and say {given:?}")]
+    OtherLabel {
+        /// The label on record.
+        kept: String,
+        /// The label in the shares.
+        given: String,
+    },
+    /// Shares of another key than the one on record.
+    #[error(
+        "the shares give another key (check value {given}) than version {version} of {label:?} on record (check value {kept}): \
+         nothing was imported"
+    )]
+    OtherKey {
+        /// The root key's label.
+        label: String,
+        /// Its version.
+        version: u32,
+        /// The check value on record.
+        kept: Kcv,
+        /// The check value of what the shares give.
+        given: Kcv,
+    },
+    /// A later version of an unknown root key.
+    #[error(
+        "these are shares of version {version} of the root key {root}, which this database does not know: import its first \
+         version, or use the database that belongs to it"
+    )]
+    UnknownRootKey {
+        /// The root key.
+        root: Uuid,
+        /// The version.
+        version: u32,
+    },
+    /// A version that does not follow.
+    #[error("these are shares of version {given} of {label:?}, whose current version is {current}: the next would be {}", current.saturating_add(1))]
+    NotNext {
+        /// The root key's label.
+        label: String,
+        /// Its current version.
+        current: u32,
+        /// The version in the shares.
+        given: u32,
+    },
+    /// A version that is gone.
+    #[error("version {version} of {label:?} was retired: nothing is under it any more, and it does not come back")]
+    Retired {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// The whole key is gone, or about to be.
+    #[error("the root key {label:?} is destroyed, or its destruction has begun")]
+    Destroyed {
+        /// Its label.
+        label: String,
+    },
+    /// A root key that neither seals nor opens gets no new version.
+    #[error("the root key {label:?} is suspended: resume it first")]
+    Suspended {
+        /// Its label.
+        label: String,
+    },
+    /// The last rotation goes on.
+    #[error("the last rotation of {label:?} is not finished: let it finish first")]
+    Rotating {
+        /// Its label.
+        label: String,
+    },
+    /// Nothing is being rotated.
+    #[error("{label:?} has no rotation that is not finished: its current version is {version}")]
+    NotRotating {
+        /// The root key's label.
+        label: String,
+        /// Its current version.
+        version: u32,
+    },
+    /// The making of a root key was interrupted.
+    #[error("the root key {label:?} was never finished: run `keystead root-key create {label:?}` again")]
+    NotMade {
+        /// Its label.
+        label: String,
+    },
+    /// The version that new objects are sealed under.
+    #[error("version {version} is the current one of {label:?}: rotate the root key first, or destroy it as a whole")]
+    IsCurrent {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// A version that never was.
+    #[error("{label:?} has no version {version}; its current version is {current}")]
+    NoVersion {
+        /// The root key's label.
+        label: String,
+        /// The version asked for.
+        version: u32,
+        /// Its current version.
+        current: u32,
+    },
+    /// Something still needs the version.
+    #[error(
+        "{keks} objects are still sealed under version {version} of {label:?}: let its rotation finish; what is left then is \
+         damaged, and must be destroyed or restored first (the log names the objects)"
+    )]
+    StillInUse {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+        /// How many objects.
+        keks: u64,
+    },
+    /// Nobody said that backups may be lost.
+    #[error(
+        "backups of the database made before {label:?} was rotated open with version {version} alone, and never again once it \
+         is destroyed: nothing was done. If they may be lost, say --yes"
+    )]
+    BackupsNeedIt {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// Its rotations left no proof.
+    #[error("there is no proof yet: no rotation of {label:?} is finished")]
+    NoProof {
+        /// The root key's label.
+        label: String,
+    },
+    /// The HSM does not say that it holds what it was given.
+    #[error("the HSM says that the imported key has the check value {said}, it is {given}: do not use this root key")]
+    ImportedOther {
+        /// What the HSM says.
+        said: Kcv,
+        /// What was given.
+        given: Kcv,
+    },
+    /// The imported key is not the one that objects are sealed under.
+    #[error(
+        "the imported key does not open what is stored under version {version} of {label:?}, although its check value is the \
+         one on record: it was taken out of the HSM again"
+    )]
+    DoesNotOpen {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// A version that should be destroyed is not to be found.
+    #[error(
+        "version {version} of {label:?} is not on this HSM: nothing was destroyed; attach every token that holds the root key"
+    )]
+    NotInHsm {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// Another HSM than the one that the destruction began on.
+    #[error(
+        "the destruction of {label:?} began on the token {serial}, which is not attached: attach it and run this again"
+    )]
+    OtherToken {
+        /// The root key's label.
+        label: String,
+        /// The serial number of a token.
+        serial: String,
+    },
+    /// Active objects, and nobody said that these may go.
+    #[error("{}", not_approved(*active, *approved))]
+    NotApproved {
+        /// How many there are.
+        active: u64,
+        /// The number that was approved.
+        approved: Option<u64>,
+    },
+    /// Nobody said yes.
+    #[error("not confirmed: nothing was destroyed")]
+    NotConfirmed,
+    /// The journal of a destruction is not what was written.
+    #[error("the database's record of the destruction that has begun is damaged")]
+    BadJournal,
+}
+
+fn list(what: &[impl fmt::Display]) -> String {
+    what.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn not_approved(active: u64, approved: Option<u64>) -> String {
+    match approved {
+        Some(given) => format!(
+            "the destruction of {given} Active objects was approved, and {active} are Active: nothing was destroyed. Look at the \
+             report again"
+        ),
+        None => format!(
+            "{active} of the objects are Active: nothing was destroyed. Have them deactivated, or, if all of this may be lost \
+             for ever, say --approve-destruction-of {active}"
+        ),
+    }
+}

@@ -1,0 +1,168 @@
+//! Looks at the root keys on record in the HSM, once each, as soon as it can be reached: at the start of a server, and when
+//! root keys were added or changed.
+//!
+//! It makes the HAL refuse any other key under a recorded id, fills in what older databases do not record, and tells
+//! operators which root keys are not as they should be. It changes nothing in the HSM.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use hal::{HalError, RootKeyInfo, RootKeyVersion, RootKeys};
+
+use super::{key, recorded_kcv, version_row};
+use crate::{
+    store::{RootKeyRow, RootKeyState, Store, StoreError, VersionState},
+    trust::LiveTrust,
+};
+
+/// How often changes, and an HSM that was away, are looked for.
+const POLL: Duration = Duration::from_millis(500);
+/// How often a root key that cannot be used is looked at again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Why a root key of an older database could not be recorded whole.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// The HSM said no, or not now.
+    #[error(transparent)]
+    Hal(#[from] HalError),
+    /// The database said no.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// From now on the HAL uses the root keys of `rows` only where their check values are those on record.
+pub fn expect_recorded<'a>(rows: impl IntoIterator<Item = &'a RootKeyRow>, hal: &dyn RootKeys) {
+    for row in rows {
+        for version in row.versions.iter().filter(|version| version.state != VersionState::Retired) {
+            if let Some(kcv) = recorded_kcv(version) {
+                hal.expect_root(key(row.id, version.version), kcv);
+            }
+        }
+    }
+}
+
+/// Records label and check value of the root keys that an older version of the program recorded without.
+///
+/// # Errors
+/// The HSM is away or does not hold one of them; the database failed.
+pub fn identify(store: &Store, hal: &dyn RootKeys) -> Result<(), IdentifyError> {
+    for row in store.root_keys()?.iter().filter(|row| row.label.is_empty() && row.state != RootKeyState::Destroyed) {
+        record(store, row, &hal.describe_root(key(row.id, row.current_version))?)?;
+    }
+    Ok(())
+}
+
+fn record(store: &Store, row: &RootKeyRow, info: &RootKeyInfo) -> Result<(), StoreError> {
+    let first = version_row(info, row.created_at);
+    match store.identify_root_key(row.id, info.label.to_string(), first) {
+        // Somebody else was first.
+        Err(StoreError::StaleRootKey) => Ok(()),
+        result => result,
+    }
+}
+
+/// Follows the root keys on record for as long as `trust` is there, on a thread of its own: a token may take long to answer.
+///
+/// # Errors
+/// The thread could not be started.
+pub fn follow(store: &Arc<Store>, hal: &Arc<dyn RootKeys>, trust: &Arc<LiveTrust>) -> io::Result<()> {
+    let (store, trust) = (Arc::downgrade(store), Arc::downgrade(trust));
+    let mut watch = Watch { store, hal: Arc::downgrade(hal), looked_at: HashMap::new(), away: false };
+    thread::Builder::new().name("root-keys".to_owned()).spawn(move || watch.run(&trust)).map(drop)
+}
+
+struct Watch {
+    store: Weak<Store>,
+    hal: Weak<dyn RootKeys>,
+    /// What came of looking at a version, and when that was.
+    looked_at: HashMap<RootKeyVersion, (Look, Instant)>,
+    /// The HSM was away when it was asked last, and operators know.
+    away: bool,
+}
+
+#[derive(PartialEq, Eq)]
+enum Look {
+    Well,
+    Unusable(HalError),
+}
+
+impl Watch {
+    fn run(&mut self, trust: &Weak<LiveTrust>) {
+        while let (Some(store), Some(hal), Some(trust)) = (self.store.upgrade(), self.hal.upgrade(), trust.upgrade()) {
+            let trust = trust.current();
+            let rows: Vec<&RootKeyRow> = trust.root_keys().collect();
+            expect_recorded(rows.iter().copied(), &*hal);
+            self.look(&store, &*hal, &rows);
+            drop((store, hal));
+            thread::sleep(POLL);
+        }
+    }
+
+    fn look(&mut self, store: &Store, hal: &dyn RootKeys, rows: &[&RootKeyRow]) {
+        let is_there =
+            |row: &&&RootKeyRow| row.state != RootKeyState::Destroyed && row.destruction.is_none() && !row.is_unmade();
+        for row in rows.iter().filter(is_there) {
+            for key in versions_in_use(row) {
+                if self.is_settled(key) {
+                    continue;
+                }
+                match hal.describe_root(key) {
+                    Err(HalError::Unavailable(outage)) => {
+                        if !std::mem::replace(&mut self.away, true) {
+                            tracing::warn!(root_key = %key, "root keys not looked at yet, the HSM is unavailable: {outage}");
+                        }
+                        return;
+                    }
+                    Err(error) => self.unusable(row, key, error),
+                    Ok(info) => self.found(store, row, key, &info),
+                }
+                self.away = false;
+            }
+        }
+    }
+
+    fn is_settled(&self, key: RootKeyVersion) -> bool {
+        match self.looked_at.get(&key) {
+            None => false,
+            Some((Look::Well, _)) => true,
+            Some((Look::Unusable(_), at)) => at.elapsed() < AGAIN,
+        }
+    }
+
+    fn found(&mut self, store: &Store, row: &RootKeyRow, key: RootKeyVersion, info: &RootKeyInfo) {
+        let (label, kcv) = (&info.label, info.kcv);
+        if row.label.is_empty()
+            && let Err(error) = record(store, row, info)
+        {
+            // Tried again with the next look; nothing depends on it but what operators read.
+            tracing::warn!(root_key = %key, %label, %error, "the root key's label and check value were not recorded");
+            return;
+        }
+        tracing::info!(root_key = %key, %label, %kcv, "root key found");
+        self.looked_at.insert(key, (Look::Well, Instant::now()));
+    }
+
+    fn unusable(&mut self, row: &RootKeyRow, key: RootKeyVersion, error: HalError) {
+        let label = &row.label;
+        let before = self.looked_at.remove(&key);
+        if before.is_none_or(|(look, _)| look != Look::Unusable(error.clone())) {
+            tracing::error!(root_key = %key, %label, "root key cannot be used: {error}");
+        }
+        self.looked_at.insert(key, (Look::Unusable(error), Instant::now()));
+    }
+}
+
+/// The versions that something may be under. A row without any is of an older database, which knows of one.
+fn versions_in_use(row: &RootKeyRow) -> Vec<RootKeyVersion> {
+    if row.versions.is_empty() {
+        return vec![key(row.id, row.current_version)];
+    }
+    let used = row.versions.iter().filter(|version| version.state != VersionState::Retired);
+    used.map(|version| key(row.id, version.version)).collect()
+}

@@ -74,6 +74,8 @@ struct Tried {
     repeats: u32,
     /// The login under which a failure was suspect, and the token was found alive.
     suspected_in: Option<u64>,
+    /// How often that was so under that login.
+    failures: u32,
 }
 
 impl Worker {
@@ -142,10 +144,15 @@ impl Worker {
             return Err(HalError::Unavailable(Outage::DeadlinePassed));
         }
         self.begin(until);
-        self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
-            let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+        let kek = self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
+            let from = roots::bound(conn, old.key())?;
+            schemes::unwrap(&conn.session, from.root, old)
+        })?;
+        // Whatever goes wrong from here on is not the old blob's fault.
+        self.run(Kind::Use, until, &|conn| {
+            let to = roots::bound(conn, under)?;
             conn.seal_with(&to)?;
-            schemes::rewrap(&conn.session, from.root, old, &to)
+            schemes::wrap_and_reopen(&conn.session, &to, &kek)
         })
     }
 
@@ -223,18 +230,23 @@ impl Worker {
     }
 }
 
+/// How often a blob must fail on a token that opens its known blob each time, before the blob is blamed: a token that fails
+/// now and then, whatever it is asked, must not make good blobs look damaged.
+const FAILURES_TO_BLAME: u32 = 4;
+/// How often a call of any kind is tried again in all on a token that does its work.
+const MOST_REPEATS: u32 = 8;
+
 /// A failure that may be the data's fault, on a token that does its work. A login lost in the middle of a call looks like a bad
-/// blob too. So a blob is blamed only when it fails twice on a token that opens its known blob in between, all within one login.
+/// blob too, so only failures within one login count.
 fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
-    match kind {
-        Kind::Open(..) if tried.suspected_in == Some(generation) => return Outcome::Answer(Err(HalError::Tampered)),
-        Kind::Open(..) if tried.repeats < 3 => {}
-        Kind::Use if tried.repeats < 1 => {}
-        _ => return Outcome::Answer(Err(HalError::Unavailable(Outage::DeviceFailed))),
-    }
+    let failures = if tried.suspected_in == Some(generation) { tried.failures + 1 } else { 1 };
+    (tried.suspected_in, tried.failures) = (Some(generation), failures);
     tried.repeats += 1;
-    tried.suspected_in = Some(generation);
-    Outcome::Again
+    match kind {
+        Kind::Open(..) if failures >= FAILURES_TO_BLAME => Outcome::Answer(Err(HalError::Tampered)),
+        Kind::Open(..) | Kind::Use if tried.repeats <= MOST_REPEATS => Outcome::Again,
+        _ => Outcome::Answer(Err(HalError::Unavailable(Outage::DeviceFailed))),
+    }
 }
 
 /// Whether the token does its work: the root key in question opens a known blob of the scheme in question.

@@ -126,6 +126,9 @@ pub(super) fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -
     let (passed, detail) = match tried(session, root, scheme, &kek) {
         Ok(found) => found,
         Err(lost @ (Fault::Stale | Fault::Gone(_))) => return Err(lost),
+        Err(Fault::Unsupported) if scheme == WrapScheme::AesKwp && root.dialect.kwp.is_none() => {
+            (false, "no mechanism for it that this software can name is known for this make of token")
+        }
         Err(Fault::Unsupported) => (false, "the token does not offer it, or not for this key"),
         Err(_) => (false, "the token failed; its codes are in the log"),
     };

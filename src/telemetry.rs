@@ -53,6 +53,12 @@ pub mod metric {
     pub const HANDSHAKES_FAILED: &str = "keystead_tls_handshakes_failed_total";
     pub const HSM_STATE: &str = "keystead_hsm_state";
     pub const HSM_SECONDS: &str = "keystead_hsm_operation_duration_seconds";
+    pub const TOKEN_STATE: &str = "keystead_hsm_token_state";
+    pub const ROOT_KEY_STATE: &str = "keystead_root_key_state";
+    pub const ROOT_KEY_VERSION: &str = "keystead_root_key_version";
+    pub const ROTATION_OBJECTS: &str = "keystead_rotation_objects";
+    pub const ROTATION_DONE: &str = "keystead_rotation_done";
+    pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
     pub const STORE_WAITING: &str = "keystead_store_waiting_mutations";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
@@ -93,6 +99,18 @@ pub const METRICS: &[MetricInfo] = &[
     counter(metric::HANDSHAKES_FAILED, "Failed TLS handshakes by reason"),
     gauge(metric::HSM_STATE, "State of the HSM: 2 ready, 1 degraded, 0 down"),
     histogram(metric::HSM_SECONDS, "Time of an HSM operation, by operation"),
+    gauge(metric::TOKEN_STATE, "State of one token of the HSM, by label and serial: 2 ready, 1 degraded, 0 down"),
+    gauge(
+        metric::ROOT_KEY_STATE,
+        "1 for the state that a root key is in, 0 for the others, by root (its id), label and state: active, suspended, destroyed",
+    ),
+    gauge(metric::ROOT_KEY_VERSION, "Version of a root key that new objects are sealed under, by root and label"),
+    gauge(metric::ROTATION_OBJECTS, "Objects that the last rotation of a root key began with, by root and label"),
+    gauge(metric::ROTATION_DONE, "Objects that the last rotation of a root key has brought under its new version"),
+    gauge(
+        metric::ROTATION_FAILED,
+        "Objects that the last rotation of a root key had to leave, because they are damaged",
+    ),
     gauge(metric::STORE_WAITING, "Mutations that wait for the store's writer"),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),

@@ -15,6 +15,7 @@ mod conformance;
 mod container;
 mod faults;
 mod harness;
+mod hsm;
 mod isolation;
 mod lifecycle;
 mod limits;

@@ -3,7 +3,12 @@
 //! Words of PKCS#11 (slot, session, mechanism, CKR_) stay inside this module. Calls go through a bounded queue to worker threads
 //! and come back within a deadline, whatever the token does; while it is away every call fails at once.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -43,6 +48,11 @@ mod workers;
 
 /// Making a key may take a real HSM many seconds; administration waits this long.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many blobs a worker re-wraps at a time; calls of request handling wait behind that many where all workers re-wrap.
+const REWRAP_BATCH: usize = 16;
+/// How many deadlines of a call a batch may take.
+const REWRAP_DEADLINES: u32 = 4;
 
 /// Which token, and how hard it may be worked.
 pub struct Pkcs11Config {
@@ -131,6 +141,29 @@ impl Pkcs11Hal {
         F: Fn(&workers::Conn) -> Result<T, recovery::Fault> + Send + 'static,
     {
         self.call(self.deadline.max(ADMIN_PATIENCE), Kind::Manage, op)
+    }
+}
+
+impl Pkcs11Hal {
+    /// Re-wraps a batch as one job of one worker: handing it over costs as much as a blob or two. Each blob has the deadline of
+    /// a call, and all of them together a few.
+    fn rewrap(&self, batch: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
+        let (olds, each) = (batch.to_vec(), self.deadline);
+        let job = move |worker: &mut workers::Worker, until: Instant| {
+            let mut done = Vec::with_capacity(olds.len());
+            for old in &olds {
+                let answer = worker.rewrap(old, under, until.min(Instant::now() + each));
+                if done.is_empty() && answer == Err(HalError::Unavailable(Outage::SessionsExhausted)) {
+                    // Before anything was done another worker can take the whole job.
+                    return Err(HalError::Unavailable(Outage::SessionsExhausted));
+                }
+                done.push(answer);
+            }
+            Ok(done)
+        };
+        let patience = self.deadline.saturating_mul(REWRAP_DEADLINES);
+        let done = self.link.fail_fast().and_then(|()| self.pool.submit(patience, job));
+        done.unwrap_or_else(|error| batch.iter().map(|_| Err(error.clone())).collect())
     }
 }
 
@@ -244,18 +277,7 @@ impl RootKeys for Pkcs11Hal {
     }
 
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
-        let rewrap = |old: &WrappedKek| {
-            if !old.is_well_formed() {
-                return Err(HalError::Tampered);
-            }
-            let old = old.clone();
-            self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
-                let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
-                conn.seal_with(&to)?;
-                schemes::rewrap(&conn.session, from.root, &old, &to)
-            })
-        };
-        wrapped.iter().map(rewrap).collect()
+        wrapped.chunks(REWRAP_BATCH).flat_map(|batch| self.rewrap(batch, under)).collect()
     }
 
     fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError> {
@@ -285,7 +307,6 @@ mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
         thread,
-        time::Instant,
     };
 
     use crossbeam_channel::{Receiver, Sender, bounded};

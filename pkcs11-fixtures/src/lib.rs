@@ -21,5 +21,5 @@ pub use kryoptic::{KRYOPTIC_VARIABLE, Kryoptic, REQUIRE_KRYOPTIC_VARIABLE};
 pub use nss::NSS_VARIABLE;
 pub use pkcs11_shim as shim;
 pub use private::{PrivateModule, shim_library};
-pub use softhsm::{MODULE_VARIABLE, SKIP_VARIABLE, SoftHsm};
+pub use softhsm::{LoneToken, MODULE_VARIABLE, SKIP_VARIABLE, SoftHsm};
 pub use token::Token;

@@ -7,7 +7,7 @@ use std::{
 
 use argon2::{Argon2, password_hash::PasswordHasher as _};
 use clap::{Args, Subcommand};
-use hal::{RootKeyId, RootKeyInfo, RootKeys};
+use hal::RootKeyId;
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,13 +16,13 @@ use zeroize::Zeroizing;
 use super::{
     CliError, ConfigArgs,
     admin::{Admin, Subject, shown_time},
-    backend,
     error::UsageError,
     output::{as_text, json, say, table},
+    root_key::{self, RootKeyError},
 };
 use crate::{
     config::read_secret_file,
-    store::{AdapterCredential, AdapterId, AdapterRow, StoreError},
+    store::{AdapterCredential, AdapterId, AdapterRow, RootKeyRow, RootKeyState, StoreError},
 };
 
 /// Longest password in bytes.
@@ -90,10 +90,9 @@ pub(super) fn run(command: &AdapterCommand) -> Result<(), CliError> {
 
 fn create(args: &CreateArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
-    let hal = backend::open(&admin.config.hsm)?;
-    let root_key = choose_root_key(&*hal, args.root_key.as_deref())?;
-    let row = insert(&admin, &args.name, args.description.clone(), root_key.id)?;
-    say(format_args!("adapter {:?} made: {}, root key {:?}", row.name, row.id.0, root_key.label.as_str()));
+    let root_key = choose_root_key(&admin, args.root_key.as_deref())?;
+    let row = insert(&admin, &args.name, args.description.clone(), RootKeyId::from_uuid(root_key.id))?;
+    say(format_args!("adapter {:?} made: {}, root key {:?}", row.name, row.id.0, root_key.label));
     Ok(())
 }
 
@@ -120,16 +119,28 @@ pub(super) fn insert(
     Ok(row)
 }
 
-fn choose_root_key(hal: &dyn RootKeys, label: Option<&str>) -> Result<RootKeyInfo, CliError> {
-    let mut roots = hal.list_roots()?;
-    let labels = |roots: &[RootKeyInfo]| roots.iter().map(|root| root.label.to_string()).collect();
-    match label {
-        Some(label) => match roots.iter().position(|root| root.label.as_str() == label) {
-            Some(place) => Ok(roots.swap_remove(place)),
-            None => Err(CliError::NoSuch { what: "root key", name: label.to_owned(), others: labels(&roots) }),
-        },
-        None if roots.len() > 1 => Err(UsageError::RootKeyNotChosen { labels: labels(&roots) }.into()),
-        None => roots.pop().ok_or(CliError::NoRootKey),
+/// The root key that was asked for, or the only one that there is; it must be active.
+fn choose_root_key(admin: &Admin, label: Option<&str>) -> Result<RootKeyRow, CliError> {
+    root_key::identify(admin);
+    let chosen = match label {
+        Some(label) => root_key::find(admin, label)?,
+        None => {
+            let mut active = admin.store.root_keys()?;
+            active.retain(|row| row.state == RootKeyState::Active);
+            if active.len() > 1 {
+                return Err(
+                    UsageError::RootKeyNotChosen { labels: active.into_iter().map(|row| row.label).collect() }.into()
+                );
+            }
+            active.pop().ok_or(CliError::NoRootKey)?
+        }
+    };
+    root_key::must_be_usable(&chosen)?;
+    let label = chosen.label.clone();
+    match chosen.state {
+        RootKeyState::Active => Ok(chosen),
+        RootKeyState::Suspended => Err(RootKeyError::Suspended { label }.into()),
+        RootKeyState::Destroyed => Err(RootKeyError::Destroyed { label }.into()),
     }
 }
 

@@ -48,6 +48,11 @@ impl Admin {
         Ok(Self { config, store: Arc::new(store), audit: Arc::new(audit) })
     }
 
+    /// The audit log, for work that goes on beside the command.
+    pub(super) fn audit(&self) -> Arc<Audit> {
+        Arc::clone(&self.audit)
+    }
+
     /// Hands everything to a server.
     pub(super) fn into_parts(self) -> Parts {
         let Self { config, store, audit } = self;

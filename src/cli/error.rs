@@ -305,6 +305,14 @@ pub enum UsageError {
         /// How many shares there are.
         shares: usize,
     },
+    /// Shares of another key than the one they were given for.
+    #[error("the shares are of root key {given}, and {wanted} is needed: use the files of that ceremony")]
+    OtherShares {
+        /// What they are of.
+        given: hal::RootKeyVersion,
+        /// What was asked for.
+        wanted: hal::RootKeyVersion,
+    },
     /// A line of a credential file.
     #[error("{path}:{line}: a credential is written as user:password")]
     BadCredentialLine {

@@ -1,20 +1,20 @@
 //! `keystead key`: where managed objects lie and how they are sealed. Metadata only: no command shows material.
 
 use clap::{Args, Subcommand};
-use hal::{RootKeyInfo, WrappedKek};
+use hal::RootKeyInfo;
 use kmip::enums::ObjectType;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     CliError, ConfigArgs,
-    admin::Admin,
+    admin::{Admin, shown_time},
     backend,
     output::{as_text, json, say, table},
-    root_key::protection,
+    root_key::{protection, state_name},
 };
 use crate::{
-    store::{AdapterRow, ObjectId, ObjectRow, SealedRow, Search},
+    store::{AdapterRow, ObjectId, ObjectRow, RootKeyState, SealedRow, Search},
     vault::Vault,
 };
 
@@ -88,23 +88,24 @@ struct Shown {
 struct Sealed {
     /// Bytes in the database: wrapped KEK, nonce, ciphertext and tag.
     bytes: usize,
-    /// How the root key wraps the object's KEK.
-    scheme: &'static str,
+    /// How the root key wraps the object's KEK; `None` where the KEK was erased.
+    scheme: Option<&'static str>,
     /// Bytes of the wrapped KEK.
     wrapped_kek_bytes: usize,
-    root_key: RootKeyInfo,
+    /// The version of the root key that wraps it.
+    version: Option<u32>,
+    /// What operators decided about the root key.
+    root_key_state: &'static str,
+    /// The root key as the HSM tells it; `None` once it is destroyed.
+    root_key: Option<RootKeyInfo>,
+    /// Why the object's material cannot be had, now or ever.
+    closed: Option<String>,
 }
 
 fn show(args: &ShowArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let (adapter, row) = find(&admin, args.id)?;
-    let sealed = match &row.sealed {
-        Some(sealed) => {
-            let wrapped = Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?;
-            Some(describe(&admin, sealed.bytes(), &wrapped)?)
-        }
-        None => None,
-    };
+    let sealed = row.sealed.as_ref().map(|sealed| describe(&admin, &adapter, sealed)).transpose()?;
     let object_type = type_name(&row);
     let shown = Shown { id: row.id.0, adapter: adapter.name, object_type, revision: row.revision, sealed };
     if args.json {
@@ -117,9 +118,21 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
         say("sealed      destroyed: its material is gone");
         return Ok(());
     };
-    let (root, kek) = (&sealed.root_key, sealed.wrapped_kek_bytes);
     say(format_args!("sealed      {} bytes: AES-256-GCM under a key of its own (KEK)", sealed.bytes));
-    say(format_args!("KEK         wrapped by the root key with {}, {kek} bytes", sealed.scheme));
+    if let (Some(scheme), Some(version)) = (sealed.scheme, sealed.version) {
+        let kek = sealed.wrapped_kek_bytes;
+        say(format_args!("KEK         wrapped by version {version} of the root key with {scheme}, {kek} bytes"));
+    }
+    if let Some(root) = &sealed.root_key {
+        show_root_key(root);
+    }
+    if let Some(closed) = &sealed.closed {
+        say(format_args!("closed      {closed}"));
+    }
+    Ok(())
+}
+
+fn show_root_key(root: &RootKeyInfo) {
     say(format_args!("root key    {:?}, {}, KCV {}", root.label.as_str(), root.id, root.kcv));
     for token in &root.tokens {
         say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model));
@@ -128,12 +141,40 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
         say("token       none: software root key, not an HSM");
     }
     say(format_args!("it says     {}", protection(root)));
-    Ok(())
 }
 
-fn describe(admin: &Admin, bytes: usize, wrapped: &WrappedKek) -> Result<Sealed, CliError> {
-    let root_key = backend::open(&admin.config.hsm)?.describe_root(wrapped.key())?;
-    Ok(Sealed { bytes, scheme: wrapped.scheme.name(), wrapped_kek_bytes: wrapped.ciphertext.len(), root_key })
+fn describe(admin: &Admin, adapter: &AdapterRow, sealed: &SealedRow) -> Result<Sealed, CliError> {
+    let rows = admin.store.root_keys()?;
+    let root = rows.iter().find(|root| root.id == adapter.root_key).ok_or(CliError::SealedDamaged)?;
+    let closed = match root.state {
+        RootKeyState::Active => None,
+        RootKeyState::Suspended => Some(format!(
+            "its root key {:?} is suspended: the object opens again once that is resumed (keystead root-key resume)",
+            root.label
+        )),
+        RootKeyState::Destroyed => Some(format!(
+            "its root key {:?} was destroyed {}: its material cannot be recovered",
+            root.label,
+            shown_time(root.destroyed_at.unwrap_or(root.changed_at))
+        )),
+    };
+    let wrapped = match root.state {
+        RootKeyState::Destroyed => None,
+        _ => Some(Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?),
+    };
+    let root_key = match &wrapped {
+        Some(wrapped) => Some(backend::open(&admin.config.hsm)?.describe_root(wrapped.key())?),
+        None => None,
+    };
+    Ok(Sealed {
+        bytes: sealed.bytes(),
+        scheme: wrapped.as_ref().map(|wrapped| wrapped.scheme.name()),
+        wrapped_kek_bytes: wrapped.as_ref().map_or(0, |wrapped| wrapped.ciphertext.len()),
+        version: wrapped.as_ref().map(|wrapped| wrapped.version),
+        root_key_state: state_name(root.state),
+        root_key,
+        closed,
+    })
 }
 
 /// The object `id`, whichever adapter owns it.

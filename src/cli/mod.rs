@@ -13,6 +13,7 @@ mod check_config;
 mod data_dir;
 mod dev;
 mod error;
+mod gauges;
 mod hsm;
 mod init;
 mod key;

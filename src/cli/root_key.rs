@@ -2,35 +2,50 @@
 
 mod attest;
 mod ceremony;
+mod create;
+mod describe;
 mod destroy;
 mod error;
 mod import;
+mod list;
+mod retire;
+mod rotate;
 mod signer;
+mod suspend;
 mod verify;
 
-use clap::{Args, Subcommand};
-use hal::{Label, RootKeyInfo, RootKeys};
+use clap::Subcommand;
+use hal::RootKeyInfo;
 use jiff::Timestamp;
 
-pub(super) use self::error::RootKeyError;
+pub(super) use self::{create::make, error::RootKeyError, list::identify, suspend::must_be_usable};
 use super::{
-    CliError, ConfigArgs,
+    CliError,
     admin::{Admin, Subject},
-    backend,
-    output::{json, progress, table},
+    output::table,
 };
 use crate::{
     root_keys,
-    store::{RootKeyRow, StoreError},
+    store::{RootKeyRow, RootKeyState, StoreError},
 };
 
-/// Make and list root keys.
+/// Make, list and look after root keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum RootKeyCommand {
     /// Make a root key inside the HSM
-    Create(CreateArgs),
-    /// List the root keys with their attributes as the HSM tells them
-    List(ListArgs),
+    Create(create::CreateArgs),
+    /// List the root keys on record, with their state and what is sealed under them
+    List(list::ListArgs),
+    /// Show one root key: its versions, on record and as the HSM tells them, and how far its rotation is
+    Describe(describe::DescribeArgs),
+    /// Let a root key neither seal nor open anything until it is resumed
+    Suspend(suspend::StateArgs),
+    /// Let a suspended root key work again
+    Resume(suspend::StateArgs),
+    /// Give a root key a new version, and bring everything that is sealed under older ones under that
+    Rotate(rotate::RotateArgs),
+    /// Destroy an old version of a root key in the HSM, once nothing is sealed under it any more
+    Retire(retire::RetireArgs),
     /// Make a root key in memory and split it into share files for its custodians; needs no HSM
     Ceremony(ceremony::CeremonyArgs),
     /// Put a root key together from share files and into every token
@@ -45,28 +60,15 @@ pub(super) enum RootKeyCommand {
     Destroy(destroy::DestroyArgs),
 }
 
-#[derive(Debug, Args)]
-pub(super) struct CreateArgs {
-    /// The root key's label, 1 to 64 characters
-    #[arg(value_parser = Label::new)]
-    label: Label,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
 pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
     match command {
-        RootKeyCommand::Create(args) => create(args),
-        RootKeyCommand::List(args) => list(args),
+        RootKeyCommand::Create(args) => create::run(args),
+        RootKeyCommand::List(args) => list::run(args),
+        RootKeyCommand::Describe(args) => describe::run(args),
+        RootKeyCommand::Suspend(args) => suspend::suspend(args),
+        RootKeyCommand::Resume(args) => suspend::resume(args),
+        RootKeyCommand::Rotate(args) => rotate::run(args),
+        RootKeyCommand::Retire(args) => retire::run(args),
         RootKeyCommand::Ceremony(args) => ceremony::run(args),
         RootKeyCommand::Import(args) => import::run(args),
         RootKeyCommand::Attest(args) => attest::run(args),
@@ -76,29 +78,10 @@ pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
     }
 }
 
-fn create(args: &CreateArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let hal = backend::open(&admin.config.hsm)?;
-    let root =
-        progress(format_args!("making root key {:?}", args.label.as_str()), || make(&admin, &*hal, &args.label))?;
-    show(&[root], false)
-}
-
-/// Makes a root key in the HSM and records it.
-pub(super) fn make(admin: &Admin, hal: &dyn RootKeys, label: &Label) -> Result<RootKeyInfo, CliError> {
-    let root = admin.act("root_key.create", Subject::default(), || {
-        let root = hal.generate_root(label)?;
-        record(admin, &root)?;
-        Ok::<_, CliError>(root)
-    })?;
-    attest::attest_new(admin, hal, root.key());
-    Ok(root)
-}
-
-/// The root key on record with this label.
+/// The root key on record with this label, or of this id.
 pub(super) fn find(admin: &Admin, label: &str) -> Result<RootKeyRow, CliError> {
     let mut rows = admin.store.root_keys()?;
-    match rows.iter().position(|row| row.label == label) {
+    match rows.iter().position(|row| row.label == label || row.id.to_string() == label) {
         Some(place) => Ok(rows.swap_remove(place)),
         None => {
             let others = rows.into_iter().map(|row| row.label).collect();
@@ -115,17 +98,22 @@ pub(super) fn record(admin: &Admin, root: &RootKeyInfo) -> Result<(), CliError> 
     }
 }
 
-fn list(args: &ListArgs) -> Result<(), CliError> {
-    let config = args.config.load()?;
-    let hal = backend::open(&config.hsm)?;
-    show(&hal.list_roots()?, args.json)
+/// What an action is about, for the audit log.
+fn about(row: &RootKeyRow) -> Subject {
+    Subject { root_key: Some(row.id), ..Subject::default() }
 }
 
-/// Prints root keys.
-pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError> {
-    if as_json {
-        return json(&roots);
+/// The word for a state.
+pub(super) fn state_name(state: RootKeyState) -> &'static str {
+    match state {
+        RootKeyState::Active => "active",
+        RootKeyState::Suspended => "suspended",
+        RootKeyState::Destroyed => "destroyed",
     }
+}
+
+/// Prints root keys as the HSM tells them.
+pub(super) fn show(roots: &[RootKeyInfo]) {
     let rows: Vec<_> = roots
         .iter()
         .map(|root| {
@@ -146,7 +134,6 @@ pub(super) fn show(roots: &[RootKeyInfo], as_json: bool) -> Result<(), CliError>
         &rows,
         "no root keys: make one with `keystead root-key create`",
     );
-    Ok(())
 }
 
 /// The attributes that protect a root key, in the HSM's words.

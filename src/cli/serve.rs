@@ -3,12 +3,7 @@
 //! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
 //! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
 
-use std::{
-    future::Future,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use hal::{Health, RootKeys};
 use tokio::{
@@ -22,6 +17,7 @@ use super::{
     admin::{Admin, Parts},
     backend,
     data_dir::ServerLock,
+    gauges,
     output::say,
     signer,
 };
@@ -37,13 +33,11 @@ use crate::{
     process, root_keys,
     rotation::{Background, Rotator},
     store::Store,
-    telemetry::{self, metric},
+    telemetry,
     trust::{LiveTrust, TrustSource},
     vault::Vault,
 };
 
-/// How often the gauges of the HSM and the store are brought up to date.
-const GAUGES: Duration = Duration::from_secs(2);
 /// Threads that move bytes; requests have threads of their own.
 const NETWORK_THREADS: usize = 2;
 /// Open files that are not connections: listeners, the database, the audit log, the token.
@@ -92,7 +86,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
-    watch_gauges(Arc::downgrade(&store), Arc::downgrade(&hal))?;
+    gauges::watch(&store, &hal)?;
     let rotations = Background::start(Rotator {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),
@@ -140,26 +134,6 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
     }
     served
-}
-
-/// Keeps the gauges of the HSM and the store up to date for as long as the server works with them.
-fn watch_gauges(store: Weak<Store>, hal: Weak<dyn RootKeys>) -> Result<(), CliError> {
-    let watch = move || {
-        while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
-            let state = match hal.health() {
-                Health::Ready => 2.0,
-                Health::Degraded(_) => 1.0,
-                Health::Down(_) => 0.0,
-            };
-            metrics::gauge!(metric::HSM_STATE).set(state);
-            let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
-            metrics::gauge!(metric::STORE_WAITING).set(f64::from(waiting));
-            drop((store, hal));
-            std::thread::sleep(GAUGES);
-        }
-    };
-    let thread = std::thread::Builder::new().name("gauges".to_owned()).spawn(watch);
-    thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
 }
 
 /// The engine behind the network.

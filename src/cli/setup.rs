@@ -8,7 +8,7 @@ mod certificates;
 
 use std::path::{Path, PathBuf};
 
-use hal::{Label, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SignerKind, software::SoftwareHal};
+use hal::{Label, RootKeyInfo, RootKeys, SignerKind, software::SoftwareHal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     ca::{CaError, KeyKind, SubjectAltName},
     config::{self, Config, ConfigError, HsmBackend, LogLevel, Pkcs11Config, SoftwareConfig, write_secret_file},
+    root_keys,
     store::TrustRows,
 };
 
@@ -266,7 +267,9 @@ fn root_key(
     label: Option<&Label>,
 ) -> Result<RootKeyInfo, CliError> {
     if let Some(adapter) = trust.adapters.first() {
-        let root = hal.describe_root(RootKeyVersion::first(RootKeyId::from_uuid(adapter.root_key)))?;
+        let current =
+            trust.root_keys.iter().find(|row| row.id == adapter.root_key).map_or(1, |row| row.current_version);
+        let root = hal.describe_root(root_keys::key(adapter.root_key, current))?;
         return match label {
             Some(label) if *label != root.label => {
                 let (kept, given) = (root.label.to_string(), label.to_string());
@@ -277,7 +280,10 @@ fn root_key(
     }
     let usual = Label::new(ROOT_KEY_LABEL).map_err(UsageError::Label)?;
     let label = label.unwrap_or(&usual);
-    if let Some(root) = hal.list_roots()?.into_iter().find(|root| root.label == *label) {
+    // One that was announced on record goes on where its making was interrupted.
+    let announced = trust.root_keys.iter().any(|row| row.label == label.as_str() && row.is_unmade());
+    let found = hal.list_roots()?.into_iter().rfind(|root| root.label == *label);
+    if let Some(root) = found.filter(|_| !announced) {
         note(format_args!("kept  root key {:?}: {}", label.as_str(), root.id));
         // A set-up that was cut short made it and had no time to record it.
         if !trust.root_keys.iter().any(|row| row.id == *root.id.as_uuid()) {

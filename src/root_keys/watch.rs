@@ -105,7 +105,9 @@ impl Watch {
     }
 
     fn look(&mut self, store: &Store, hal: &dyn RootKeys, rows: &[&RootKeyRow]) {
-        for row in rows.iter().filter(|row| row.state != RootKeyState::Destroyed && row.destruction.is_none()) {
+        let is_there =
+            |row: &&&RootKeyRow| row.state != RootKeyState::Destroyed && row.destruction.is_none() && !row.is_unmade();
+        for row in rows.iter().filter(is_there) {
             for key in versions_in_use(row) {
                 if self.is_settled(key) {
                     continue;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hal::{HalError, Refusal, RootKeyVersion, WrappedKek};
+use hal::{HalError, Outage, Refusal, RootKeyVersion, WrappedKek};
 use parking_lot::Mutex;
 use tracing::dispatcher;
 use uuid::Uuid;
@@ -175,7 +175,10 @@ impl<'a> Pass<'a> {
                 return Err(Halt::Stopped);
             }
             let Some(obstacle) = obstacle else { return Ok(()) };
-            if !self.waits.swap(true, Ordering::Relaxed) {
+            if obstacle == HalError::Unavailable(Outage::Overloaded) {
+                // Requests go first: nothing that an operator should look at.
+                tracing::debug!(root_key = %self.under, "rotation waits: {obstacle}");
+            } else if !self.waits.swap(true, Ordering::Relaxed) {
                 tracing::warn!(root_key = %self.under, "rotation waits: {obstacle}");
             }
             if backoff.sleep(self.stop) {
@@ -328,7 +331,7 @@ mod tests {
         let key = RootKeyVersion::first(hal::RootKeyId::from_uuid(Uuid::nil()));
         assert!(damaged(HalError::Tampered));
         assert!(damaged(HalError::Refused(Refusal::SchemeNotSupported)));
-        assert!(!damaged(HalError::Unavailable(hal::Outage::DeviceFailed)));
+        assert!(!damaged(HalError::Unavailable(Outage::DeviceFailed)));
         assert!(!damaged(HalError::UnknownRootKey(key)), "the wrong token may be attached");
         assert!(!damaged(HalError::Refused(Refusal::KeyReplaced)));
     }

@@ -55,7 +55,7 @@ pub struct RootKeyRow {
     pub destruction: Option<String>,
     /// The signed certificate of its destruction, JSON.
     pub certificate: Option<String>,
-    /// Its versions, ascending. None where the label is empty.
+    /// Its versions, ascending. None where the label is empty, and none while the key is being made.
     pub versions: Vec<RootKeyVersionRow>,
 }
 
@@ -192,6 +192,12 @@ pub struct KekCount {
 }
 
 impl RootKeyRow {
+    /// Whether it was announced and not made yet.
+    #[must_use]
+    pub fn is_unmade(&self) -> bool {
+        !self.label.is_empty() && self.versions.is_empty()
+    }
+
     /// Its version of this number.
     #[must_use]
     pub fn version(&self, version: u32) -> Option<&RootKeyVersionRow> {
@@ -225,6 +231,23 @@ impl Store {
         self.engine.identify_root_key(root, label, first)
     }
 
+    /// Records that the making of a root key, which was announced by a suspended row without versions, is finished: it becomes
+    /// active.
+    ///
+    /// # Errors
+    /// `NotFound`, `StaleRootKey` where nothing was announced, or it is finished already.
+    pub fn complete_root_key(&self, root: Uuid, first: RootKeyVersionRow) -> Result<(), StoreError> {
+        self.engine.complete_root_key(root, first)
+    }
+
+    /// Forgets a root key that was announced and not made.
+    ///
+    /// # Errors
+    /// `NotFound`, `StaleRootKey` where it was made.
+    pub fn withdraw_root_key(&self, root: Uuid) -> Result<(), StoreError> {
+        self.engine.withdraw_root_key(root)
+    }
+
     /// Makes `version` the current one of `root` and begins the rotation from the one before.
     ///
     /// # Errors
@@ -237,7 +260,8 @@ impl Store {
     /// Suspends or resumes a root key.
     ///
     /// # Errors
-    /// `NotFound`, `StaleRootKey` where it is destroyed or about to be, or `state` is (that is for [`Store::shred`]).
+    /// `NotFound`, `StaleRootKey` where it is destroyed or about to be, or not made yet, or `state` is destroyed (that is for
+    /// [`Store::shred`]).
     pub fn set_root_key_state(&self, root: Uuid, state: RootKeyState, at: i64) -> Result<(), StoreError> {
         self.engine.set_root_key_state(root, state, at)
     }
@@ -341,7 +365,7 @@ impl Store {
     }
 
     /// Takes a step of the rotation of `root` to `to_version`: replaces KEKs, counts them, moves the cursor on. Durable when it
-    /// returns; the KEKs replaced are overwritten as with [`Store::scrub`].
+    /// returns. The KEKs replaced are overwritten; the log keeps them until the rotation is finished, or [`Store::scrub`].
     ///
     /// # Errors
     /// `NotFound` without such a rotation, `Damaged` for a new KEK that is too long.

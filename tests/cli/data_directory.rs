@@ -167,8 +167,10 @@ fn a_soft_hsm_token_holds_a_root_key_that_cannot_leave_it() {
     let config = format!("--config {}", dir.join("keystead.toml").display());
     let roots: serde_json::Value = serde_json::from_str(&succeed(&format!("root-key list --json {config}"))).unwrap();
     assert_eq!(roots[0]["label"], "first");
-    assert_eq!(roots[0]["attributes"]["sensitive"], true);
-    assert_eq!(roots[0]["attributes"]["extractable"], false);
+    let root: serde_json::Value =
+        serde_json::from_str(&succeed(&format!("root-key describe first --json {config}"))).unwrap();
+    assert_eq!(root["versions"][0]["hsm"]["attributes"]["sensitive"], true);
+    assert_eq!(root["versions"][0]["hsm"]["attributes"]["extractable"], false);
 
     succeed(&init);
     let again: serde_json::Value = serde_json::from_str(&succeed(&format!("root-key list --json {config}"))).unwrap();
@@ -197,7 +199,8 @@ fn a_soft_hsm_token_holds_a_root_key_that_cannot_leave_it() {
     // The token vanishes: an error, and no new token under the old name.
     std::fs::rename(dir.join("hsm/tokens"), dir.join("hsm/elsewhere")).unwrap();
     fail(1, &init);
-    fail(1, &format!("root-key list {config}"));
+    let away = succeed(&format!("root-key describe first --json {config}"));
+    assert!(away.contains("no token with the configured label"), "{away}");
     assert_eq!(std::fs::read_dir(dir.join("hsm/tokens")).unwrap().count(), 0);
 }
 

@@ -3,6 +3,7 @@
 
 mod administration;
 mod data_directory;
+mod root_keys;
 mod server;
 
 use std::{

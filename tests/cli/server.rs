@@ -132,6 +132,14 @@ fn dev_serves_every_client_that_check_can_play_and_stops_when_asked() {
     let metrics = server.page("/metrics");
     assert!(metrics.starts_with("HTTP/1.1 200"));
     assert!(metrics.contains("keystead_hsm_state"), "{metrics}");
+    for line in [
+        "keystead_root_key_state{root=\"",
+        "state=\"active\"} 1",
+        "state=\"suspended\"} 0",
+        "keystead_root_key_version{root=\"",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
     assert!(metrics.contains("keystead_store_waiting_mutations 0"), "{metrics}");
     assert_eq!(server.stop("TERM"), 0);
 }

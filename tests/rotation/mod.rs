@@ -2,4 +2,5 @@
 
 mod fickle;
 mod job;
+mod process;
 mod states;

@@ -19,11 +19,11 @@ use super::{
     link::Link,
     login::{Expected, Login},
     recovery::Fault,
-    roots,
+    roots, schemes,
     seals::Seals,
     self_test::BoundRoot,
 };
-use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme};
+use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme, WrappedKek};
 
 /// How long a closing pool waits for workers that are not known to hang.
 const PARTING: Duration = Duration::from_millis(500);
@@ -263,6 +263,27 @@ impl Worker {
                 return Err(HalError::Unavailable(Outage::DeadlinePassed));
             }
         }
+    }
+
+    /// Opens a blob and wraps what was in it under another version, by `until`.
+    pub(super) fn rewrap(
+        &mut self,
+        old: &WrappedKek,
+        under: RootKeyVersion,
+        until: Instant,
+    ) -> Result<WrappedKek, HalError> {
+        if !old.is_well_formed() {
+            return Err(HalError::Tampered);
+        }
+        if Instant::now() >= until {
+            return Err(HalError::Unavailable(Outage::DeadlinePassed));
+        }
+        self.begin(until);
+        self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
+            let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+            conn.seal_with(&to)?;
+            schemes::rewrap(&conn.session, from.root, old, &to)
+        })
     }
 
     /// The newest login. The session of an older one is closed first: tokens count them.

@@ -5,7 +5,6 @@ use std::{fmt, path::PathBuf};
 use hal::Kcv;
 use uuid::Uuid;
 
-use super::destroy::Impact;
 use crate::{
     ceremony::{CeremonyError, ShareError},
     proof::ProofError,
@@ -127,6 +126,68 @@ pub enum RootKeyError {
         /// Its label.
         label: String,
     },
+    /// Nothing is being rotated.
+    #[error("{label:?} has no rotation that is not finished: its current version is {version}")]
+    NotRotating {
+        /// The root key's label.
+        label: String,
+        /// Its current version.
+        version: u32,
+    },
+    /// The making of a root key was interrupted.
+    #[error("the root key {label:?} was never finished: run `keystead root-key create {label:?}` again")]
+    NotMade {
+        /// Its label.
+        label: String,
+    },
+    /// The version that new objects are sealed under.
+    #[error("version {version} is the current one of {label:?}: rotate the root key first, or destroy it as a whole")]
+    IsCurrent {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// A version that never was.
+    #[error("{label:?} has no version {version}; its current version is {current}")]
+    NoVersion {
+        /// The root key's label.
+        label: String,
+        /// The version asked for.
+        version: u32,
+        /// Its current version.
+        current: u32,
+    },
+    /// Something still needs the version.
+    #[error(
+        "{keks} objects are still sealed under version {version} of {label:?}: let its rotation finish; what is left then is \
+         damaged, and must be destroyed or restored first (the log names the objects)"
+    )]
+    StillInUse {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+        /// How many objects.
+        keks: u64,
+    },
+    /// Nobody said that backups may be lost.
+    #[error(
+        "backups of the database made before {label:?} was rotated open with version {version} alone, and never again once it \
+         is destroyed: nothing was done. If they may be lost, say --yes"
+    )]
+    BackupsNeedIt {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// Its rotations left no proof.
+    #[error("there is no proof yet: no rotation of {label:?} is finished")]
+    NoProof {
+        /// The root key's label.
+        label: String,
+    },
     /// The HSM does not say that it holds what it was given.
     #[error("the HSM says that the imported key has the check value {said}, it is {given}: do not use this root key")]
     ImportedOther {
@@ -167,13 +228,10 @@ pub enum RootKeyError {
         serial: String,
     },
     /// Active objects, and nobody said that these may go.
-    #[error(
-        "{} of the objects are Active: nothing was destroyed. Have them deactivated, or, if all of this may be lost for ever, \
-         say --approve-destruction-of {}{}", impact.active(), impact.active(), mistaken(*approved)
-    )]
+    #[error("{}", not_approved(*active, *approved))]
     NotApproved {
-        /// What would be lost.
-        impact: Box<Impact>,
+        /// How many there are.
+        active: u64,
         /// The number that was approved.
         approved: Option<u64>,
     },
@@ -189,6 +247,15 @@ fn list(what: &[impl fmt::Display]) -> String {
     what.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn mistaken(approved: Option<u64>) -> String {
-    approved.map_or_else(String::new, |given| format!(" (not {given})"))
+fn not_approved(active: u64, approved: Option<u64>) -> String {
+    match approved {
+        Some(given) => format!(
+            "the destruction of {given} Active objects was approved, and {active} are Active: nothing was destroyed. Look at the \
+             report again"
+        ),
+        None => format!(
+            "{active} of the objects are Active: nothing was destroyed. Have them deactivated, or, if all of this may be lost \
+             for ever, say --approve-destruction-of {active}"
+        ),
+    }
 }

@@ -59,14 +59,20 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), CliError> {
         Purpose::New => note("The root key is new here: make adapters under it with `keystead adapter create`."),
         Purpose::Restore => note("The root key was on record: what is sealed under it opens again."),
         Purpose::NextVersion => note(
-            "The new version is current. A running server re-wraps everything under it; `keystead root-key list` shows how far \
-             it is.",
+            "The new version is current. A running server re-wraps everything under it; `keystead root-key describe` shows how \
+             far it is.",
         ),
     }
-    show(&[info], false)
+    show(&[info]);
+    Ok(())
 }
 
 impl ShareArgs {
+    /// The shares in these files.
+    pub(in crate::cli) fn of(files: Vec<PathBuf>) -> Self {
+        Self { files }
+    }
+
     /// Reads the shares and puts the key together.
     pub(in crate::cli) fn combine(&self) -> Result<Recovered, CliError> {
         let shares = self.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -136,7 +142,7 @@ fn purpose(admin: &Admin, terms: &Terms) -> Result<Purpose, CliError> {
 }
 
 /// Whether `version` may become the current one of `row`.
-fn may_rotate(admin: &Admin, row: &RootKeyRow, version: u32) -> Result<(), CliError> {
+pub(super) fn may_rotate(admin: &Admin, row: &RootKeyRow, version: u32) -> Result<(), CliError> {
     let (label, current) = (row.label.clone(), row.current_version);
     if current.checked_add(1) != Some(version) {
         return Err(RootKeyError::NotNext { label, current, given: version }.into());

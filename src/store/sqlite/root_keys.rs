@@ -14,6 +14,8 @@ use crate::store::{RootKeyRow, RootKeyState, RootKeyVersionRow, SignerRow, Store
 pub(super) enum RootKeyChange {
     Insert(RootKeyRow),
     Identify { root: Uuid, label: String, first: RootKeyVersionRow },
+    Complete { root: Uuid, first: RootKeyVersionRow },
+    Withdraw(Uuid),
     AddVersion(Uuid, RootKeyVersionRow),
     SetState { root: Uuid, state: RootKeyState, at: i64 },
     Retire { root: Uuid, version: u32, at: i64 },
@@ -54,6 +56,14 @@ impl Sqlite {
         first: RootKeyVersionRow,
     ) -> Result<(), StoreError> {
         self.change_root_key(RootKeyChange::Identify { root, label, first })
+    }
+
+    pub(in crate::store) fn complete_root_key(&self, root: Uuid, first: RootKeyVersionRow) -> Result<(), StoreError> {
+        self.change_root_key(RootKeyChange::Complete { root, first })
+    }
+
+    pub(in crate::store) fn withdraw_root_key(&self, root: Uuid) -> Result<(), StoreError> {
+        self.change_root_key(RootKeyChange::Withdraw(root))
     }
 
     pub(in crate::store) fn add_version(&self, root: Uuid, version: RootKeyVersionRow) -> Result<(), StoreError> {
@@ -119,10 +129,22 @@ pub(super) fn apply(connection: &Connection, change: &RootKeyChange) -> Result<b
     match change {
         RootKeyChange::Insert(row) => insert(connection, row)?,
         RootKeyChange::Identify { root, label, first } => identify(connection, *root, label, first)?,
+        RootKeyChange::Complete { root, first } => complete(connection, *root, first)?,
+        RootKeyChange::Withdraw(root) => {
+            let root = find(connection, *root)?.ok_or(StoreError::NotFound)?;
+            if root.is_doomed || !is_unmade(connection, &root)? {
+                return Err(StoreError::StaleRootKey);
+            }
+            must_find(connection.execute("DELETE FROM root_key WHERE seq = ?1", [root.seq])?)?;
+        }
         RootKeyChange::AddVersion(root, version) => add_version(connection, *root, version)?,
         RootKeyChange::SetState { root, state, at } => {
             let root = find(connection, *root)?.ok_or(StoreError::NotFound)?;
-            if root.state == RootKeyState::Destroyed || *state == RootKeyState::Destroyed || root.is_doomed {
+            if root.state == RootKeyState::Destroyed
+                || *state == RootKeyState::Destroyed
+                || root.is_doomed
+                || is_unmade(connection, &root)?
+            {
                 return Err(StoreError::StaleRootKey);
             }
             let sql = "UPDATE root_key SET state = ?2, changed_at = ?3 WHERE seq = ?1";
@@ -226,6 +248,24 @@ fn identify(connection: &Connection, root: Uuid, label: &str, first: &RootKeyVer
         StoreError::Duplicate => StoreError::StaleRootKey,
         other => other,
     })
+}
+
+fn complete(connection: &Connection, root: Uuid, first: &RootKeyVersionRow) -> Result<(), StoreError> {
+    let root = find(connection, root)?.ok_or(StoreError::NotFound)?;
+    if root.state != RootKeyState::Suspended || root.is_doomed || !is_unmade(connection, &root)? {
+        return Err(StoreError::StaleRootKey);
+    }
+    insert_version(connection, root.seq, first)?;
+    let sql = "UPDATE root_key SET state = ?2, changed_at = ?3 WHERE seq = ?1";
+    connection.execute(sql, params![root.seq, state_code(RootKeyState::Active), first.created_at])?;
+    Ok(())
+}
+
+/// Whether it was announced and not made yet. What an older version of the program recorded has no label.
+fn is_unmade(connection: &Connection, root: &Found) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM root_key_version WHERE root = ?1";
+    let versions: u64 = connection.query_row(sql, [root.seq], |row| row.get(0))?;
+    Ok(root.has_label && versions == 0)
 }
 
 fn add_version(connection: &Connection, root: Uuid, row: &RootKeyVersionRow) -> Result<(), StoreError> {

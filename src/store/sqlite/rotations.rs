@@ -84,23 +84,27 @@ impl Sqlite {
     }
 }
 
-/// Makes one change inside the writer's transaction. Returns whether KEKs were overwritten.
+/// Makes one change inside the writer's transaction. Returns whether the log is to be cut soon: at the end of a rotation, so
+/// that nothing is left of the KEKs it replaced, and not at each of its steps, which would make requests wait every second.
 pub(super) fn apply(connection: &Connection, change: &RotationChange) -> Result<bool, StoreError> {
     let RotationChange { root, to_version, what } = change;
     let root = root_keys::find(connection, *root)?.ok_or(StoreError::NotFound)?.seq;
     match what {
-        What::Step(step) => return take_step(connection, root, *to_version, step),
+        What::Step(step) => take_step(connection, root, *to_version, step)?,
         What::Restart => {
             let sql = "UPDATE rotation SET cursor = 0, failed = 0
                        WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL";
             must_find(connection.execute(sql, params![root, to_version])?)?;
         }
-        What::Finish { at, damaged, proof } => finish(connection, root, *to_version, *at, *damaged, proof)?,
+        What::Finish { at, damaged, proof } => {
+            finish(connection, root, *to_version, *at, *damaged, proof)?;
+            return Ok(true);
+        }
     }
     Ok(false)
 }
 
-fn take_step(connection: &Connection, root: i64, to_version: u32, step: &RotationStep) -> Result<bool, StoreError> {
+fn take_step(connection: &Connection, root: i64, to_version: u32, step: &RotationStep) -> Result<(), StoreError> {
     let mut done: u64 = 0;
     for kek in &step.rewrapped {
         done += u64::from(keks::replace(connection, kek.seq, &kek.old, to_version, &kek.new)?);
@@ -109,8 +113,7 @@ fn take_step(connection: &Connection, root: i64, to_version: u32, step: &Rotatio
         "UPDATE rotation SET done = done + ?3, failed = failed + ?4, cursor = max(cursor, ?5)
          WHERE root = ?1 AND to_version = ?2 AND finished_at IS NULL",
     )?;
-    must_find(count.execute(params![root, to_version, done, step.failed, step.cursor])?)?;
-    Ok(done > 0)
+    must_find(count.execute(params![root, to_version, done, step.failed, step.cursor])?)
 }
 
 fn finish(

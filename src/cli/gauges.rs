@@ -1,0 +1,80 @@
+//! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue.
+
+use std::{
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use hal::{Health, RootKeys};
+use metrics::gauge;
+
+use super::{CliError, root_key::state_name};
+use crate::{
+    store::{RootKeyRow, RootKeyState, RotationRow, Store, StoreError},
+    telemetry::metric,
+};
+
+/// How often they are brought up to date.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Keeps them up to date for as long as the server works with `store` and `hal`.
+pub(super) fn watch(store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+    let (store, hal): (Weak<Store>, Weak<dyn RootKeys>) = (Arc::downgrade(store), Arc::downgrade(hal));
+    let watch = move || {
+        while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
+            set_hsm(&*hal);
+            let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
+            gauge!(metric::STORE_WAITING).set(f64::from(waiting));
+            if let Err(error) = set_root_keys(&store) {
+                // A store that is away has its own log lines.
+                tracing::debug!(%error, "the gauges of root keys stay as they are");
+            }
+            drop((store, hal));
+            thread::sleep(PERIOD);
+        }
+    };
+    let thread = thread::Builder::new().name("gauges".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
+}
+
+fn set_hsm(hal: &dyn RootKeys) {
+    gauge!(metric::HSM_STATE).set(number(&hal.health()));
+    for token in hal.token_states() {
+        let serial = token.serial.unwrap_or_default();
+        gauge!(metric::TOKEN_STATE, "label" => token.label, "serial" => serial).set(number(&token.health));
+    }
+}
+
+fn number(health: &Health) -> f64 {
+    match health {
+        Health::Ready => 2.0,
+        Health::Degraded(_) => 1.0,
+        Health::Down(_) => 0.0,
+    }
+}
+
+fn set_root_keys(store: &Store) -> Result<(), StoreError> {
+    let rotations = store.rotations()?;
+    for row in store.root_keys()? {
+        let labels = [("root", row.id.to_string()), ("label", row.label.clone())];
+        for state in [RootKeyState::Active, RootKeyState::Suspended, RootKeyState::Destroyed] {
+            let is = if row.state == state { 1.0 } else { 0.0 };
+            let [root, label] = labels.clone();
+            gauge!(metric::ROOT_KEY_STATE, &[root, label, ("state", state_name(state).to_owned())]).set(is);
+        }
+        gauge!(metric::ROOT_KEY_VERSION, &labels).set(f64::from(row.current_version));
+        if let Some(last) = rotations.iter().rfind(|rotation| rotation.root == row.id) {
+            set_rotation(&row, last);
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of more than 2^53 objects may be off by a few")]
+fn set_rotation(root: &RootKeyRow, rotation: &RotationRow) {
+    let labels = [("root", root.id.to_string()), ("label", root.label.clone())];
+    gauge!(metric::ROTATION_OBJECTS, &labels).set(rotation.total as f64);
+    gauge!(metric::ROTATION_DONE, &labels).set(rotation.done as f64);
+    gauge!(metric::ROTATION_FAILED, &labels).set(rotation.failed as f64);
+}

@@ -1,0 +1,180 @@
+//! Root keys as operators look after them.
+
+use keystead::{
+    root_keys,
+    store::{RootKeyRow, RootKeyState, Store, StoreOptions},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Data, keystead};
+
+/// The root key that `init` makes.
+const ROOT: &str = "keystead-root";
+
+fn described(data: &Data, label: &str) -> Value {
+    data.list(&format!("root-key describe {label}"))
+}
+
+fn audited(data: &Data, action: &str) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(data.file("audit/audit.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    lines
+        .filter(|line| line["operation"] == action)
+        .map(|line| (text(&line["root_key"]), text(&line["outcome"])))
+        .collect()
+}
+
+#[test]
+fn a_root_key_is_suspended_and_resumed_by_label_or_id_and_that_is_on_record() {
+    let data = Data::new();
+    let listed = data.list("root-key list");
+    assert_eq!((&listed[0]["label"], &listed[0]["state"]), (&ROOT.into(), &"active".into()));
+    assert_eq!((&listed[0]["version"], &listed[0]["objects"]), (&1.into(), &0.into()));
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+
+    assert!(data.succeed(&format!("root-key suspend {ROOT}")).contains("is now suspended"));
+    assert!(data.succeed(&format!("root-key suspend {id}")).contains("was and is suspended"));
+    assert_eq!(described(&data, ROOT)["state"], "suspended");
+    let said = data.fail(1, &format!("adapter create second --root-key {ROOT}"));
+    assert!(said.contains("suspended") && said.contains("resume it first"), "{said}");
+    data.fail(1, "adapter create second");
+    let said = data.fail(1, &format!("root-key rotate {ROOT}"));
+    assert!(said.contains("suspended"), "{said}");
+
+    data.succeed(&format!("root-key resume {id}"));
+    assert_eq!(described(&data, &id)["state"], "active");
+    data.succeed("adapter create second");
+    let said = data.fail(1, "root-key suspend none");
+    assert!(said.contains("no root key \"none\"") && said.contains(ROOT), "{said}");
+    let ok = (id.clone(), "success".to_owned());
+    assert_eq!(audited(&data, "root_key.suspend"), [ok.clone(), ok.clone()]);
+    assert_eq!(audited(&data, "root_key.resume"), [ok]);
+}
+
+#[test]
+fn a_root_key_is_rotated_without_a_server_and_its_old_version_retired() {
+    let data = Data::new();
+    let said = data.fail(1, &format!("root-key rotate {ROOT} --finish"));
+    assert!(said.contains("no rotation that is not finished"), "{said}");
+    let said = data.succeed(&format!("root-key rotate {ROOT}"));
+    assert!(said.contains("version 2 is current"), "{said}");
+    let root = described(&data, ROOT);
+    let states: Vec<_> = root["versions"].as_array().unwrap().iter().map(|version| &version["state"]).collect();
+    assert_eq!(states, ["superseded", "current"]);
+    assert_eq!(root["versions"][1]["hsm"]["same_key"], true);
+    assert_eq!(root["versions"][1]["kcv"], root["versions"][1]["hsm"]["kcv"]);
+    assert_ne!(root["versions"][0]["kcv"], root["versions"][1]["kcv"]);
+    assert!(root["rotations"][0]["finished_at"].is_string());
+
+    let proof = data.dir().with_file_name("proof.json");
+    data.succeed(&format!("root-key describe {ROOT} --proof {}", proof.display()));
+    let checked = keystead(&format!("root-key verify-attestation {}", proof.display()));
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+
+    for (version, word) in [(2, "current one"), (7, "no version 7")] {
+        let said = data.fail(1, &format!("root-key retire {ROOT} --version {version} --yes"));
+        assert!(said.contains(word), "{said}");
+    }
+    let said = data.fail(1, &format!("root-key retire {ROOT} --version 1"));
+    assert!(said.contains("backups") && said.contains("--yes"), "{said}");
+    for _ in 0..2 {
+        // The second time there is nothing left to do.
+        assert!(data.succeed(&format!("root-key retire {ROOT} --version 1 --yes")).contains("retired"));
+    }
+    let root = described(&data, ROOT);
+    assert_eq!((&root["versions"][0]["state"], &root["versions"][0]["hsm"]), (&"retired".into(), &Value::Null));
+    assert_eq!(audited(&data, "root_key.rotate").len(), 1);
+    assert_eq!(audited(&data, "root_key.rotation.finish").len(), 1);
+    assert_eq!(audited(&data, "root_key.retire").len(), 2);
+    // Setting the directory up again uses the version that is left.
+    super::succeed(&format!("init --dir {}", data.dir().display()));
+}
+
+#[test]
+fn making_a_root_key_goes_on_where_it_was_interrupted() {
+    let data = Data::new();
+    let id = Uuid::new_v4();
+    let path = data.file("keystead.db");
+    let announced = RootKeyRow {
+        id,
+        label: "second".into(),
+        state: RootKeyState::Suspended,
+        current_version: 1,
+        created_at: 1,
+        changed_at: 1,
+        destroyed_at: None,
+        destruction: None,
+        certificate: None,
+        versions: Vec::new(),
+    };
+    Store::open(&path, StoreOptions::default()).unwrap().insert_root_key(announced).unwrap();
+    assert_eq!(data.list("root-key list")[1]["state"], "unfinished");
+    for command in ["root-key suspend second", "root-key resume second", "root-key rotate second"] {
+        let said = data.fail(1, command);
+        assert!(said.contains("never finished"), "{said}");
+    }
+    data.succeed("root-key create second");
+    let root = described(&data, "second");
+    assert_eq!((&root["id"], &root["state"]), (&id.to_string().into(), &"active".into()));
+    let said = data.fail(1, "root-key create second");
+    assert!(said.contains("label"), "{said}");
+}
+
+#[test]
+fn root_keys_of_an_older_database_are_known_by_their_labels_as_soon_as_somebody_looks() {
+    let data = Data::new();
+    let path = data.file("keystead.db");
+    let before = data.list("root-key list");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("DELETE FROM root_key_version; UPDATE root_key SET label = '';").unwrap();
+    drop(database);
+    assert_eq!(data.list("root-key list"), before);
+    let rows = Store::open(&path, StoreOptions::default()).unwrap().root_keys().unwrap();
+    assert!(root_keys::recorded_kcv(&rows[0].versions[0]).is_some());
+}
+
+#[test]
+fn an_object_tells_why_it_does_not_open() {
+    let data = Data::new();
+    let id = {
+        // Any sealed row will do: nothing opens it here.
+        let store = Store::open(&data.file("keystead.db"), StoreOptions::default()).unwrap();
+        let trust = store.trust().unwrap();
+        let (adapter, root) = (&trust.adapters[0], &trust.root_keys[0]);
+        let id = keystead::store::ObjectId(Uuid::now_v7());
+        let wrapped = [&[1, 2][..], root.id.as_bytes(), &[0, 0, 0, 1, 0], &[5; 40]].concat();
+        let sealed = keystead::store::SealedRow { root: root.id, version: 1, wrapped_kek: wrapped, body: vec![7; 60] };
+        let row = keystead::store::ObjectRow {
+            id,
+            adapter: adapter.id,
+            object_type: 2,
+            revision: 1,
+            metadata: Vec::new(),
+            sealed: Some(sealed),
+            destroyed: false,
+            due_at: None,
+        };
+        let index = keystead::store::IndexEntries::default();
+        store.apply(vec![keystead::store::Change::Insert { row, index }]).unwrap();
+        id.0
+    };
+    let shown = |data: &Data| data.list(&format!("key show {id}"))["sealed"].clone();
+    assert_eq!((&shown(&data)["closed"], &shown(&data)["version"]), (&Value::Null, &1.into()));
+    data.succeed(&format!("root-key suspend {ROOT}"));
+    assert!(shown(&data)["closed"].as_str().unwrap().contains("root-key resume"));
+    let store = Store::open(&data.file("keystead.db"), StoreOptions::default()).unwrap();
+    let root = store.root_keys().unwrap()[0].id;
+    store.shred(root, 1_767_225_600, "{}".into()).unwrap();
+    drop(store);
+    let sealed = shown(&data);
+    assert!(sealed["closed"].as_str().unwrap().contains("destroyed 2026-01-01"), "{sealed}");
+    assert_eq!((&sealed["root_key_state"], &sealed["root_key"]), (&"destroyed".into(), &Value::Null));
+    let text = data.succeed(&format!("key show {id}"));
+    assert!(text.contains("cannot be recovered"), "{text}");
+    let said = data.fail(1, &format!("adapter create second --root-key {ROOT}"));
+    assert!(said.contains("destroyed"), "{said}");
+    let said = data.fail(1, &format!("root-key resume {ROOT}"));
+    assert!(said.contains("destroyed"), "{said}");
+}

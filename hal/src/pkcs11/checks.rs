@@ -5,7 +5,7 @@
 use cryptoki::{
     error::{Error, RvError},
     mechanism::Mechanism,
-    object::{Attribute, AttributeType, ObjectHandle},
+    object::{Attribute, AttributeInfo, AttributeType, ObjectHandle},
     session::Session,
 };
 use zeroize::Zeroizing;
@@ -110,12 +110,20 @@ fn value_unreadable(session: &Session, key: ObjectHandle) -> Result<SelfCheck, F
     match session.get_attributes(key, &[AttributeType::Value]) {
         Ok(attributes) => match schemes::value_of(attributes) {
             Some(value) if !value.is_empty() => Ok(SelfCheck::new(name, false, "the token handed out CKA_VALUE")),
-            _ => Ok(SelfCheck::new(name, true, "the token does not give CKA_VALUE")),
+            _ => Ok(SelfCheck::new(name, true, why_unreadable(session, key))),
         },
         Err(error) => {
             or_lost(&error)?;
             Ok(SelfCheck::new(name, true, format!("refused with {}", code(&error))))
         }
+    }
+}
+
+/// cryptoki leaves out what it may not read; asked for the length only, it says why.
+fn why_unreadable(session: &Session, key: ObjectHandle) -> &'static str {
+    match session.get_attribute_info(key, &[AttributeType::Value]).as_deref() {
+        Ok([AttributeInfo::Sensitive]) => "refused with CKR_ATTRIBUTE_SENSITIVE",
+        _ => "the token does not give CKA_VALUE",
     }
 }
 

@@ -284,6 +284,7 @@ fn a_probe_reports_what_works_and_leaves_nothing_behind() {
     let refused =
         |name: &str| trial.enforcement.iter().find(|check| check.name == name).expect("a check").detail.clone();
     assert_eq!(refused("not-wrapped-out-by-aes-kw"), "refused with CKR_KEY_UNEXTRACTABLE");
+    assert_eq!(refused("value-unreadable"), "refused with CKR_ATTRIBUTE_SENSITIVE");
     assert_eq!(refused("not-copied-to-extractable"), "refused with CKR_ATTRIBUTE_READ_ONLY");
     assert!(slot.mechanisms.iter().any(|mechanism| mechanism.uses.contains(&"encrypt")));
     assert_eq!(connect(config(softhsm, &token)).list_roots().expect("a list"), []);

@@ -24,4 +24,5 @@ mod real_clients;
 mod root_keys;
 mod rotation;
 mod secrets;
+mod several_tokens;
 mod tidy;

@@ -10,6 +10,7 @@ mod info;
 pub mod pkcs11;
 mod report;
 mod secret;
+mod signer;
 pub mod software;
 pub mod tokens;
 mod wrapped;
@@ -17,10 +18,11 @@ mod wrapped;
 pub use error::{HalError, Outage, Refusal};
 pub use info::{
     Capabilities, Degradation, DestroyConsent, Health, InvalidLabel, Kcv, KcvMethod, Label, RootKeyAttributes,
-    RootKeyId, RootKeyInfo, RootKeyVersion, SignScheme, SignerId, SignerInfo, SignerKind, TokenInfo,
+    RootKeyId, RootKeyInfo, RootKeyVersion, SignerId, TokenInfo,
 };
 pub use report::{SelfCheck, SelfTestReport, TokenSelfTest, TokenState};
 pub use secret::{Kek, SecretBytes};
+pub use signer::{SignScheme, SignerInfo, SignerKind};
 pub use wrapped::{WrapScheme, WrappedKek};
 
 /// What request handling may do.

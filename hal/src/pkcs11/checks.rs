@@ -5,7 +5,7 @@
 use cryptoki::{
     error::{Error, RvError},
     mechanism::Mechanism,
-    object::{Attribute, AttributeType, ObjectHandle},
+    object::{Attribute, AttributeInfo, AttributeType, ObjectHandle},
     session::Session,
 };
 use zeroize::Zeroizing;
@@ -110,12 +110,20 @@ fn value_unreadable(session: &Session, key: ObjectHandle) -> Result<SelfCheck, F
     match session.get_attributes(key, &[AttributeType::Value]) {
         Ok(attributes) => match schemes::value_of(attributes) {
             Some(value) if !value.is_empty() => Ok(SelfCheck::new(name, false, "the token handed out CKA_VALUE")),
-            _ => Ok(SelfCheck::new(name, true, "the token does not give CKA_VALUE")),
+            _ => Ok(SelfCheck::new(name, true, why_unreadable(session, key))),
         },
         Err(error) => {
             or_lost(&error)?;
             Ok(SelfCheck::new(name, true, format!("refused with {}", code(&error))))
         }
+    }
+}
+
+/// cryptoki leaves out what it may not read; asked for the length only, it says why.
+fn why_unreadable(session: &Session, key: ObjectHandle) -> &'static str {
+    match session.get_attribute_info(key, &[AttributeType::Value]).as_deref() {
+        Ok([AttributeInfo::Sensitive]) => "refused with CKR_ATTRIBUTE_SENSITIVE",
+        _ => "the token does not give CKA_VALUE",
     }
 }
 
@@ -126,6 +134,9 @@ pub(super) fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -
     let (passed, detail) = match tried(session, root, scheme, &kek) {
         Ok(found) => found,
         Err(lost @ (Fault::Stale | Fault::Gone(_))) => return Err(lost),
+        Err(Fault::Unsupported) if scheme == WrapScheme::AesKwp && root.dialect.kwp.is_none() => {
+            (false, "no mechanism for it that this software can name is known for this make of token")
+        }
         Err(Fault::Unsupported) => (false, "the token does not offer it, or not for this key"),
         Err(_) => (false, "the token failed; its codes are in the log"),
     };

@@ -1,11 +1,12 @@
 //! Backends to test: each with a key store of its own.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use hal::{
-    SecretBytes, WrapScheme,
+    RootKeys, SecretBytes, WrapScheme,
     pkcs11::{Pkcs11Config, Pkcs11Hal},
     software::SoftwareHal,
+    tokens::TokenSet,
 };
 use pkcs11_fixtures::{Kryoptic, PrivateModule, SoftHsm, Token};
 
@@ -47,6 +48,16 @@ pub(crate) fn softhsm_through_the_shim(scheme: WrapScheme) -> Option<OnToken> {
 
 pub(crate) fn kryoptic_through_the_shim(scheme: WrapScheme) -> Option<OnToken> {
     PrivateModule::kryoptic("contract").map(|module| through_the_shim(module, scheme))
+}
+
+/// A set of tokens, as a backend.
+pub(crate) struct OnSet {
+    pub(crate) hal: TokenSet,
+}
+
+pub(crate) fn set_of_one(scheme: WrapScheme) -> Option<OnSet> {
+    let token: Arc<dyn RootKeys> = Arc::new(softhsm(scheme)?.hal);
+    Some(OnSet { hal: TokenSet::new(vec![token], PATIENT).expect("one token") })
 }
 
 fn through_the_shim(module: PrivateModule, scheme: WrapScheme) -> OnToken {

@@ -18,6 +18,7 @@ macro_rules! contract {
         }
         contract!(on_softhsm_aes_gcm: softhsm(AesGcm) $($test)*);
         contract!(on_softhsm_aes_kw: softhsm(AesKw) $($test)*);
+        contract!(on_a_set_of_one_token: set_of_one(AesGcm) $($test)*);
         contract!(on_softhsm_through_the_shim: softhsm_through_the_shim(AesGcm) $($test)*);
         contract!(on_kryoptic_aes_gcm: kryoptic(AesGcm) $($test)*);
         contract!(on_kryoptic_aes_kw: kryoptic(AesKw) $($test)*);

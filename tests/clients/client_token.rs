@@ -43,6 +43,7 @@ impl ClientToken {
             queue: 8,
             deadline: Duration::from_secs(30),
             scheme: None,
+            provider: None,
         });
         let folder = tempfile::tempdir().unwrap();
         write_private(&folder.path().join("pin"), &token.pin);

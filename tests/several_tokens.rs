@@ -20,11 +20,11 @@ use crate::{
         create_aes, name,
         server::{Server, write_private},
     },
-    root_keys::{adapter, hold, refuse, run, shares},
+    root_keys::{adapter, hold, refuse, run, shares, versions},
 };
 
 /// A data directory that was made on the first of two tokens and then given both.
-fn site(hsm: &SoftHsm, tokens: &[Token; 2], folder: &TempDir) -> PathBuf {
+pub fn site(hsm: &SoftHsm, tokens: &[Token; 2], folder: &TempDir) -> PathBuf {
     let dir = folder.path().join("site");
     let pins = [folder.path().join("pin-a"), folder.path().join("pin-b")];
     for (pin, token) in pins.iter().zip(tokens) {
@@ -68,9 +68,8 @@ fn a_root_key_lies_on_both_tokens_and_either_serves_alone_with_no_failed_request
     assert!(said.contains("ceremony"), "{said}");
     let (files, _) = hold(&folder.path().join("shares"), "shared", 2, 3);
     run(&dir, &format!("root-key import {}", shares(&files[..2])));
-    let listed = json(&dir, "root-key list");
-    let shared = listed.as_array().unwrap().iter().find(|root| root["label"] == "shared").unwrap();
-    let serials: Vec<_> = shared["tokens"].as_array().unwrap().iter().map(|token| &token["serial"]).collect();
+    let shared = versions(&dir, "shared").remove(0);
+    let serials: Vec<_> = shared["hsm"]["tokens"].as_array().unwrap().iter().map(|token| &token["serial"]).collect();
     assert_eq!(serials, [tokens[0].serial.as_str(), tokens[1].serial.as_str()]);
     adapter(&dir, "vault", "shared");
 

@@ -47,6 +47,18 @@ pub fn expect_recorded<'a>(rows: impl IntoIterator<Item = &'a RootKeyRow>, hal: 
     }
 }
 
+/// Tells the HAL how many KEKs are under each version, so that the seals which AES-GCM allows under one key are counted across
+/// restarts. KEKs of deleted objects are no longer on record: the count is what is known for certain.
+///
+/// # Errors
+/// The database failed.
+pub fn expect_counted(store: &Store, hal: &dyn RootKeys) -> Result<(), StoreError> {
+    for count in store.kek_counts()? {
+        hal.expect_seals(key(count.root, count.version), count.keks);
+    }
+    Ok(())
+}
+
 /// Records label and check value of the root keys that an older version of the program recorded without.
 ///
 /// # Errors

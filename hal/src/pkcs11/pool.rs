@@ -62,7 +62,7 @@ impl Pool {
     {
         let late = HalError::Unavailable(Outage::DeadlinePassed);
         let Some(jobs) = &self.jobs else { return Err(late) };
-        if !jobs.is_empty() {
+        if !jobs.is_empty() && self.crew.stuck() > 0 {
             self.crew.staff();
         }
         if self.crew.all_stuck() {

@@ -20,7 +20,7 @@ use crate::{
         create_aes, name,
         server::{Server, write_private},
     },
-    root_keys::{adapter, hold, refuse, run, shares},
+    root_keys::{adapter, hold, refuse, run, shares, versions},
 };
 
 /// A data directory that was made on the first of two tokens and then given both.
@@ -68,10 +68,15 @@ fn a_root_key_lies_on_both_tokens_and_either_serves_alone_with_no_failed_request
     assert!(said.contains("ceremony"), "{said}");
     let (files, _) = hold(&folder.path().join("shares"), "shared", 2, 3);
     run(&dir, &format!("root-key import {}", shares(&files[..2])));
-    let listed = json(&dir, "root-key list");
-    let shared = listed.as_array().unwrap().iter().find(|root| root["label"] == "shared").unwrap();
-    let serials: Vec<_> = shared["tokens"].as_array().unwrap().iter().map(|token| &token["serial"]).collect();
+    let described = versions(&dir, "shared");
+    let held = described[0]["hsm"]["tokens"].as_array().unwrap();
+    let serials: Vec<_> = held.iter().map(|token| &token["serial"]).collect();
     assert_eq!(serials, [tokens[0].serial.as_str(), tokens[1].serial.as_str()]);
+    let attested = folder.path().join("shared.json");
+    run(&dir, &format!("root-key attest shared --out {}", attested.display()));
+    let checked = succeed(&format!("root-key verify-attestation {} --json", attested.display()));
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    assert_eq!(checked["statement"]["claim"]["copies"].as_array().unwrap().len(), 2, "{checked}");
     adapter(&dir, "vault", "shared");
 
     let server = Server::serving(&dir, &[]);

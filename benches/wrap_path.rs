@@ -18,9 +18,8 @@ use cryptoki::{
     context::Pkcs11,
     mechanism::{Mechanism, aead::GcmParams},
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
-    session::{Session, UserType},
+    session::Session,
     slot::Slot,
-    types::AuthPin,
 };
 use hal::{
     Kek, Label, RootKeyVersion, RootKeys, SecretBytes, WrapScheme, WrappedKek,
@@ -53,8 +52,9 @@ fn main() {
 
 fn directly_and_through_the_hal(softhsm: &SoftHsm, scheme: WrapScheme, turn: Duration) {
     let token = softhsm.token("bench");
-    let raw = Raw::new(softhsm.module(), &token, scheme);
+    // The HAL logs the process in, and does not accept a login that it did not make.
     let site = Site::new(softhsm.module(), &token, scheme, WORKERS);
+    let raw = Raw::new(softhsm.module(), &token, scheme);
     for threads in [1, 2, 4] {
         let wrap = pair(turn, &raw.on(threads, Raw::wrap), &site.on(threads, Site::wrap));
         row(&format!("{scheme} wrap"), threads, wrap);
@@ -155,7 +155,6 @@ struct Raw {
     root: ObjectHandle,
     scheme: WrapScheme,
     wrapped: (Vec<u8>, Vec<u8>),
-    _login: std::sync::Mutex<Session>,
 }
 
 impl Raw {
@@ -164,8 +163,7 @@ impl Raw {
         let slots = module.get_slots_with_token().expect("slots");
         let is_it = |slot: &Slot| module.get_token_info(*slot).is_ok_and(|info| info.label() == token.label);
         let slot = slots.into_iter().find(is_it).expect("the token is there");
-        let login = module.open_rw_session(slot).expect("a session");
-        login.login(UserType::User, Some(&AuthPin::new(token.pin.clone().into()))).expect("the PIN is right");
+        let session = module.open_rw_session(slot).expect("a session");
         let template = [
             Attribute::Token(true),
             Attribute::Private(true),
@@ -177,8 +175,8 @@ impl Raw {
             Attribute::Unwrap(true),
             Attribute::ValueLen(32.into()),
         ];
-        let root = login.generate_key(&Mechanism::AesKeyGen, &template).expect("a root key");
-        let mut raw = Self { module, slot, root, scheme, wrapped: Default::default(), _login: login.into() };
+        let root = session.generate_key(&Mechanism::AesKeyGen, &template).expect("a root key");
+        let mut raw = Self { module, slot, root, scheme, wrapped: Default::default() };
         raw.wrapped = raw.wrap(&raw.session());
         raw
     }

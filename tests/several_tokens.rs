@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A data directory that was made on the first of two tokens and then given both.
-fn site(hsm: &SoftHsm, tokens: &[Token; 2], folder: &TempDir) -> PathBuf {
+pub fn site(hsm: &SoftHsm, tokens: &[Token; 2], folder: &TempDir) -> PathBuf {
     let dir = folder.path().join("site");
     let pins = [folder.path().join("pin-a"), folder.path().join("pin-b")];
     for (pin, token) in pins.iter().zip(tokens) {
@@ -68,9 +68,8 @@ fn a_root_key_lies_on_both_tokens_and_either_serves_alone_with_no_failed_request
     assert!(said.contains("ceremony"), "{said}");
     let (files, _) = hold(&folder.path().join("shares"), "shared", 2, 3);
     run(&dir, &format!("root-key import {}", shares(&files[..2])));
-    let described = versions(&dir, "shared");
-    let held = described[0]["hsm"]["tokens"].as_array().unwrap();
-    let serials: Vec<_> = held.iter().map(|token| &token["serial"]).collect();
+    let shared = versions(&dir, "shared").remove(0);
+    let serials: Vec<_> = shared["hsm"]["tokens"].as_array().unwrap().iter().map(|token| &token["serial"]).collect();
     assert_eq!(serials, [tokens[0].serial.as_str(), tokens[1].serial.as_str()]);
     let attested = folder.path().join("shared.json");
     run(&dir, &format!("root-key attest shared --out {}", attested.display()));

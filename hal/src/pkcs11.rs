@@ -17,8 +17,9 @@ pub use self::pin::PinSource;
 pub use self::profile::Provider;
 use self::{
     link::{Link, Target},
+    pool::Pool,
     supervisor::Supervisor,
-    workers::{Kind, Pool},
+    workers::Kind,
 };
 use crate::{
     Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Outage, Refusal,
@@ -34,6 +35,7 @@ mod link;
 mod login;
 mod module;
 mod pin;
+mod pool;
 pub mod probe;
 mod profile;
 mod recovery;

@@ -12,6 +12,9 @@ use uuid::Uuid;
 use super::{id, time};
 use crate::root_keys::method_name;
 
+/// The check that a software root key never passes, by the name that the HAL has for it.
+const HELD_BY_A_TOKEN: &str = "held-by-a-token";
+
 /// What one version of a root key is, as the backend that holds it told at the time of the statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -246,8 +249,8 @@ impl Attestation {
             kcv: root.kcv.into(),
             scheme: root.scheme.to_string(),
             backend: capabilities.backend.to_owned(),
-            // All must say so: what one of them does not know to be in an HSM is not.
-            is_hsm: capabilities.is_hsm && !root.tokens.is_empty() && copies.iter().all(|copy| copy.token.is_some()),
+            // Both must say so: what one of them does not know to be in an HSM is not.
+            is_hsm: capabilities.is_hsm && !root.tokens.is_empty(),
             attributes: (&root.attributes).into(),
             copies,
         }
@@ -256,12 +259,15 @@ impl Attestation {
     /// What speaks against the root key. Nothing, where it is in HSMs that keep it inside.
     #[must_use]
     pub fn weaknesses(&self) -> Vec<Weakness> {
-        if !self.is_hsm {
-            return vec![Weakness::Software];
-        }
         let mut found = Vec::new();
         if self.copies.is_empty() {
             found.push(Weakness::Nowhere);
+        }
+        if !self.is_hsm {
+            // A key in memory is neither sensitive nor unextractable; that it is none of an HSM says it all.
+            found.push(Weakness::Software);
+            found.extend(self.copies.iter().flat_map(Holding::failures));
+            return found;
         }
         if self.attributes.sensitive != Some(true) {
             found.push(Weakness::NotSensitive);
@@ -287,13 +293,28 @@ impl RotationProof {
 
 impl Holding {
     fn weaknesses(&self) -> Vec<Weakness> {
-        let Some(token) = &self.token else { return vec![Weakness::Software] };
-        let serial = || token.serial.clone();
         if self.self_test.is_empty() {
-            return vec![Weakness::Untested { serial: serial() }];
+            return vec![Weakness::Untested { serial: self.serial() }];
         }
-        let failed = self.self_test.iter().filter(|test| !test.passed).cloned();
-        failed.map(|SelfTest { check, detail, .. }| Weakness::SelfTest { serial: serial(), check, detail }).collect()
+        let found = self.failures();
+        // A token that was never reached does not say which it is; then nothing was tried on it either.
+        if self.token.is_none() && found.is_empty() {
+            vec![Weakness::Untested { serial: self.serial() }]
+        } else {
+            found
+        }
+    }
+
+    /// Everything that went wrong, but that a software root key is not held by a token: that has a weakness of its own.
+    fn failures(&self) -> Vec<Weakness> {
+        let failed = self.self_test.iter().filter(|test| !test.passed && test.check != HELD_BY_A_TOKEN).cloned();
+        failed
+            .map(|SelfTest { check, detail, .. }| Weakness::SelfTest { serial: self.serial(), check, detail })
+            .collect()
+    }
+
+    fn serial(&self) -> String {
+        self.token.as_ref().map_or_else(|| "(unknown)".to_owned(), |token| token.serial.clone())
     }
 }
 

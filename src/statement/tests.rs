@@ -262,7 +262,21 @@ fn an_attestation_says_what_speaks_against_the_root_key() {
             .contains("43 the root key failed its self-test: not-copied")
     );
     assert!(of(|_, _, tokens| tokens[1].checks.clear()).contains("43 the root key was not tested"));
-    assert!(of(|_, _, tokens| tokens[1].token = None).contains("no HSM"));
+    // A token that is away has no name, and is no reason to call the others software.
+    let away: Change = |_, _, tokens| {
+        tokens[1].token = None;
+        tokens[1].checks[0].passed = false;
+    };
+    assert!(of(away).contains("(unknown) the root key failed its self-test: not-copied"));
+    assert!(of(|_, _, tokens| tokens[1].token = None).contains("(unknown) the root key was not tested"));
+    let software: Change = |root, _, tokens| {
+        root.tokens.clear();
+        tokens[0].checks[0].passed = false;
+        tokens[1].checks[0] = SelfCheck { name: "held-by-a-token".to_owned(), ..tokens[1].checks[0].clone() };
+        tokens[1].checks[0].passed = false;
+    };
+    let said = of(software);
+    assert!(said.contains("no HSM") && said.contains("42 the root key failed") && !said.contains("held-by"), "{said}");
     assert!(of(|_, _, tokens| tokens.clear()).contains("no place"));
 }
 

@@ -62,13 +62,6 @@ impl HsmServer {
         self
     }
 
-    /// Ends the server at once, as a power cut would. The token stays.
-    #[must_use]
-    pub fn killed(mut self) -> Self {
-        self.server.take().expect("it runs").kill();
-        self
-    }
-
     /// Ends the server in order; all that it printed and logged since it was ready.
     pub fn stop(&mut self) -> Vec<String> {
         self.server.take().expect("it runs").stop()
@@ -99,11 +92,6 @@ impl HsmServer {
     /// The file that holds the token's PIN.
     pub fn pin_file(&self) -> PathBuf {
         self.folder.path().join("pin")
-    }
-
-    /// The token's module.
-    pub fn module(&self) -> &PrivateModule {
-        &self.module
     }
 
     /// Moves the token's files away: what SoftHSM2 has for an unplugged token.

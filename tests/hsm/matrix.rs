@@ -1,4 +1,4 @@
-//! Each fault of a token against Create, Get and Destroy at work.
+//! Each fault of a token against Create, Get and Destroy at work, and a root key being rotated.
 //!
 //! The server's HSM deadline is one second. Whatever the fault, no answer takes much longer, no wrong answer is given, nothing
 //! acknowledged is lost, and all is well again by itself when the fault is over; how long that took is printed.
@@ -9,13 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kmip::attributes::Attribute;
+
 use super::{
     clients::{self, ALL, Log, Work},
-    ledger::Ledger,
+    ledger::{GROUP, Ledger},
 };
 use crate::harness::{
+    ask::made,
+    create_aes,
     hsm::{HsmServer, wait_until},
-    server::write_private,
+    server::{Connection, write_private},
 };
 
 /// One kind of fault.
@@ -30,7 +34,8 @@ struct Fault {
 }
 
 fn run(fault: &Fault) {
-    let settings = [("deadline_ms", "1000"), ("workers", "4")];
+    // At this rate the rotation of what is there takes longer than the fault.
+    let settings = [("deadline_ms", "1000"), ("workers", "4"), ("rotation_per_second", "50")];
     let Some(mut server) = HsmServer::start(fault.name, &settings) else { return };
     let (ledger, log) = (Ledger::default(), Log::default());
     let mut outage = None;
@@ -40,6 +45,8 @@ fn run(fault: &Fault) {
         wait_until("all work gets done", || ALL.into_iter().all(|work| log.of(work).good >= 20));
         assert!(server.is_ready());
 
+        make_some(&mut server.connect(), &ledger);
+        server.admin("root-key rotate keystead-root");
         let refused_before = refused(&log);
         assert_eq!(refused_before, 0, "nothing is refused while all is well");
         log.mark();
@@ -64,6 +71,9 @@ fn run(fault: &Fault) {
         wait_until("it is ready again", || server.is_ready());
         let back = [Work::Create, Work::Get].into_iter().filter_map(|work| log.of(work).since).max();
         outage = back.map(|back| back.saturating_duration_since(over));
+        let rotation = || server.admin("root-key describe keystead-root");
+        wait_until("the rotation finishes", || rotation().contains("finished"));
+        assert!(rotation().contains(", 0 damaged"), "{}", rotation());
         drop(clients);
     });
     ledger.check(&mut server.connect());
@@ -73,6 +83,14 @@ fn run(fault: &Fault) {
     }
     assert!(!lines.contains("panicked"), "{lines}");
     report(fault, &log, &ledger, outage.unwrap_or_default(), refused(&log));
+}
+
+/// Enough for a rotation that is still at work when the fault begins.
+fn make_some(client: &mut Connection, ledger: &Ledger) {
+    for _ in 0..100 {
+        let response = client.call(create_aes(256, [Attribute::ObjectGroup(GROUP.to_owned())])).unwrap();
+        ledger.made(made(response));
+    }
 }
 
 fn refused(log: &Log) -> usize {

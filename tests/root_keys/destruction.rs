@@ -3,9 +3,10 @@
 use std::fs;
 
 use kmip::{client::ClientError, version::Version};
+use pkcs11_fixtures::SoftHsm;
 use rusqlite::Connection as Database;
 
-use super::{adapter, refuse, state, versions};
+use super::{adapter, hold, refuse, run, shares, state, versions};
 use crate::{
     cli::{Data, keystead, succeed},
     harness::{
@@ -13,11 +14,16 @@ use crate::{
         create_aes,
         server::Server,
     },
+    several_tokens::site,
 };
 
 /// A data directory whose adapter `doomed` has two keys under the root key `doomed`, one of them Active.
 fn doomed() -> (Data, String) {
-    let data = Data::new();
+    doomed_on("software")
+}
+
+fn doomed_on(hsm: &str) -> (Data, String) {
+    let data = Data::with_hsm(hsm);
     data.succeed("root-key create doomed");
     adapter(&data.dir(), "doomed", "doomed");
     let server = Server::serving(&data.dir(), &[]);
@@ -63,7 +69,8 @@ fn active_objects_must_be_approved_by_their_number() {
 
 #[test]
 fn what_is_destroyed_is_gone_everywhere_and_the_certificate_says_so() {
-    let (data, active) = doomed();
+    let (data, active) = doomed_on(if SoftHsm::shared().is_some() { "softhsm" } else { "software" });
+    let token = versions(&data.dir(), "doomed")[0]["hsm"]["tokens"][0].clone();
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("signer.pem");
     data.succeed(&format!("root-key signer --out {}", pem.display()));
@@ -99,6 +106,7 @@ fn what_is_destroyed_is_gone_everywhere_and_the_certificate_says_so() {
     let json: serde_json::Value = serde_json::from_str(&succeed(&format!("{line} --json"))).unwrap();
     let claim = &json["statement"]["claim"];
     assert_eq!((&claim["active_objects"], &claim["versions"][0]["version"]), (&1.into(), &1.into()));
+    assert_eq!(claim["versions"][0]["destroyed_on"][0], token);
     assert_eq!(claim["user_id"], rustix::process::getuid().as_raw());
 
     // Again: nothing more to do, and a lost certificate is written again.
@@ -182,6 +190,59 @@ fn a_destruction_that_was_cut_off_before_the_hsm_did_anything_goes_on() {
     put(&journal.to_string());
     data.succeed(DESTROY);
     assert_eq!(state(&data.dir(), "doomed"), "destroyed");
+}
+
+#[test]
+fn a_certificate_that_could_not_be_written_is_written_by_the_next_run() {
+    let data = Data::new();
+    data.succeed("root-key create unused");
+    let out = data.dir().join("no-such-folder/certificate.json");
+    let line = format!("root-key destroy unused --yes --out {}", out.display());
+    let said = data.fail(1, &line);
+    assert!(said.contains("no-such-folder"), "{said}");
+    assert_eq!(state(&data.dir(), "unused"), "destroyed");
+    fs::create_dir(out.parent().unwrap()).unwrap();
+    data.succeed(&line);
+    assert!(fs::read_to_string(&out).unwrap().contains("root-key-destruction"));
+    // Something else at that place is not overwritten.
+    fs::write(&out, "mine").unwrap();
+    data.fail(1, &line);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
+}
+
+#[test]
+fn while_one_of_several_tokens_is_away_nothing_is_attested_or_destroyed() {
+    let Some(hsm) = SoftHsm::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = [hsm.token("one"), hsm.token("two")];
+    let dir = site(hsm, &tokens, &folder);
+    let (files, _) = hold(&folder.path().join("shares"), "shared", 2, 2);
+    run(&dir, &format!("root-key import {}", shares(&files)));
+    let serials = |value: &serde_json::Value| -> Vec<String> {
+        let list = value.as_array().unwrap().iter();
+        list.map(|token| token["serial"].as_str().unwrap().to_owned()).collect()
+    };
+    let claim = |statement: &str| -> serde_json::Value {
+        let file: serde_json::Value = serde_json::from_str(statement).unwrap();
+        serde_json::from_str::<serde_json::Value>(file["statement"].as_str().unwrap()).unwrap()["claim"].clone()
+    };
+    let attested = claim(&run(&dir, "root-key attest shared"));
+    let on: Vec<_> =
+        attested["copies"].as_array().unwrap().iter().map(|copy| copy["token"]["serial"].clone()).collect();
+    assert_eq!(on, [tokens[0].serial.as_str(), tokens[1].serial.as_str()]);
+
+    // The first holds the key that signs, so it is the second that goes.
+    let (here, away) = (hsm.token_directory(&tokens[1]), folder.path().join("away"));
+    fs::rename(&here, &away).unwrap();
+    refuse(&dir, "root-key attest shared");
+    refuse(&dir, "root-key destroy shared --yes");
+    assert_eq!(state(&dir, "shared"), "active");
+    fs::rename(&away, &here).unwrap();
+    assert_eq!(serials(&versions(&dir, "shared")[0]["hsm"]["tokens"]).len(), 2);
+    let certificate = folder.path().join("certificate.json");
+    run(&dir, &format!("root-key destroy shared --yes --out {}", certificate.display()));
+    let destroyed = claim(&fs::read_to_string(certificate).unwrap());
+    assert_eq!(serials(&destroyed["versions"][0]["destroyed_on"]).len(), 2);
 }
 
 #[test]

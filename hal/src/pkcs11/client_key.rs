@@ -22,7 +22,7 @@ use crate::{HalError, Outage, SecretBytes, SignScheme, der};
 /// A token that is logged in to.
 pub struct ClientToken {
     module: Pkcs11,
-    is_first: bool,
+    is_alone: bool,
     session: Mutex<Session>,
 }
 
@@ -52,8 +52,9 @@ pub struct TokenKey {
     pub label: String,
     /// CKA_ALWAYS_AUTHENTICATE: it wants the PIN again for every signature. Such keys cannot be used here.
     pub always_asks_for_pin: bool,
-    /// Whether it is the one that a search for such keys, without an identifier, finds first.
-    pub is_first: bool,
+    /// Whether a search for such keys without an identifier finds it and no other. Which one it finds first is no use: SoftHSM2
+    /// has another order after each C_Initialize.
+    pub is_only: bool,
     handle: ObjectHandle,
 }
 
@@ -78,19 +79,22 @@ impl ClientToken {
     fn try_open(path: &Path, token_label: &str, pin: &SecretBytes) -> Result<Self, Fault> {
         let module = load_module(path)?;
         let (slot, _) = find_token(&module, token_label, None)?;
-        let is_first = module.get_slots_with_token()?.first() == Some(&slot);
+        let is_initialized = |slot| module.get_token_info(slot).map_or(true, |info| info.token_initialized());
+        let slots = module.get_slots_with_token()?;
+        let others = slots.iter().filter(|other| **other != slot).any(|other| is_initialized(*other));
+        let is_alone = slots.first() == Some(&slot) && !others;
         let session = module.open_ro_session(slot)?;
         log_in(&session, &RawAuthPin::new(Box::new(pin.expose_secret().to_vec())))?;
-        Ok(Self { module, is_first, session: Mutex::new(session) })
+        Ok(Self { module, is_alone, session: Mutex::new(session) })
     }
 
-    /// Whether its slot is the first of those that have a token.
+    /// Whether its slot is the first of those that have a token, and no other has one that is initialised.
     #[must_use]
-    pub fn is_first(&self) -> bool {
-        self.is_first
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
-    /// Its X.509 certificates, in the order in which the token finds them.
+    /// Its X.509 certificates.
     ///
     /// # Errors
     /// [`HalError::Unavailable`].
@@ -127,7 +131,7 @@ impl ClientToken {
         // What a search by type alone, as other programs make it, would take.
         let by_type =
             [Attribute::Token(true), Attribute::Private(true), Attribute::Sign(true), Attribute::KeyType(key_type)];
-        let first = session.find_objects(&by_type).map_err(failed)?.first().copied();
+        let by_type = session.find_objects(&by_type).map_err(failed)?;
         let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(key_type)];
         let wanted = [AttributeType::Id, AttributeType::Label, AttributeType::Sign, AttributeType::AlwaysAuthenticate];
         let mut found = Vec::new();
@@ -144,8 +148,8 @@ impl ClientToken {
             }
             if signs {
                 let label = String::from_utf8_lossy(&label).into_owned();
-                let is_first = first == Some(handle);
-                found.push(TokenKey { id, label, always_asks_for_pin: asks, is_first, handle });
+                let is_only = by_type == [handle];
+                found.push(TokenKey { id, label, always_asks_for_pin: asks, is_only, handle });
             }
         }
         Ok(found)

@@ -48,16 +48,15 @@ pub(super) fn wrap(session: &Session, root: RootRef, scheme: WrapScheme, kek: &K
     Ok(WrappedKek { root, version, scheme, iv, ciphertext })
 }
 
-/// Opens a blob of one root key and wraps what was in it under another, and sees that the new blob opens to the same.
-pub(super) fn rewrap(session: &Session, from: RootRef, old: &WrappedKek, to: &BoundRoot) -> Result<WrappedKek, Fault> {
-    let kek = unwrap(session, from, old)?;
-    let new = wrap(session, to.root, to.scheme, &kek)?;
-    // A new blob that does not open is the token's fault, never the old blob's.
+/// Wraps, and sees that the new blob opens to the same.
+pub(super) fn wrap_and_reopen(session: &Session, to: &BoundRoot, kek: &Kek) -> Result<WrappedKek, Fault> {
+    let new = wrap(session, to.root, to.scheme, kek)?;
+    // A new blob that does not open is the token's fault.
     let reopened = unwrap(session, to.root, &new).map_err(|fault| match fault {
         Fault::BadData => Fault::Suspect,
         other => other,
     })?;
-    if reopened.is_same(&kek) { Ok(new) } else { Err(Fault::Suspect) }
+    if reopened.is_same(kek) { Ok(new) } else { Err(Fault::Suspect) }
 }
 
 /// Unwraps a well-formed blob that names this root key.

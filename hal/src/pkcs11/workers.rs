@@ -1,21 +1,11 @@
-//! OS threads, each with a session of its own, fed by a bounded queue.
-//!
-//! PKCS#11 calls have no time-out, so callers never make one: they wait here for a worker's answer, until a deadline. A caller
-//! that gave up is answered into the void, and whatever secret the answer holds is wiped with it. A worker that does not come
-//! out of a call is replaced, as often again as there are workers; when it does come out, it finds itself surplus and ends.
+//! What a worker thread does with its session: a call, the answer to a fault of it, a second try.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use cryptoki::session::Session;
-use parking_lot::{Condvar, Mutex};
 
 use super::{
-    crew::{Crew, Flow, Job},
+    crew::Crew,
     link::Link,
     login::{Expected, Login},
     recovery::Fault,
@@ -24,9 +14,6 @@ use super::{
     self_test::BoundRoot,
 };
 use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme, WrappedKek};
-
-/// How long a closing pool waits for workers that are not known to hang.
-const PARTING: Duration = Duration::from_millis(500);
 
 /// What a call may do twice, and what a failure of it may mean.
 #[derive(Clone, Copy)]
@@ -37,136 +24,6 @@ pub(super) enum Kind {
     Use,
     /// Makes or destroys keys: repeated only where the first attempt cannot have taken effect. It searches first.
     Manage,
-}
-
-/// The door to the workers of one backend.
-pub(super) struct Pool {
-    jobs: Option<Sender<Job>>,
-    pub(super) crew: Arc<Crew>,
-    /// Disconnects when the last worker has gone.
-    gone: Receiver<Infallible>,
-}
-
-impl Pool {
-    pub(super) fn new(link: &Arc<Link>, workers: usize, queue: usize) -> Self {
-        let (jobs, inbox) = bounded::<Job>(queue);
-        let (alive, gone) = bounded::<Infallible>(0);
-        let crew = Arc::new(Crew::new(Arc::clone(link), workers, (jobs.clone(), inbox), alive));
-        Self { jobs: Some(jobs), crew, gone }
-    }
-
-    /// Runs `op` on a worker's session and waits for its answer, at most `patience`. `op` may run twice.
-    pub(super) fn call<T, F>(&self, patience: Duration, kind: Kind, op: F) -> Result<T, HalError>
-    where
-        T: Send + 'static,
-        F: Fn(&Conn) -> Result<T, Fault> + Send + 'static,
-    {
-        self.submit(patience, move |worker, until| worker.run(kind, until, &op))
-    }
-
-    /// Has a worker do `job`, which ought to end by the time it is given, and waits for its answer, at most `patience`.
-    pub(super) fn submit<T, F>(&self, patience: Duration, mut job: F) -> Result<T, HalError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Worker, Instant) -> Result<T, HalError> + Send + 'static,
-    {
-        let late = HalError::Unavailable(Outage::DeadlinePassed);
-        let Some(jobs) = &self.jobs else { return Err(late) };
-        if !jobs.is_empty() {
-            self.crew.staff();
-        }
-        if self.crew.all_stuck() {
-            return Err(late);
-        }
-        let until = Instant::now() + patience;
-        let reply = Arc::new(Reply { answer: Mutex::new(None), ready: Condvar::new() });
-        let answer_to = AnswerTo(Arc::clone(&reply));
-        let job: Job = Box::new(move |worker| {
-            // Nobody waits any more, so the token is spared the work.
-            if Instant::now() < until {
-                worker.begin(until);
-                let answer = job(worker, until);
-                let starved = matches!(answer, Err(HalError::Unavailable(Outage::SessionsExhausted)));
-                if starved && worker.crew.starve(worker.desk) {
-                    return Flow::HandOn;
-                }
-                answer_to.give(answer);
-            }
-            Flow::Done
-        });
-        jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => HalError::Unavailable(Outage::Overloaded),
-            TrySendError::Disconnected(_) => HalError::Unavailable(Outage::DeviceFailed),
-        })?;
-        let answer = reply.wait(until);
-        if answer.is_none() {
-            // A worker hangs with this job, or all of them with the jobs before it.
-            self.crew.staff();
-        }
-        answer.unwrap_or(Err(late))
-    }
-
-    /// How many workers hang.
-    pub(super) fn stuck(&self) -> usize {
-        self.crew.stuck()
-    }
-
-    /// How many workers there are to be.
-    pub(super) fn workers(&self) -> usize {
-        self.crew.wanted()
-    }
-}
-
-impl Drop for Pool {
-    /// Lets the workers finish and close their sessions, but does not wait for one that hangs in the token.
-    fn drop(&mut self) {
-        self.jobs = None;
-        self.crew.close();
-        let until = Instant::now() + PARTING;
-        while self.crew.stuck() == 0 && Instant::now() < until {
-            match self.gone.recv_timeout(PARTING / 20) {
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-                _ => return,
-            }
-        }
-    }
-}
-
-struct Reply<T> {
-    answer: Mutex<Option<Result<T, HalError>>>,
-    ready: Condvar,
-}
-
-impl<T> Reply<T> {
-    fn wait(&self, until: Instant) -> Option<Result<T, HalError>> {
-        let mut answer = self.answer.lock();
-        while answer.is_none() {
-            if self.ready.wait_until(&mut answer, until).timed_out() {
-                break;
-            }
-        }
-        answer.take()
-    }
-}
-
-/// The worker's end of a reply. Dropped without an answer, it tells the caller that there will be none.
-struct AnswerTo<T>(Arc<Reply<T>>);
-
-impl<T> AnswerTo<T> {
-    fn give(&self, answer: Result<T, HalError>) {
-        *self.0.answer.lock() = Some(answer);
-        self.0.ready.notify_one();
-    }
-}
-
-impl<T> Drop for AnswerTo<T> {
-    fn drop(&mut self) {
-        let mut answer = self.0.answer.lock();
-        if answer.is_none() {
-            *answer = Some(Err(HalError::Unavailable(Outage::Overloaded)));
-            self.0.ready.notify_one();
-        }
-    }
 }
 
 /// One thread's session and the login it belongs to.
@@ -217,6 +74,8 @@ struct Tried {
     repeats: u32,
     /// The login under which a failure was suspect, and the token was found alive.
     suspected_in: Option<u64>,
+    /// How often that was so under that login.
+    failures: u32,
 }
 
 impl Worker {
@@ -224,7 +83,13 @@ impl Worker {
         Self { link, crew, desk, conn: None }
     }
 
-    fn begin(&self, until: Instant) {
+    /// Ends this worker, if there are others, because the token has no session for it.
+    pub(super) fn starves(&self) -> bool {
+        self.crew.starve(self.desk)
+    }
+
+    /// The job, or this part of it, ought to be over by `until`.
+    pub(super) fn begin(&self, until: Instant) {
         self.crew.set_due(self.desk, self.crew.micros(until).max(1));
     }
 
@@ -279,10 +144,15 @@ impl Worker {
             return Err(HalError::Unavailable(Outage::DeadlinePassed));
         }
         self.begin(until);
-        self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
-            let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+        let kek = self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
+            let from = roots::bound(conn, old.key())?;
+            schemes::unwrap(&conn.session, from.root, old)
+        })?;
+        // Whatever goes wrong from here on is not the old blob's fault.
+        self.run(Kind::Use, until, &|conn| {
+            let to = roots::bound(conn, under)?;
             conn.seal_with(&to)?;
-            schemes::rewrap(&conn.session, from.root, old, &to)
+            schemes::wrap_and_reopen(&conn.session, &to, &kek)
         })
     }
 
@@ -360,18 +230,23 @@ impl Worker {
     }
 }
 
+/// How often a blob must fail on a token that opens its known blob each time, before the blob is blamed: a token that fails
+/// now and then, whatever it is asked, must not make good blobs look damaged.
+const FAILURES_TO_BLAME: u32 = 4;
+/// How often a call of any kind is tried again in all on a token that does its work.
+const MOST_REPEATS: u32 = 8;
+
 /// A failure that may be the data's fault, on a token that does its work. A login lost in the middle of a call looks like a bad
-/// blob too. So a blob is blamed only when it fails twice on a token that opens its known blob in between, all within one login.
+/// blob too, so only failures within one login count.
 fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
-    match kind {
-        Kind::Open(..) if tried.suspected_in == Some(generation) => return Outcome::Answer(Err(HalError::Tampered)),
-        Kind::Open(..) if tried.repeats < 3 => {}
-        Kind::Use if tried.repeats < 1 => {}
-        _ => return Outcome::Answer(Err(HalError::Unavailable(Outage::DeviceFailed))),
-    }
+    let failures = if tried.suspected_in == Some(generation) { tried.failures + 1 } else { 1 };
+    (tried.suspected_in, tried.failures) = (Some(generation), failures);
     tried.repeats += 1;
-    tried.suspected_in = Some(generation);
-    Outcome::Again
+    match kind {
+        Kind::Open(..) if failures >= FAILURES_TO_BLAME => Outcome::Answer(Err(HalError::Tampered)),
+        Kind::Open(..) | Kind::Use if tried.repeats <= MOST_REPEATS => Outcome::Again,
+        _ => Outcome::Answer(Err(HalError::Unavailable(Outage::DeviceFailed))),
+    }
 }
 
 /// Whether the token does its work: the root key in question opens a known blob of the scheme in question.

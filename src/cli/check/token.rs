@@ -3,7 +3,7 @@
 //! RSA over TLS 1.2 goes through the crate rustls-pkcs11, wherever what it would do is known to be right: it takes the first
 //! slot, the first certificate and the first key that it finds, and panics where there is none. So everything is found, logged in
 //! to and tried by our own code first, which also signs whatever the crate cannot: ECDSA, TLS 1.3 (it has no working RSA-PSS),
-//! a token in another slot, a chain, a second certificate. docs/tls-keys.md says so to operators.
+//! a second token, certificate or key, a chain. docs/tls-keys.md says so to operators.
 
 mod by_crate;
 
@@ -186,8 +186,8 @@ struct Chosen {
     family: KeyFamily,
     /// What the key was seen to sign with, best first.
     schemes: Vec<TlsScheme>,
-    /// Whether the certificate is the first that the token finds.
-    is_first: bool,
+    /// Whether the certificate is the only one on the token, and is used without a chain.
+    is_only: bool,
 }
 
 impl Chosen {
@@ -197,13 +197,12 @@ impl Chosen {
         given: Option<&[CertificateDer<'static>]>,
     ) -> Result<Self, TokenError> {
         let on_token = token.certificates()?;
-        let first = on_token.first().map(|certificate| certificate.der.clone());
-        let is_first = |chain: &[CertificateDer<'_>]| match chain {
-            [only] => first.as_deref() == Some(only.as_ref()),
+        let is_only = |chain: &[CertificateDer<'_>]| match (chain, on_token.as_slice()) {
+            ([used], [only]) => only.der == used.as_ref(),
             _ => false,
         };
         if let Some(chain) = given {
-            return Self::with_key_of(token, chain.to_vec(), &[], is_first(chain));
+            return Self::with_key_of(token, chain.to_vec(), &[], is_only(chain));
         }
         if on_token.is_empty() {
             return Err(TokenError::NoCertificate);
@@ -213,8 +212,8 @@ impl Chosen {
         let mut refusal = None;
         for certificate in on_token.iter().filter(|certificate| wanted(&certificate.label)) {
             let chain = vec![CertificateDer::from(certificate.der.clone())];
-            let is_first = is_first(&chain);
-            match Self::with_key_of(token, chain, &certificate.id, is_first) {
+            let is_only = is_only(&chain);
+            match Self::with_key_of(token, chain, &certificate.id, is_only) {
                 Ok(chosen) => found.push((certificate.label.clone(), chosen)),
                 // An authority's certificate has no key here, which does not matter beside one that has.
                 Err(error) => refusal = refusal.or(Some(error)),
@@ -239,7 +238,7 @@ impl Chosen {
         token: &ClientToken,
         chain: Vec<CertificateDer<'static>>,
         id: &[u8],
-        is_first: bool,
+        is_only: bool,
     ) -> Result<Self, TokenError> {
         let certificate = chain.first().ok_or(TokenError::NoCertificate)?;
         let (family, schemes) = kind_of(certificate).ok_or(TokenError::UnsupportedKey)?;
@@ -257,7 +256,7 @@ impl Chosen {
             // Tokens that cannot do RSA-PSS sign PKCS #1 v1.5 all the same: each scheme is tried by itself.
             let proven: Vec<_> = schemes.iter().copied().filter(|scheme| signs(&key, *scheme)).collect();
             if !proven.is_empty() {
-                return Ok(Self { chain, key, family, schemes: proven, is_first });
+                return Ok(Self { chain, key, family, schemes: proven, is_only });
             }
         }
         Err(asking.map_or(TokenError::NoKey, |label| TokenError::AlwaysAsksForPin { label }))

@@ -102,5 +102,7 @@ mod tests {
         readable.attributes.sensitive = Some(false);
         assert_eq!(against(&readable), [Weakness::NotSensitive]);
         assert_eq!(against(&Attestation { is_hsm: false, ..good }), []);
+        // Not even a software root key may fail anything else.
+        assert!(matches!(against(&Attestation { is_hsm: false, ..failed }).as_slice(), [Weakness::SelfTest { .. }]));
     }
 }

@@ -3,8 +3,8 @@
 //! Its defects, each with its guard here or in `token.rs`:
 //! * No slot, no certificate, no name in the certificate: it panics. All are looked for first.
 //! * A PIN is tried by it as by us: ours comes first, and a wrong one ends there.
-//! * It takes the first slot, the first certificate and, at each signature, the first key of the type: it is used only where
-//!   those are the ones that were chosen and proven to belong together.
+//! * It takes the first slot, the first certificate and, at each signature, the first key of the type, and which one is first may
+//!   change when the module is initialised again: it is used only where there is one of each.
 //! * The scheme follows the issuer's signature rather than the key: both must be RSA.
 //! * RSA-PSS has wrong parameters and ECDSA wrong mechanisms and, at times, a wrong encoding: it is used for PKCS #1 v1.5 only.
 //! * It initialises the module and fails where that is done: it comes to it first, and once.
@@ -41,14 +41,14 @@ pub(super) fn usable(token: &ClientToken, chosen: &Chosen) -> Result<SignatureSc
     if chosen.family != KeyFamily::Rsa {
         return Err("the key is not RSA");
     }
-    if !token.is_first() {
-        return Err("the token is not in the first slot");
+    if !token.is_alone() {
+        return Err("the token is not in the first slot, or there are others");
     }
-    if !chosen.is_first {
-        return Err("the certificate is not the first on the token, or has a chain");
+    if !chosen.is_only {
+        return Err("the certificate is not the only one on the token, or has a chain");
     }
-    if !chosen.key.is_first {
-        return Err("the key is not the first RSA key on the token");
+    if !chosen.key.is_only {
+        return Err("the key is not the only RSA key on the token");
     }
     let der = chosen.chain.first().ok_or("no certificate")?;
     let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| "the certificate cannot be read")?;

@@ -71,6 +71,11 @@ fn a_root_key_lies_on_both_tokens_and_either_serves_alone_with_no_failed_request
     let shared = versions(&dir, "shared").remove(0);
     let serials: Vec<_> = shared["hsm"]["tokens"].as_array().unwrap().iter().map(|token| &token["serial"]).collect();
     assert_eq!(serials, [tokens[0].serial.as_str(), tokens[1].serial.as_str()]);
+    let attested = folder.path().join("shared.json");
+    run(&dir, &format!("root-key attest shared --out {}", attested.display()));
+    let checked = succeed(&format!("root-key verify-attestation {} --json", attested.display()));
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    assert_eq!(checked["statement"]["claim"]["copies"].as_array().unwrap().len(), 2, "{checked}");
     adapter(&dir, "vault", "shared");
 
     let server = Server::serving(&dir, &[]);

@@ -26,7 +26,7 @@ use pkcs11_fixtures::{
 };
 
 use crate::{
-    backends::{connect, secret},
+    backends::{PATIENT, connect, secret},
     suite::{kek, label},
 };
 
@@ -63,6 +63,12 @@ fn site(name: &str) -> Option<Site> {
 
 fn with(module: PrivateModule, change: impl FnOnce(Pkcs11Config) -> Pkcs11Config) -> Option<Site> {
     let hal = connect(change(config(&module.module_path(), module.token())));
+    // A machine that is busy with other tests may take longer than the deadline to connect.
+    let begun = Instant::now();
+    while hal.health() != Health::Ready {
+        assert!(begun.elapsed() < PATIENT, "{:?}", hal.health());
+        thread::yield_now();
+    }
     let root = hal.generate_root(&label("root")).expect("a root key").key();
     let blob = hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
     Some(Site { module, hal, root, blob })

@@ -29,7 +29,7 @@ fn wrap_path(criterion: &mut Criterion) {
             module: softhsm.module().to_owned(),
             token_label: token.label,
             token_serial: Some(token.serial),
-            pin: SecretBytes::from(token.pin.into_bytes()),
+            pin: SecretBytes::from(token.pin.into_bytes()).into(),
             workers: 2,
             queue: 64,
             deadline: Duration::from_secs(10),

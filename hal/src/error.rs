@@ -35,6 +35,9 @@ pub enum Outage {
     /// The token answered with a failure of its own, or went away while in use.
     #[error("the token does not answer as it should; check the device and its network link")]
     DeviceFailed,
+    /// The token has no session left for this process.
+    #[error("the token has no session left; other applications use them all: raise its limit or lower `workers`")]
+    SessionsExhausted,
     /// All queue places are taken.
     #[error("more calls are waiting for the HSM than its queue holds; raise `workers` or `queue`, or lower the load")]
     Overloaded,
@@ -58,18 +61,27 @@ pub enum Outage {
 pub enum Refusal {
     /// The token rejected the PIN. It is not tried again: real tokens lock after a few wrong PINs.
     #[error(
-        "the PIN is wrong; correct the PIN file and restart (no further attempt is made, so that the token does not lock)"
+        "the PIN is wrong; correct the PIN file, which is then read again (this PIN is never tried again, so that the token \
+         does not lock)"
     )]
     PinIncorrect,
     /// The token locked the PIN.
-    #[error("the PIN is locked; unlock it with the security officer's PIN and restart")]
+    #[error("the PIN is locked; unlock it with the security officer's PIN, which is noticed without a restart")]
     PinLocked,
     /// The token wants its PIN set or changed first.
-    #[error("the token's user PIN is not initialised or has expired; set it with the vendor's tool and restart")]
+    #[error(
+        "the token's user PIN is not initialised or has expired; set it with the vendor's tool and correct the PIN file"
+    )]
     PinNotSet,
     /// More than one token has the configured label.
     #[error("more than one token has the configured label; configure the serial as well")]
     TokenAmbiguous,
+    /// The token of the configured label is another one than was logged in to before.
+    #[error(
+        "another token with the configured label has taken the place of the one in use (their serial numbers differ); attach \
+         the right token, or restart if the change is meant"
+    )]
+    TokenReplaced,
     /// More than one key has one id and label.
     #[error("more than one key on the token has the same id and label; remove the duplicate with the vendor's tool")]
     KeyAmbiguous,

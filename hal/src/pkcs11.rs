@@ -8,25 +8,34 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use self::pin::PinSource;
 use self::{
     link::{Link, Target},
+    supervisor::Supervisor,
     workers::{Kind, Pool},
 };
 use crate::{
-    Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Refusal, RootKeyId,
-    RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfTestReport, SignScheme, SignerId, SignerInfo, SignerKind,
-    TokenState, WrapScheme, WrappedKek,
+    Capabilities, Degradation, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Outage, Refusal,
+    RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfTestReport, SignScheme, SignerId, SignerInfo,
+    SignerKind, TokenState, WrapScheme, WrappedKek,
 };
 
 mod checks;
+pub mod client_key;
+mod crew;
 pub mod initialise;
 mod link;
+mod login;
+mod module;
+mod pin;
 pub mod probe;
 mod recovery;
 mod roots;
 mod schemes;
 mod self_test;
 mod signers;
+mod supervisor;
+mod token;
 mod workers;
 
 /// Making a key may take a real HSM many seconds; administration waits this long.
@@ -40,8 +49,8 @@ pub struct Pkcs11Config {
     pub token_label: String,
     /// The token's serial number, where the label alone does not tell or should not be trusted to.
     pub token_serial: Option<String>,
-    /// The user PIN. Kept for logging in again, wiped on drop.
-    pub pin: SecretBytes,
+    /// Where the user PIN is read, for the first login and for every later one.
+    pub pin: PinSource,
     /// Worker threads, each with one session; at least 1.
     pub workers: usize,
     /// Calls that may wait for a worker; at least 1. One more is refused at once.
@@ -64,8 +73,9 @@ impl fmt::Debug for Pkcs11Config {
 
 /// Keys on a token.
 pub struct Pkcs11Hal {
-    // The pool goes first: its workers close their sessions before the link closes the anchor session.
+    // The pool goes first: its workers close their sessions before the supervisor closes the anchor session.
     pool: Pool,
+    _supervisor: Supervisor,
     link: Arc<Link>,
     deadline: Duration,
 }
@@ -77,8 +87,8 @@ impl fmt::Debug for Pkcs11Hal {
 }
 
 impl Pkcs11Hal {
-    /// Starts the workers and tries to log in. A token that is away (or refuses) is no error here: it is logged, every call
-    /// says so, and the connection is tried again when calls come, with a back-off. Blocks for at most `deadline`.
+    /// Starts the supervisor, which connects and keeps connected. A token that is away (or refuses) is no error here: it is
+    /// logged, every call says so at once, and the connection is tried for until it stands. Blocks for at most `deadline`.
     ///
     /// # Errors
     /// [`Refusal::Configuration`] where `workers` or `queue` is 0; [`Refusal::NoWorkingScheme`] where the pinned scheme is
@@ -93,11 +103,14 @@ impl Pkcs11Hal {
         }
         let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
         let link = Arc::new(Link::new(target));
-        let pool = Pool::start(&link, workers, queue)?;
-        let hal = Self { pool, link, deadline };
+        let pool = Pool::new(&link, workers, queue);
+        let supervisor = Supervisor::start(Arc::clone(&link), Arc::clone(&pool.crew)).map_err(|error| {
+            tracing::error!(%error, "cannot start the HSM supervisor thread");
+            HalError::Unavailable(Outage::Overloaded)
+        })?;
         // The outcome is in the log and in `health`; the server starts either way.
-        let _ = hal.call(deadline, Kind::Use, |_| Ok(()));
-        Ok(hal)
+        link.bell.first_attempt(deadline);
+        Ok(Self { pool, _supervisor: supervisor, link, deadline })
     }
 
     fn call<T, F>(&self, patience: Duration, kind: Kind, op: F) -> Result<T, HalError>
@@ -133,7 +146,7 @@ impl KeyWrapper for Pkcs11Hal {
             return Err(HalError::Tampered);
         }
         let wrapped = wrapped.clone();
-        self.call(self.deadline, Kind::Open(wrapped.key()), move |conn| {
+        self.call(self.deadline, Kind::Open(wrapped.key(), wrapped.scheme), move |conn| {
             let bound = roots::bound(conn, wrapped.key())?;
             schemes::unwrap(&conn.session, bound.root, &wrapped)
         })
@@ -160,7 +173,7 @@ impl KeyWrapper for Pkcs11Hal {
         let asked = self.call(self.deadline, Kind::Use, |conn| {
             if conn.login.is_well(&conn.session) { Ok(()) } else { Err(recovery::Fault::Stale) }
         });
-        let stuck = self.pool.stuck(self.deadline);
+        let stuck = self.pool.stuck();
         match asked {
             Err(error) => Health::Down(error),
             Ok(()) if stuck > 0 => Health::Degraded(Degradation::WorkersStuck { stuck, workers: self.pool.workers() }),
@@ -182,7 +195,7 @@ impl KeyWrapper for Pkcs11Hal {
             health: self.health(),
             scheme: known.scheme,
             workers: self.pool.workers(),
-            stuck: self.pool.stuck(self.deadline),
+            stuck: self.pool.stuck(),
         }]
     }
 }
@@ -228,7 +241,7 @@ impl RootKeys for Pkcs11Hal {
                 return Err(HalError::Tampered);
             }
             let old = old.clone();
-            self.call(self.deadline, Kind::Open(old.key()), move |conn| {
+            self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
                 let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
                 schemes::rewrap(&conn.session, from.root, &old, &to)
             })
@@ -260,13 +273,16 @@ impl RootKeys for Pkcs11Hal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+        time::Instant,
+    };
 
     use crossbeam_channel::{Receiver, Sender, bounded};
     use pkcs11_fixtures::SoftHsm;
 
     use super::*;
-    use crate::Outage;
 
     /// Long enough that a busy machine does not reach it.
     const PATIENT: Duration = Duration::from_secs(60);
@@ -279,7 +295,7 @@ mod tests {
             module: softhsm.module().to_owned(),
             token_label: token.label,
             token_serial: None,
-            pin: SecretBytes::from(token.pin.into_bytes()),
+            pin: SecretBytes::from(token.pin.into_bytes()).into(),
             workers,
             queue: 8,
             deadline: PATIENT,
@@ -291,59 +307,102 @@ mod tests {
         Some(hal)
     }
 
-    /// Runs `test` while one worker is inside a call that does not return.
-    fn while_one_hangs(hal: &Pkcs11Hal, test: impl FnOnce()) {
-        let (started, has_started) = bounded(1);
+    /// Sends `calls` workers into calls that do not return until the sender is dropped, and that nobody waits for any more.
+    fn hang(hal: &Pkcs11Hal, calls: usize) -> Sender<()> {
         let (release, hung): (Sender<()>, Receiver<()>) = bounded(0);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                hal.call(PATIENT, Kind::Use, move |_| {
-                    let _ = started.send(());
+        let entered = Arc::new(AtomicUsize::new(0));
+        while hal.pool.stuck() < calls {
+            // On a busy machine a call's deadline may pass before it begins.
+            if entered.load(Ordering::SeqCst) < calls {
+                let (entered, hung) = (Arc::clone(&entered), hung.clone());
+                let late = hal.call(hal.deadline, Kind::Use, move |_| {
+                    entered.fetch_add(1, Ordering::SeqCst);
                     let _ = hung.recv();
                     Ok(())
-                })
-            });
-            has_started.recv().unwrap();
-            test();
-            drop(release);
-        });
+                });
+                assert_eq!(late, Err(HalError::Unavailable(Outage::DeadlinePassed)));
+            }
+            thread::yield_now();
+        }
+        release
     }
 
     fn wait_until_ready(hal: &Pkcs11Hal) {
         while hal.health() != Health::Ready {
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
     #[test]
-    fn a_hanging_token_costs_each_caller_its_deadline_and_heals() {
+    fn a_hanging_worker_is_replaced_and_the_surplus_one_ends() {
         let Some(hal) = impatient(1) else { return };
+        let release = hang(&hal, 1);
+        assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(7)), Ok(7), "by the worker that replaced it");
+        while hal.health() != Health::Degraded(Degradation::WorkersStuck { stuck: 1, workers: 1 }) {
+            thread::yield_now();
+        }
+        assert_eq!(hal.pool.crew.hired(), 2);
+        drop(release);
+        wait_until_ready(&hal);
+        while hal.pool.crew.hired() != 1 {
+            thread::yield_now();
+        }
+        assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(8)), Ok(8));
+    }
+
+    #[test]
+    fn all_workers_hanging_fails_calls_at_once_and_heals() {
+        let Some(hal) = impatient(1) else { return };
+        let late = HalError::Unavailable(Outage::DeadlinePassed);
         let ran = Arc::new(AtomicUsize::new(0));
-        while_one_hangs(&hal, || {
-            for _ in 0..20 {
-                let counter = Arc::clone(&ran);
-                let late = hal.call(hal.deadline, Kind::Use, move |_| {
-                    counter.fetch_add(1, Ordering::SeqCst);
-                    Ok(())
-                });
-                // Never "overloaded": once all workers are known to hang, calls are refused before they queue.
-                assert_eq!(late, Err(HalError::Unavailable(Outage::DeadlinePassed)));
-            }
-            assert_eq!(hal.health(), Health::Down(HalError::Unavailable(Outage::DeadlinePassed)));
-        });
+        let release = hang(&hal, 2);
+        let start = Instant::now();
+        for _ in 0..20 {
+            let counter = Arc::clone(&ran);
+            let refused = hal.call(PATIENT, Kind::Use, move |_| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            // Never "overloaded": calls are refused before they queue.
+            assert_eq!(refused, Err(late.clone()));
+        }
+        assert!(start.elapsed() < PATIENT, "refused at once");
+        assert_eq!(hal.health(), Health::Down(late.clone()));
+        drop(release);
         wait_until_ready(&hal);
         assert_eq!(ran.load(Ordering::SeqCst), 0, "calls that nobody waits for are not made");
     }
 
     #[test]
-    fn one_hanging_worker_of_two_degrades_and_the_other_serves() {
+    fn dropping_the_backend_does_not_wait_for_a_call_that_hangs() {
+        let Some(hal) = impatient(1) else { return };
+        let release = hang(&hal, 1);
+        let start = Instant::now();
+        drop(hal);
+        assert!(start.elapsed() < Duration::from_secs(10), "the call would hang for ever");
+        drop(release);
+    }
+
+    #[test]
+    fn a_worker_without_a_session_hands_its_call_on_and_leaves() {
         let Some(hal) = impatient(2) else { return };
-        while_one_hangs(&hal, || {
-            hal.call(PATIENT, Kind::Use, |_| Ok(())).unwrap();
-            while hal.health() != Health::Degraded(Degradation::WorkersStuck { stuck: 1, workers: 2 }) {
-                std::thread::yield_now();
-            }
+        let starved = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&starved);
+        let exhausted = HalError::Unavailable(Outage::SessionsExhausted);
+        let only_error = exhausted.clone();
+        let answer = hal.call(PATIENT, Kind::Use, move |_| match counter.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(recovery::Fault::Stop(only_error.clone())),
+            _ => Ok(7),
         });
-        wait_until_ready(&hal);
+        assert_eq!(answer, Ok(7), "another worker did it");
+        assert_eq!(hal.pool.crew.hired(), 1);
+        // The last worker stays and tells its callers.
+        let refused = hal.call(PATIENT, Kind::Use, {
+            let exhausted = exhausted.clone();
+            move |_| Err::<(), _>(recovery::Fault::Stop(exhausted.clone()))
+        });
+        assert_eq!(refused, Err(exhausted));
+        hal.pool.crew.regrow();
+        assert_eq!(hal.pool.crew.hired(), 2);
     }
 }

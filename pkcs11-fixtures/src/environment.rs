@@ -10,6 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
+use pkcs11_shim::environment::set_once;
 use tempfile::TempDir;
 
 /// The variable through which SoftHSM2, in this process or a child, finds its configuration.
@@ -27,8 +28,7 @@ pub(crate) fn directory() -> &'static Path {
         remove_stale();
         let directory = TempDir::with_prefix(format!("{PREFIX}{}-", std::process::id())).expect("a directory is made");
         let directory = directory.keep();
-        set(CONF_VARIABLE, &softhsm_conf(&directory));
-        set(KRYOPTIC_VARIABLE, &kryoptic_conf(&directory));
+        set_once(&[(CONF_VARIABLE, &softhsm_conf(&directory)), (KRYOPTIC_VARIABLE, &kryoptic_conf(&directory))]);
         directory
     })
 }
@@ -61,12 +61,4 @@ fn remove_stale() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-#[expect(unsafe_code, reason = "these modules take their configuration from the environment and from nowhere else")]
-fn set(variable: &str, conf: &Path) {
-    // SAFETY: setting a variable is unsound only while another thread reads the environment past the standard library's lock
-    // (C's getenv). This runs once for a process, inside `OnceLock::get_or_init`, before a module that reads it is loaded;
-    // the test harness's other threads read variables, if any, through the standard library.
-    unsafe { env::set_var(variable, conf) }
 }

@@ -6,6 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
+use tempfile::TempDir;
+
 use crate::{
     Token,
     environment::{self, skip},
@@ -81,12 +83,47 @@ impl SoftHsm {
         self.instance.token(label).0
     }
 
+    /// Writes an X.509 certificate (DER) to a token under a label and an identifier (CKA_ID), and logs this process out of it.
+    ///
+    /// # Panics
+    /// Where the token does not exist or refuses.
+    pub fn write_certificate(&self, token: &Token, label: &str, id: &[u8], der: &[u8]) {
+        self.instance.write_certificate(token, label, id, der);
+    }
+
+    /// A copy of a token as it is now, for a child process that is to see no other.
+    ///
+    /// # Panics
+    /// Where it cannot be copied.
+    pub fn alone(&self, token: &Token) -> LoneToken {
+        let directory = tempfile::tempdir().expect("a directory is made");
+        let from = self.token_directory(token);
+        let tokens = directory.path().join("tokens");
+        let to = tokens.join(from.file_name().expect("a token's directory has a name"));
+        fs::create_dir_all(&to).expect("the token directory is made");
+        for entry in fs::read_dir(from).expect("the token is readable") {
+            let path = entry.expect("an entry is readable").path();
+            fs::copy(&path, to.join(path.file_name().expect("a file has a name"))).expect("a file is copied");
+        }
+        let conf = directory.path().join("softhsm2.conf");
+        fs::write(&conf, conf_of(&tokens)).expect("the configuration is written");
+        LoneToken { _directory: directory, conf }
+    }
+
     /// Logs every session of this process on that token out, behind the back of whoever logged in; `false` where nobody was.
     ///
     /// # Panics
     /// Where the token does not exist.
     pub fn log_out(&self, token: &Token) -> bool {
         self.instance.log_out(token)
+    }
+
+    /// Gives a token another user PIN, as its owner may at any time; returns the token with it.
+    ///
+    /// # Panics
+    /// Where the token does not exist or has another PIN.
+    pub fn change_pin(&self, token: &Token) -> Token {
+        self.instance.change_pin(token)
     }
 
     /// The directory in which a token keeps its files. Moving it away is what SoftHSM2 has for an unplugged token.
@@ -106,12 +143,27 @@ impl SoftHsm {
         let tokens = directory.join("tokens");
         fs::create_dir(&tokens).expect("the token directory is made");
         let conf = environment::softhsm_conf(directory);
-        let text =
-            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
-        fs::write(&conf, text).expect("the configuration is written");
+        fs::write(&conf, conf_of(&tokens)).expect("the configuration is written");
         let instance = Instance::start(&module);
         Self { module, directory, conf, instance }
     }
+}
+
+/// A token in a directory of its own, which goes with this.
+pub struct LoneToken {
+    _directory: TempDir,
+    conf: PathBuf,
+}
+
+impl LoneToken {
+    /// The configuration file, for a child process's `SOFTHSM2_CONF`.
+    pub fn conf(&self) -> &Path {
+        &self.conf
+    }
+}
+
+fn conf_of(tokens: &Path) -> String {
+    format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display())
 }
 
 fn find_module() -> Option<PathBuf> {

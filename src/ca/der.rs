@@ -23,6 +23,8 @@ pub(super) enum SignatureAlgorithm {
     RsaPkcs1Sha256,
     /// ecdsa-with-SHA256 (RFC 5758).
     EcdsaSha256,
+    /// ecdsa-with-SHA384 (RFC 5758).
+    EcdsaSha384,
 }
 
 /// What a certificate is for.
@@ -144,6 +146,7 @@ impl SignatureAlgorithm {
                 w.next().write_null();
             }
             SignatureAlgorithm::EcdsaSha256 => write_oid(w.next(), &[1, 2, 840, 10045, 4, 3, 2]),
+            SignatureAlgorithm::EcdsaSha384 => write_oid(w.next(), &[1, 2, 840, 10045, 4, 3, 3]),
         });
     }
 }

@@ -1,6 +1,6 @@
-//! Private keys in files: made, read, written and signed with. A key that lives in the HSM never comes here.
+//! Private keys: those in files are made, read, written and signed with; those in the HSM are only signed with.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der},
@@ -8,10 +8,11 @@ use aws_lc_rs::{
     rsa::{KeyPair as RsaKeyPair, KeySize},
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256},
 };
+use hal::{KeyWrapper, SignScheme, SignerId, SignerInfo, SignerKind};
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{CaError, der::SignatureAlgorithm, pem};
+use super::{CaError, der::SignatureAlgorithm, parse, pem};
 
 /// What kind of key to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// A private key in memory. It signs with SHA-256.
+/// A private key, in memory or in the HSM. It signs with SHA-256; on P-384 with SHA-384.
 pub struct PrivateKey {
     pair: Pair,
     /// SubjectPublicKeyInfo, DER.
@@ -41,6 +42,7 @@ pub struct PrivateKey {
 enum Pair {
     Rsa(RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
+    Hsm { hsm: Arc<dyn KeyWrapper>, signer: SignerId, scheme: SignScheme, algorithm: SignatureAlgorithm },
 }
 
 impl PrivateKey {
@@ -49,12 +51,11 @@ impl PrivateKey {
     /// # Errors
     /// The random number generator failed.
     pub fn generate(kind: KeyKind) -> Result<Self, CaError> {
+        let failed = |_| CaError::Crypto;
         match kind {
-            KeyKind::Rsa3072 => RsaKeyPair::generate(KeySize::Rsa3072).map(Pair::Rsa),
-            KeyKind::EcdsaP256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map(Pair::Ecdsa),
+            KeyKind::Rsa3072 => Self::rsa(RsaKeyPair::generate(KeySize::Rsa3072).map_err(failed)?),
+            KeyKind::EcdsaP256 => Self::ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(failed)?),
         }
-        .map_err(|_| CaError::Crypto)
-        .and_then(Self::new)
     }
 
     /// Reads a PKCS#8 key in PEM form: RSA of at least 2048 bits or ECDSA on P-256.
@@ -64,17 +65,30 @@ impl PrivateKey {
     pub fn from_pem(text: &[u8]) -> Result<Self, CaError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(text).map_err(CaError::Pem)?;
         let der = der.secret_pkcs8_der();
-        RsaKeyPair::from_pkcs8(der)
-            .map(Pair::Rsa)
-            .or_else(|_| EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der).map(Pair::Ecdsa))
-            .map_err(|_| CaError::UnsupportedKey)
-            .and_then(Self::new)
+        if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
+            return Self::rsa(pair);
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der);
+        Self::ecdsa(pair.map_err(|_| CaError::UnsupportedKey)?)
+    }
+
+    /// The key that `hsm` holds and describes as `signer`.
+    #[must_use]
+    pub fn in_hsm(hsm: Arc<dyn KeyWrapper>, signer: &SignerInfo) -> Self {
+        let (scheme, algorithm) = match signer.kind {
+            SignerKind::EcdsaP256 => (SignScheme::EcdsaP256Sha256, SignatureAlgorithm::EcdsaSha256),
+            SignerKind::EcdsaP384 => (SignScheme::EcdsaP384Sha384, SignatureAlgorithm::EcdsaSha384),
+            SignerKind::Rsa2048 | SignerKind::Rsa3072 => {
+                (SignScheme::RsaPkcs1Sha256, SignatureAlgorithm::RsaPkcs1Sha256)
+            }
+        };
+        Self { pair: Pair::Hsm { hsm, signer: signer.id, scheme, algorithm }, public: signer.spki() }
     }
 
     /// The key as a PKCS#8 PEM block.
     ///
     /// # Errors
-    /// The key cannot be encoded.
+    /// The key cannot be encoded, or is in the HSM.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, CaError> {
         let failed = |_| CaError::Crypto;
         // The library wipes its own buffers of private keys when they are dropped.
@@ -84,6 +98,7 @@ impl PrivateKey {
                 pem::encode("PRIVATE KEY", der.as_ref())
             }
             Pair::Ecdsa(pair) => pem::encode("PRIVATE KEY", pair.to_pkcs8v1().map_err(failed)?.as_ref()),
+            Pair::Hsm { .. } => return Err(CaError::KeyInHsm),
         })
     }
 
@@ -91,6 +106,14 @@ impl PrivateKey {
     #[must_use]
     pub fn belongs_to(&self, public_key: &[u8]) -> bool {
         self.public == public_key
+    }
+
+    /// Whether `certificate` (DER) is for this key.
+    ///
+    /// # Errors
+    /// It is no certificate.
+    pub fn certifies(&self, certificate: &[u8]) -> Result<bool, CaError> {
+        Ok(self.belongs_to(parse(certificate)?.public_key().raw))
     }
 
     /// SubjectPublicKeyInfo, DER.
@@ -102,6 +125,7 @@ impl PrivateKey {
         match &self.pair {
             Pair::Rsa(_) => SignatureAlgorithm::RsaPkcs1Sha256,
             Pair::Ecdsa(_) => SignatureAlgorithm::EcdsaSha256,
+            Pair::Hsm { algorithm, .. } => *algorithm,
         }
     }
 
@@ -115,17 +139,20 @@ impl PrivateKey {
                 Ok(signature)
             }
             Pair::Ecdsa(pair) => Ok(pair.sign(&rng, message).map_err(|_| CaError::Crypto)?.as_ref().to_vec()),
+            Pair::Hsm { hsm, signer, scheme, .. } => Ok(hsm.sign(*signer, message, *scheme)?),
         }
     }
 
-    fn new(pair: Pair) -> Result<Self, CaError> {
-        let public: PublicKeyX509Der<'_> = match &pair {
-            Pair::Rsa(pair) => pair.public_key().as_der(),
-            Pair::Ecdsa(pair) => pair.public_key().as_der(),
-        }
-        .map_err(|_| CaError::Crypto)?;
+    fn rsa(pair: RsaKeyPair) -> Result<Self, CaError> {
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| CaError::Crypto)?;
         let public = public.as_ref().to_vec();
-        Ok(Self { pair, public })
+        Ok(Self { pair: Pair::Rsa(pair), public })
+    }
+
+    fn ecdsa(pair: EcdsaKeyPair) -> Result<Self, CaError> {
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| CaError::Crypto)?;
+        let public = public.as_ref().to_vec();
+        Ok(Self { pair: Pair::Ecdsa(pair), public })
     }
 }
 

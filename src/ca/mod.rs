@@ -2,7 +2,7 @@
 //! clients such as a storage cluster or vCenter bring.
 //!
 //! What a certificate may be used for is decided here, never by the requester. An authority's key signs in one place,
-//! `CertificateAuthority::sign`, so that a key in the HSM can take the place of the file. It knows neither adapters nor the store.
+//! `CertificateAuthority::sign`; it is in a file or in the HSM. It knows neither adapters nor the store.
 
 mod der;
 mod key;
@@ -79,6 +79,12 @@ pub enum CaError {
     /// The authority's certificate has ended.
     #[error("the authority's certificate ended on {0}: make a new authority")]
     AuthorityEnded(Timestamp),
+    /// The HSM that holds the private key did not sign.
+    #[error("{0}")]
+    Hsm(#[from] hal::HalError),
+    /// A private key in the HSM cannot be written to a file.
+    #[error("the private key is in the HSM and cannot leave it")]
+    KeyInHsm,
     /// The cryptographic library failed: no random numbers, in practice.
     #[error("the cryptographic library failed")]
     Crypto,
@@ -126,13 +132,12 @@ impl CertificateAuthority {
         Ok(authority)
     }
 
-    /// The authority with this certificate and private key, both PEM.
+    /// The authority with this certificate (PEM) and private key.
     ///
     /// # Errors
-    /// Either cannot be read, or they do not belong together.
-    pub fn load(certificate: &[u8], key: &[u8]) -> Result<Self, CaError> {
+    /// The certificate cannot be read, or they do not belong together.
+    pub fn load(certificate: &[u8], key: PrivateKey) -> Result<Self, CaError> {
         let certificate = read_certificates(certificate)?.into_iter().next().ok_or(CaError::NotACertificate)?;
-        let key = PrivateKey::from_pem(key)?;
         let (subject, not_after) = {
             let parsed = parse(&certificate)?;
             if !key.belongs_to(parsed.public_key().raw) {

@@ -1,5 +1,6 @@
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::Arc};
 
+use hal::RootKeys as _;
 use x509_parser::prelude::FromDer as _;
 use yasna::{Tag, models::ObjectIdentifier};
 
@@ -124,11 +125,40 @@ fn a_certificate_of_another_authority_does_not_verify() {
 fn an_authority_comes_back_from_its_files_but_not_with_another_key() {
     let ca = authority(KeyKind::EcdsaP256);
     let pem = ca.certificate().pem;
-    let again = CertificateAuthority::load(pem.as_bytes(), ca.key_pem().unwrap().as_bytes()).unwrap();
+    let key = |ca: &CertificateAuthority| PrivateKey::from_pem(ca.key_pem().unwrap().as_bytes()).unwrap();
+    let again = CertificateAuthority::load(pem.as_bytes(), key(&ca)).unwrap();
     assert_eq!(again.certificate(), ca.certificate());
     assert_eq!(again.key_id, ca.key_id);
-    let other = PrivateKey::generate(KeyKind::EcdsaP256).unwrap().to_pem().unwrap();
-    assert!(matches!(CertificateAuthority::load(pem.as_bytes(), other.as_bytes()), Err(CaError::KeyMismatch)));
+    let other = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
+    assert!(matches!(CertificateAuthority::load(pem.as_bytes(), other), Err(CaError::KeyMismatch)));
+}
+
+#[test]
+fn openssl_verifies_what_a_key_in_the_hsm_has_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = hal::SecretBytes::from(b"passphrase".to_vec());
+    let hsm = Arc::new(hal::software::SoftwareHal::create(&folder.path().join("keys"), &passphrase).unwrap());
+    let make = |label: &str, kind| hsm.generate_signer(&hal::Label::new(label).unwrap(), kind).unwrap();
+    for kind in hal::SignerKind::ALL {
+        let signer = make(kind.name(), kind);
+        let ca = CertificateAuthority::create(PrivateKey::in_hsm(hsm.clone(), &signer), now()).unwrap();
+        assert!(matches!(ca.key_pem(), Err(CaError::KeyInHsm)));
+        let client = ca.issue_client(&PrivateKey::generate(KeyKind::EcdsaP256).unwrap(), "client", now()).unwrap();
+        let server_key = PrivateKey::in_hsm(hsm.clone(), &make(&format!("server {kind}"), kind));
+        let server = ca.issue_server(&server_key, &names(&["localhost"]), now()).unwrap();
+        assert_eq!(describe(&server.der).unwrap().key, kind.name());
+        let files = [("ca.pem", &ca.certificate()), ("client.pem", &client), ("server.pem", &server)];
+        for (name, certificate) in files {
+            std::fs::write(folder.path().join(name), &certificate.pem).unwrap();
+        }
+        openssl(folder.path(), "verify -x509_strict -purpose sslclient -CAfile ca.pem client.pem").unwrap();
+        openssl(folder.path(), "verify -x509_strict -purpose sslserver -CAfile ca.pem server.pem").unwrap();
+
+        let again = PrivateKey::in_hsm(hsm.clone(), &signer);
+        CertificateAuthority::load(ca.certificate().pem.as_bytes(), again).unwrap();
+        let other = CertificateAuthority::load(ca.certificate().pem.as_bytes(), server_key);
+        assert!(matches!(other, Err(CaError::KeyMismatch)));
+    }
 }
 
 #[test]

@@ -2,9 +2,13 @@
 
 mod rule;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{Args, Subcommand};
+use hal::RootKeys;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -12,13 +16,15 @@ use super::{
     CliError, ConfigArgs, KeyArg,
     adapter::{BadText, parse_text},
     admin::{Admin, Subject, adapter_names, shown_time},
+    backend,
     data_dir::{create_folder, exists, write_file, write_new_file},
     error::UsageError,
     output::{json, note, progress, say, table},
+    signer,
 };
 use crate::{
     ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
-    config::{TlsConfig, read_secret_file, write_secret_file},
+    config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
     store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
     trust::fingerprint,
 };
@@ -257,7 +263,7 @@ fn remove(args: &RemoveArgs) -> Result<(), CliError> {
 fn issue(args: &IssueArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.owner.adapter)?;
-    let authority = load_authority(&admin.config.tls)?;
+    let authority = open_authority(&admin)?;
     for name in ["cert.pem", "key.pem"] {
         let path = args.out.join(name);
         if exists(&path)? {
@@ -316,17 +322,32 @@ pub(super) fn private_key(path: &Path, kind: KeyKind, whose: &str) -> Result<Pri
     Ok(key)
 }
 
-/// The own authority, able to sign.
-pub(super) fn load_authority(tls: &TlsConfig) -> Result<CertificateAuthority, CliError> {
+/// The own authority, able to sign. The HSM is only opened where it holds the authority's key.
+fn open_authority(admin: &Admin) -> Result<CertificateAuthority, CliError> {
+    load_authority(admin, || backend::open(&admin.config.hsm))
+}
+
+/// The same with an HSM that may be open already.
+pub(super) fn load_authority(
+    admin: &Admin,
+    hal: impl FnOnce() -> Result<Arc<dyn RootKeys>, CliError>,
+) -> Result<CertificateAuthority, CliError> {
+    let tls = &admin.config.tls;
     let certificate = std::fs::read(&tls.ca).map_err(CliError::file(&tls.ca))?;
-    let key = read_secret_file(&tls.ca_key).map_err(CliError::secret(&tls.ca_key))?;
-    CertificateAuthority::load(&certificate, &key).map_err(CliError::content(&tls.ca))
+    let key = match &tls.ca_key {
+        KeyPlace::File(path) => {
+            let text = read_secret_file(path).map_err(CliError::secret(path))?;
+            PrivateKey::from_pem(&text).map_err(CliError::content(path))?
+        }
+        KeyPlace::Hsm(label) => signer::private_key(&admin.store, &hal()?, signer::Purpose::Ca, label)?,
+    };
+    CertificateAuthority::load(&certificate, key).map_err(CliError::content(&tls.ca))
 }
 
 fn sign(args: &SignArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.owner.adapter)?;
-    let authority = load_authority(&admin.config.tls)?;
+    let authority = open_authority(&admin)?;
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
     let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
     let Some(path) = &args.out else {

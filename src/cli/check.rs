@@ -8,6 +8,7 @@ mod dialogue;
 mod explain;
 mod generic;
 mod mongodb;
+mod token;
 mod vcenter;
 
 use std::{
@@ -20,7 +21,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub(super) use self::connect::CheckError;
-use self::connect::Target;
+use self::{connect::Target, token::TokenArg};
 use super::{
     CliError,
     output::{json, say},
@@ -40,12 +41,18 @@ pub(super) struct CheckArgs {
     /// The certificate (PEM) that the server's must be, or must be issued by
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// The client's certificate (PEM)
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
+    /// The client's certificate (PEM); with --client-token the one on the token is taken without it
+    #[arg(long, value_name = "FILE", required_unless_present = "client_token")]
+    cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "client_token", conflicts_with = "client_token")]
+    key: Option<PathBuf>,
+    /// A PKCS#11 token with the private key: MODULE,token=LABEL,pin-file=FILE; see docs/tls-keys.md
+    #[arg(long, value_name = "TOKEN")]
+    client_token: Option<TokenArg>,
+    /// Offers this version of TLS only
+    #[arg(long, value_enum, value_name = "VERSION")]
+    tls: Option<TlsVersion>,
     /// A file with one line user:password (mode 600): the KMIP credential to give
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
@@ -69,6 +76,17 @@ enum Client {
     Mongodb,
     /// What the server says of itself, and a key's life from creation to destruction
     Generic,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TlsVersion {
+    /// TLS 1.2
+    #[value(name = "1.2")]
+    Tls12,
+    /// TLS 1.3
+    #[value(name = "1.3")]
+    Tls13,
 }
 
 /// One thing that was done, and how it ended.

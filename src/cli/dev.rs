@@ -11,7 +11,7 @@ use super::{
     data_dir::ServerLock,
     error::UsageError,
     serve,
-    setup::{self, HsmChoice, Plan, quoted, usual_names},
+    setup::{self, HsmChoice, HsmKeys, Plan, quoted, usual_names},
 };
 use crate::{ca::SubjectAltName, config::read_secret_file};
 
@@ -71,6 +71,7 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
             DevHsm::Software => HsmChoice::Software,
         }),
         key: args.tls_key.into(),
+        hsm_keys: HsmKeys::default(),
         names,
         root_key: None,
         clients: vec![(FIRST_ADAPTER, "client"), (SECOND_ADAPTER, "client2")],

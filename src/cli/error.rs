@@ -65,9 +65,38 @@ pub enum CliError {
         /// Names that there are.
         others: Vec<String>,
     },
+    /// The configuration names a key in the HSM that was never made for this directory.
+    #[error(
+        "{setting} = \"hsm:{label}\": no key of this label was made for this directory{}; `keystead init --dir DIR` makes it",
+        near(others)
+    )]
+    SignerNotRecorded {
+        /// The setting.
+        setting: &'static str,
+        /// The label in it.
+        label: String,
+        /// Labels that there are.
+        others: Vec<String>,
+    },
+    /// The certificate that is there was issued for another key than the configuration names.
+    #[error(
+        "{} was not issued for {setting} = \"hsm:{label}\": remove it to have a new one made for this key",
+        certificate.display()
+    )]
+    OtherKeysCertificate {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The setting.
+        setting: &'static str,
+        /// The label in it.
+        label: String,
+    },
     /// A row of the database was damaged.
     #[error("what is stored for this object is not what the vault wrote: the row is damaged")]
     SealedDamaged,
+    /// A probe found that a token must not hold root keys; its report says why.
+    #[error("root keys must not be on this token: the report says why")]
+    TokenUnusable,
     /// There is nothing to wrap with.
     #[error("there is no root key yet: make one with `keystead root-key create`")]
     NoRootKey,
@@ -223,6 +252,16 @@ pub enum UsageError {
         kept: String,
         /// The kind that was asked for.
         given: String,
+    },
+    /// The key in the HSM is of another kind.
+    #[error("the key {label:?} in the HSM is of the kind {kept}, not {given}: name another label in the configuration")]
+    OtherSignerKind {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kept: hal::SignerKind,
+        /// The kind that was asked for.
+        given: hal::SignerKind,
     },
     /// Nothing says what to probe.
     #[error("give --config, or --module")]

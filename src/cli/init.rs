@@ -1,21 +1,25 @@
 //! `keystead init`: a data directory, ready to be served.
 
 mod kept;
+mod keys;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hal::Label;
+use hal::{Label, SignerKind};
 
-use self::kept::Kept;
+use self::{
+    kept::Kept,
+    keys::{HsmKeyArg, TlsKeyArg},
+};
 use super::{
-    CliError, KeyArg,
+    CliError,
     adapter::parse_name,
     error::UsageError,
     output::say,
     root_key::protection,
     serve::say_thumbprints,
-    setup::{self, HsmChoice, Plan, Ready, usual_names},
+    setup::{self, HsmChoice, HsmKeys, Plan, Ready, usual_names},
 };
 use crate::{
     ca::{KeyKind, SubjectAltName},
@@ -33,9 +37,15 @@ pub(super) struct InitArgs {
     /// What holds the root keys
     #[arg(long, value_enum)]
     hsm: Option<HsmArg>,
-    /// The kind of private keys of the authority, the server and the first client; without it rsa-3072
+    /// The server's private key, and the kind of those of the authority and the first client; without it rsa-3072
     #[arg(long, value_enum)]
-    tls_key: Option<KeyArg>,
+    tls_key: Option<TlsKeyArg>,
+    /// Puts the authority's private key into the HSM; without it it is a file
+    #[arg(long, value_enum)]
+    ca_key: Option<HsmKeyArg>,
+    /// Makes a key in the HSM that is set aside to sign the audit log
+    #[arg(long, value_enum)]
+    audit_key: Option<HsmKeyArg>,
     /// A host name or IP address under which clients reach the server, besides this machine's own; may be repeated
     #[arg(long, value_name = "NAME")]
     san: Vec<SubjectAltName>,
@@ -92,7 +102,12 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CliError> {
         dir: &args.dir,
         // What there is agrees with the arguments.
         hsm: if kept.is_some() { None } else { chosen(args)? },
-        key: args.tls_key.map_or(KeyKind::Rsa3072, KeyKind::from),
+        key: args.tls_key.map_or(KeyKind::Rsa3072, TlsKeyArg::in_files),
+        hsm_keys: HsmKeys {
+            tls: args.tls_key.and_then(TlsKeyArg::in_hsm),
+            ca: args.ca_key.map(SignerKind::from),
+            audit: args.audit_key.map(SignerKind::from),
+        },
         names,
         root_key: args.root_key.clone(),
         clients: vec![(adapter, "client")],

@@ -21,6 +21,7 @@ mod output;
 mod root_key;
 mod serve;
 mod setup;
+mod signer;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -19,6 +19,7 @@ use super::{
     data_dir::ServerLock,
     gauges,
     output::say,
+    signer,
 };
 use crate::{
     audit::{Actor, Audit},
@@ -59,7 +60,6 @@ pub(super) fn start_logs(format: LogFormat, level: LogLevel) {
 
 /// What a signal may have to reach.
 struct Running {
-    config: Config,
     certificate: Arc<ServerCertificate>,
     trust: Arc<LiveTrust>,
     audit: Arc<Audit>,
@@ -79,8 +79,8 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let own_ca = std::fs::read(&config.tls.ca).map_err(CliError::file(&config.tls.ca))?;
     let own_ca = read_certificates(&own_ca).map_err(CliError::content(&config.tls.ca))?;
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
-    let certificate = Arc::new(ServerCertificate::from_pem_files(&config.tls.certificate, &config.tls.key)?);
-    let tls = TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?;
+    let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
+    let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
     root_keys::expect_recorded(trust.current().root_keys(), &*hal);
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
@@ -92,7 +92,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         hal: Arc::clone(&hal),
         audit: Arc::clone(&audit),
         actor: Actor::Server,
-        per_second: 0,
+        per_second: config.hsm.rotation_per_second,
     });
     let rotations =
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
@@ -113,7 +113,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let pages = listen(listens_for_health).await?;
         let (stop, stopping) = watch::channel(false);
         say_thumbprints(&config)?;
-        let running = Arc::new(Running { config, certificate, trust, audit });
+        let running = Arc::new(Running { certificate, trust, audit });
         let signals = follow_signals(stop, running)?;
         let health = pages.local_addr().unwrap_or(listens_for_health);
         say(format_args!("health and metrics: http://{health}/readyz and /metrics"));
@@ -239,8 +239,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 impl Running {
     /// Reads again what may have been changed on disk. What cannot be used is reported, and the old stays in use.
     fn reload(&self) {
-        let tls = &self.config.tls;
-        match self.certificate.reload_pem_files(&tls.certificate, &tls.key) {
+        match self.certificate.reload() {
             Ok(()) => tracing::info!("server certificate read again"),
             Err(error) => tracing::error!(%error, "the old server certificate stays in use"),
         }

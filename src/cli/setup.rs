@@ -8,7 +8,7 @@ mod certificates;
 
 use std::path::{Path, PathBuf};
 
-use hal::{Label, RootKeyInfo, RootKeys, software::SoftwareHal};
+use hal::{Label, RootKeyInfo, RootKeys, SignerKind, software::SoftwareHal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -22,6 +22,7 @@ use super::{
     output::{note, progress},
     root_key,
     serve::start_logs,
+    signer::{self, Purpose},
 };
 use crate::{
     ca::{CaError, KeyKind, SubjectAltName},
@@ -52,8 +53,10 @@ pub(super) struct Plan<'a> {
     pub(super) dir: &'a Path,
     /// What holds the root keys; `None` takes what an existing configuration says, or SoftHSM2.
     pub(super) hsm: Option<HsmChoice>,
-    /// The kind of all private keys.
+    /// The kind of all private keys in files.
     pub(super) key: KeyKind,
+    /// Which keys a new configuration has in the HSM.
+    pub(super) hsm_keys: HsmKeys,
     /// The server's names.
     pub(super) names: Vec<SubjectAltName>,
     /// The root key's label; `None` takes that of the first adapter, or [`ROOT_KEY_LABEL`].
@@ -64,6 +67,18 @@ pub(super) struct Plan<'a> {
     pub(super) log_level: Option<LogLevel>,
     /// Settings of a new configuration file that are not the defaults, as `config::render` takes them.
     pub(super) settings: Vec<(&'static str, String)>,
+}
+
+/// Keys in the HSM, each with its kind. `None` is a key in a file, or no key; in a directory that is there its configuration
+/// decides which are in the HSM.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HsmKeys {
+    /// The server's.
+    pub(super) tls: Option<SignerKind>,
+    /// The authority's.
+    pub(super) ca: Option<SignerKind>,
+    /// The one set aside for the audit log.
+    pub(super) audit: Option<SignerKind>,
 }
 
 /// What holds the root keys.
@@ -121,7 +136,10 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Ready, CliError> {
     if let Some(text) = unwritten {
         write_configuration(&dir, &text)?;
     }
-    certificates::make(&dir, &admin, root_key.id, plan)?;
+    certificates::make(&dir, &admin, &hal, root_key.id, plan)?;
+    if let Some(label) = &admin.config.audit.signing_key {
+        signer::obtain(&admin, &*hal, Purpose::Audit, label, plan.hsm_keys.audit)?;
+    }
     Ok(Ready { admin, hal, root_key })
 }
 
@@ -155,6 +173,7 @@ fn configuration(dir: &DataDir, plan: &Plan<'_>) -> Result<Configuration, CliErr
         return Ok(Configuration { config, new: false, unwritten: None });
     }
     let mut settings = plan.settings.clone();
+    settings.extend(plan.hsm_keys.settings());
     settings.extend(match &plan.hsm {
         None => soft_hsm_settings(dir, None)?,
         Some(HsmChoice::SoftHsm { module }) => soft_hsm_settings(dir, module.as_deref())?,
@@ -273,6 +292,16 @@ fn root_key(
         return Ok(root);
     }
     progress(format_args!("making root key {:?} in the HSM", label.as_str()), || root_key::make(admin, hal, label))
+}
+
+impl HsmKeys {
+    /// What a new configuration says of them.
+    fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let keys = [(Purpose::Tls, self.tls), (Purpose::Ca, self.ca), (Purpose::Audit, self.audit)];
+        keys.into_iter()
+            .filter(|(_, kind)| kind.is_some())
+            .map(|(purpose, _)| (purpose.setting(), quoted(&format!("hsm:{}", purpose.usual_label()))))
+    }
 }
 
 impl HsmChoice {

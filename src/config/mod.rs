@@ -4,6 +4,8 @@
 //! proves that it states every one of them at its default. It never holds a secret: PINs, passphrases and private keys
 //! stay in files of their own, which must be closed to other users.
 
+mod hsm;
+mod key_place;
 mod reader;
 mod secret_file;
 mod template;
@@ -14,8 +16,11 @@ use std::{
     time::Duration,
 };
 
+use hal::Label;
+
 use self::reader::Reader;
 pub use self::{
+    key_place::KeyPlace,
     reader::{Problem, ProblemKind},
     secret_file::{SecretFileError, check_secret_file, read_secret_file, write_secret_file},
     template::{TEMPLATE, render},
@@ -56,12 +61,12 @@ pub struct ServerConfig {
 pub struct TlsConfig {
     /// The server's certificate chain, PEM, the server's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM (PKCS#8).
-    pub key: PathBuf,
+    /// Its private key.
+    pub key: KeyPlace,
     /// The own CA's certificate, PEM.
     pub ca: PathBuf,
-    /// The own CA's private key, PEM (PKCS#8). Only commands that issue certificates read it; the server does not.
-    pub ca_key: PathBuf,
+    /// The own CA's private key. Only commands that issue certificates use it; the server does not.
+    pub ca_key: KeyPlace,
 }
 
 /// `[limits]`.
@@ -117,6 +122,8 @@ pub struct HsmConfig {
     pub deadline: Duration,
     /// How KEKs are wrapped from now on.
     pub scheme: SchemeChoice,
+    /// How many KEKs a rotation re-wraps in a second; 0 where it goes as fast as the token.
+    pub rotation_per_second: u32,
 }
 
 /// What holds the root keys. The settings of the backend that is not chosen are checked, then dropped.
@@ -128,7 +135,7 @@ pub enum HsmBackend {
     Software(SoftwareConfig),
 }
 
-/// The settings of the PKCS#11 backend.
+/// The settings of the PKCS#11 backend: those of its token, or of the first of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pkcs11Config {
     /// The vendor's PKCS#11 module.
@@ -141,6 +148,29 @@ pub struct Pkcs11Config {
     pub pin_file: PathBuf,
     /// SoftHSM2 only: its configuration file, handed over in `SOFTHSM2_CONF`.
     pub softhsm_conf: Option<PathBuf>,
+    /// The other tokens that hold the same root keys.
+    pub others: Vec<TokenConfig>,
+}
+
+/// One of several tokens, a table `[[hsm.tokens]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenConfig {
+    /// The vendor's PKCS#11 module.
+    pub module: PathBuf,
+    /// The token is found by this label.
+    pub token_label: String,
+    /// And by its serial number, where one is stated.
+    pub token_serial: Option<String>,
+    /// Holds the user PIN.
+    pub pin_file: PathBuf,
+}
+
+impl Pkcs11Config {
+    /// Every token, in the order of the file.
+    pub fn tokens(&self) -> impl Iterator<Item = TokenConfig> {
+        let Self { module, token_label, token_serial, pin_file, .. } = self.clone();
+        [TokenConfig { module, token_label, token_serial, pin_file }].into_iter().chain(self.others.iter().cloned())
+    }
 }
 
 /// The settings of the software backend.
@@ -161,6 +191,8 @@ pub enum SchemeChoice {
     AesGcm,
     /// AES key wrap (RFC 3394) by `C_WrapKey`.
     AesKw,
+    /// AES key wrap with padding (RFC 5649) by `C_WrapKey`.
+    AesKwp,
 }
 
 /// `[audit]`.
@@ -168,6 +200,8 @@ pub enum SchemeChoice {
 pub struct AuditConfig {
     /// The audit log, one JSON line for each event.
     pub path: PathBuf,
+    /// The label of the key in the HSM that is meant to sign it.
+    pub signing_key: Option<Label>,
 }
 
 /// `[telemetry]`.
@@ -278,17 +312,27 @@ impl Config {
         present("tls.ca", &self.tls.ca);
         let secrets = match &self.hsm.backend {
             HsmBackend::Pkcs11(token) => {
-                present("hsm.module", &token.module);
                 token.softhsm_conf.iter().for_each(|path| present("hsm.softhsm_conf", path));
-                vec![("hsm.pin_file", &token.pin_file)]
+                let (module, pin_file) = match token.others.as_slice() {
+                    [] => ("hsm.module", "hsm.pin_file"),
+                    _ => ("hsm.tokens.module", "hsm.tokens.pin_file"),
+                };
+                let (mut modules, mut pins): (Vec<_>, Vec<_>) =
+                    token.tokens().map(|token| (token.module, (pin_file, token.pin_file))).unzip();
+                // Tokens may share a module or a PIN file, and then one problem is enough.
+                modules.dedup();
+                pins.dedup();
+                modules.iter().for_each(|path| present(module, path));
+                pins
             }
             HsmBackend::Software(file) => {
-                vec![("hsm.key_file", &file.key_file), ("hsm.passphrase_file", &file.passphrase_file)]
+                let SoftwareConfig { key_file, passphrase_file } = file.clone();
+                vec![("hsm.key_file", key_file), ("hsm.passphrase_file", passphrase_file)]
             }
         };
-        for (key, path) in [("tls.key", &self.tls.key)].into_iter().chain(secrets) {
-            if let Err(error) = check_secret_file(path) {
-                problems.push(Problem::of_file(key, path, ProblemKind::FileUnusable(error)));
+        for (key, path) in self.tls.key.file().map(|path| ("tls.key", path.clone())).into_iter().chain(secrets) {
+            if let Err(error) = check_secret_file(&path) {
+                problems.push(Problem::of_file(key, &path, ProblemKind::FileUnusable(error)));
             }
         }
         problems
@@ -302,14 +346,17 @@ fn read(r: &mut Reader<'_>) -> Config {
         server: ServerConfig { kmip_listen: r.addresses("server.kmip_listen", DEFAULT_KMIP_LISTEN) },
         tls: TlsConfig {
             certificate: r.path("tls.certificate", "tls/server.pem"),
-            key: r.path("tls.key", "tls/server.key"),
+            key: r.key_place("tls.key", "tls/server.key"),
             ca: r.path("tls.ca", "tls/ca.pem"),
-            ca_key: r.path("tls.ca_key", "tls/ca.key"),
+            ca_key: r.key_place("tls.ca_key", "tls/ca.key"),
         },
         limits: read_limits(r),
         store: StoreConfig { path: r.path("store.path", "keystead.db") },
-        hsm: read_hsm(r),
-        audit: AuditConfig { path: r.path("audit.path", "audit/audit.jsonl") },
+        hsm: hsm::read(r),
+        audit: AuditConfig {
+            path: r.path("audit.path", "audit/audit.jsonl"),
+            signing_key: r.optional_hsm_key("audit.signing_key"),
+        },
         telemetry: TelemetryConfig {
             listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),
             log_format: r.choice("telemetry.log_format", ("text", LogFormat::Text), &[("json", LogFormat::Json)]),
@@ -344,35 +391,6 @@ fn read_limits(r: &mut Reader<'_>) -> Limits {
         ("limits.connections", limits.connections.into()),
     );
     limits
-}
-
-fn read_hsm(r: &mut Reader<'_>) -> HsmConfig {
-    let pkcs11 = Pkcs11Config {
-        module: r.path("hsm.module", "/usr/lib/softhsm/libsofthsm2.so"),
-        token_label: r.text("hsm.token_label", 1..=32, "keystead"),
-        token_serial: r.optional_text("hsm.token_serial", 1..=16),
-        pin_file: r.path("hsm.pin_file", "hsm/pin"),
-        softhsm_conf: r.optional_path("hsm.softhsm_conf"),
-    };
-    let software = SoftwareConfig {
-        key_file: r.path("hsm.key_file", "hsm/root-keys"),
-        passphrase_file: r.path("hsm.passphrase_file", "hsm/passphrase"),
-    };
-    HsmConfig {
-        backend: r.choice(
-            "hsm.backend",
-            ("pkcs11", HsmBackend::Pkcs11(pkcs11)),
-            &[("software", HsmBackend::Software(software))],
-        ),
-        workers: r.integer("hsm.workers", 1..=256, 4),
-        queue: r.integer("hsm.queue", 1..=65_536, 256),
-        deadline: Duration::from_millis(r.integer("hsm.deadline_ms", 10..=60_000, 2000).into()),
-        scheme: r.choice(
-            "hsm.scheme",
-            ("auto", SchemeChoice::Auto),
-            &[("aes-gcm", SchemeChoice::AesGcm), ("aes-kw", SchemeChoice::AesKw)],
-        ),
-    }
 }
 
 fn list(path: &Path, problems: &[Problem]) -> String {

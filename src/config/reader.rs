@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
+use hal::Label;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::SecretFileError;
+use super::{KeyPlace, SecretFileError};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug)]
@@ -53,11 +54,27 @@ pub enum ProblemKind {
         /// Its value.
         limit: u64,
     },
+    /// A setting without which its table says nothing.
+    Missing,
+    /// The value does not go with another one of the file.
+    Conflict {
+        /// Why not, in words.
+        why: &'static str,
+    },
     /// The file that it names is missing or not as it must be.
     FileUnusable(SecretFileError),
 }
 
 impl Problem {
+    /// The same in a table of a section.
+    fn within(mut self, section: &str) -> Self {
+        self.key = format!("{section}.{}", self.key);
+        if let ProblemKind::Unknown { nearest: Some(nearest) } = &mut self.kind {
+            *nearest = format!("{section}.{nearest}");
+        }
+        self
+    }
+
     pub(super) fn of_file(key: &str, path: &Path, kind: ProblemKind) -> Self {
         Self { line: None, key: key.to_owned(), value: format!("\"{}\"", path.display()), kind }
     }
@@ -76,6 +93,8 @@ impl fmt::Display for Problem {
             ProblemKind::MoreThan { other, limit } => {
                 write!(f, "{key} = {value}: allowed is at most {other}, which is {limit}")
             }
+            ProblemKind::Missing => write!(f, "{key}: it is missing"),
+            ProblemKind::Conflict { why } => write!(f, "{key} = {value}: {why}"),
             ProblemKind::FileUnusable(error) => write!(f, "{key} = {value}: {error}"),
         }
     }
@@ -86,6 +105,8 @@ pub(super) struct Reader<'i> {
     text: &'i str,
     folder: &'i Path,
     root: DeTable<'i>,
+    /// Where it begins in the text.
+    begins: usize,
     asked: Vec<&'static str>,
     problems: Vec<(usize, Problem)>,
 }
@@ -94,7 +115,8 @@ impl<'i> Reader<'i> {
     /// Begins with `text`; relative paths in it start at `folder`.
     pub(super) fn new(text: &'i str, folder: &'i Path) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { text, folder, root: root.into_inner(), asked: Vec::new(), problems: Vec::new() };
+        let mut reader =
+            Self { text, folder, root: root.into_inner(), begins: 0, asked: Vec::new(), problems: Vec::new() };
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
             reader.note(at, "", "", ProblemKind::Syntax(Box::new(error)));
@@ -137,12 +159,7 @@ impl<'i> Reader<'i> {
         Duration::from_secs(self.integer(key, range, default).into())
     }
 
-    /// Text with so many characters as `length` allows, none of them a control character.
-    pub(super) fn text(&mut self, key: &'static str, length: RangeInclusive<usize>, default: &str) -> String {
-        self.optional_text(key, length).unwrap_or_else(|| default.to_owned())
-    }
-
-    /// Like [`Reader::text`], for a setting that may be absent.
+    /// Text with so many characters as `length` allows, none of them a control character; it may be absent.
     pub(super) fn optional_text(&mut self, key: &'static str, length: RangeInclusive<usize>) -> Option<String> {
         let value = self.take(key)?;
         let text = value.get_ref().as_str();
@@ -154,6 +171,16 @@ impl<'i> Reader<'i> {
                 None
             }
         }
+    }
+
+    /// Like [`Reader::optional_text`], for a setting without which its table says nothing.
+    pub(super) fn required_text(&mut self, key: &'static str, length: RangeInclusive<usize>) -> Option<String> {
+        let (section, name) = key.split_once('.')?;
+        let table = self.root.get(section).and_then(|section| section.get_ref().as_table());
+        if !table.is_some_and(|table| table.contains_key(name)) {
+            self.note(self.begins, key, "", ProblemKind::Missing);
+        }
+        self.optional_text(key, length)
     }
 
     /// A file name; a relative one starts at the configuration's folder.
@@ -171,6 +198,33 @@ impl<'i> Reader<'i> {
                 None
             }
         }
+    }
+
+    /// A private key: a file name as [`Reader::path`] takes it, or `hsm:` and a label.
+    pub(super) fn key_place(&mut self, key: &'static str, default: &str) -> KeyPlace {
+        let absent = KeyPlace::File(self.folder.join(default));
+        let Some(value) = self.take(key) else { return absent };
+        let text = value.get_ref().as_str().filter(|text| !text.is_empty() && !text.contains('\0'));
+        let place = text.and_then(|text| match text.strip_prefix(KeyPlace::PREFIX) {
+            Some(label) => Label::new(label).ok().map(KeyPlace::Hsm),
+            None => Some(KeyPlace::File(self.folder.join(text))),
+        });
+        place.unwrap_or_else(|| {
+            let allowed = "a file name in quotes, or \"hsm:LABEL\" with a label of 1 to 64 characters";
+            self.refuse(key, &value, allowed.to_owned());
+            absent
+        })
+    }
+
+    /// `hsm:` and the label of a key, for a setting that may be absent.
+    pub(super) fn optional_hsm_key(&mut self, key: &'static str) -> Option<Label> {
+        let value = self.take(key)?;
+        let label = value.get_ref().as_str().and_then(|text| text.strip_prefix(KeyPlace::PREFIX));
+        let label = label.and_then(|label| Label::new(label).ok());
+        if label.is_none() {
+            self.refuse(key, &value, "\"hsm:LABEL\" with a label of 1 to 64 characters".to_owned());
+        }
+        label
     }
 
     /// `default` or one of `others`, by name.
@@ -228,6 +282,47 @@ impl<'i> Reader<'i> {
             let kind = ProblemKind::MoreThan { other: limit.0, limit: limit.1 };
             self.note(0, setting.0, &setting.1.to_string(), kind);
         }
+    }
+
+    /// The tables of an array, `[[section.name]]`, each read by `read`, which asks for its settings as `name.setting`; none
+    /// where the array is absent. Beside what was read stands where the table begins.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        read: impl Fn(&mut Reader<'i>) -> T,
+    ) -> Vec<(usize, T)> {
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let Some((section, name)) = key.split_once('.') else { return Vec::new() };
+        let all_tables = |list: &toml::de::DeArray<'_>| list.iter().all(|item| item.get_ref().is_table());
+        let fits = value.get_ref().as_array().is_some_and(|list| list.len() <= most && all_tables(list));
+        if !fits {
+            self.refuse(key, &value, format!("at most {most} tables [[{key}]]"));
+            return Vec::new();
+        }
+        let DeValue::Array(list) = value.into_inner() else { return Vec::new() };
+        let mut found = Vec::new();
+        for item in list {
+            let at = item.span().start;
+            let root = DeTable::from_iter([(Spanned::new(0..0, name.into()), item)]);
+            let mut inner = Reader {
+                text: self.text,
+                folder: self.folder,
+                root,
+                begins: at,
+                asked: Vec::new(),
+                problems: Vec::new(),
+            };
+            found.push((at, read(&mut inner)));
+            inner.note_leftovers();
+            self.problems.extend(inner.problems.into_iter().map(|(at, problem)| (at, problem.within(section))));
+        }
+        found
+    }
+
+    /// Notes that a value does not go with another one.
+    pub(super) fn conflict(&mut self, at: usize, key: &str, value: &str, why: &'static str) {
+        self.note(at, key, &format!("\"{value}\""), ProblemKind::Conflict { why });
     }
 
     /// Takes the value of `key` out of the document.

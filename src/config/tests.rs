@@ -115,11 +115,109 @@ fn relative_files_start_at_the_folder_of_the_configuration() {
 }
 
 #[test]
+fn a_private_key_is_a_file_or_a_label_in_the_hsm() {
+    let place = |value: &str| parse(&format!("[tls]\nkey = \"{value}\"")).map(|config| config.tls.key);
+    assert_eq!(place("hsm:web 1").unwrap(), KeyPlace::Hsm(Label::new("web 1").unwrap()));
+    assert_eq!(place("./hsm:web").unwrap(), KeyPlace::File("/etc/keystead/./hsm:web".into()));
+    for (value, shown) in [("hsm:", "hsm:"), ("hsm: web", "hsm: web"), ("", "")] {
+        let problem = &place(value).unwrap_err()[0];
+        let expected = format!(
+            "tls.key = \"{shown}\": allowed is a file name in quotes, or \"hsm:LABEL\" with a label of 1 to 64 characters"
+        );
+        assert_eq!(problem.to_string(), expected);
+    }
+    assert_eq!(place("hsm:web").unwrap().to_string(), "hsm:web");
+    assert_eq!(parse("").unwrap().audit.signing_key, None);
+    assert!(parse("[audit]\nsigning_key = \"hsm:a\"").unwrap().audit.signing_key.is_some());
+    assert!(parse("[audit]\nsigning_key = \"audit.key\"").is_err(), "it is never a file");
+}
+
+#[test]
+fn a_key_in_the_hsm_is_not_looked_for_among_the_files() {
+    let config = parse("[tls]\nkey = \"hsm:web\"").unwrap();
+    assert!(config.file_problems().iter().all(|problem| problem.key != "tls.key"));
+    assert!(parse("").unwrap().file_problems().iter().any(|problem| problem.key == "tls.key"));
+}
+
+#[test]
 fn settings_of_the_backend_that_is_not_chosen_are_checked_too() {
     assert_eq!(
         problems("[hsm]\nbackend = \"software\"\ntoken_label = \"\""),
         [r#"3: hsm.token_label = "": allowed is text of 1 to 32 characters in quotes"#]
     );
+}
+
+fn tokens(text: &str) -> Vec<TokenConfig> {
+    let HsmBackend::Pkcs11(config) = parse(text).unwrap().hsm.backend else { panic!("another backend") };
+    config.tokens().collect()
+}
+
+#[test]
+fn one_token_is_stated_by_the_section_and_several_by_tables() {
+    let one = tokens("[hsm]\ntoken_label = \"a\"\ntoken_serial = \"1\"");
+    assert_eq!(one.iter().map(|token| token.token_label.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(one[0].token_serial.as_deref(), Some("1"));
+    let several = tokens(
+        r#"
+[hsm]
+module = "shared.so"
+pin_file = "pin"
+[[hsm.tokens]]
+token_label = "a"
+[[hsm.tokens]]
+token_label = "b"
+token_serial = "2"
+module = "/own.so"
+pin_file = "pin-b"
+"#,
+    );
+    let own = |path: &str| PathBuf::from("/etc/keystead").join(path);
+    let expected = [("a", None, own("shared.so"), own("pin")), ("b", Some("2"), own("/own.so"), own("pin-b"))];
+    for (token, (label, serial, module, pin_file)) in several.iter().zip(expected) {
+        assert_eq!((token.token_label.as_str(), token.token_serial.as_deref()), (label, serial));
+        assert_eq!((&token.module, &token.pin_file), (&module, &pin_file));
+    }
+    assert_eq!(several.len(), 2);
+    let inline = r#"[{ token_label = "a" }, { token_label = "b" }]"#;
+    assert_eq!(tokens(&render(&[("hsm.tokens", inline.to_owned())]).replace("\ntoken_label", "\n#")).len(), 2);
+}
+
+#[test]
+fn mistakes_in_tables_of_tokens_are_reported_with_their_lines() {
+    let found = problems(
+        r#"[hsm]
+token_serial = "1"
+[[hsm.tokens]]
+token_lable = "a"
+[[hsm.tokens]]
+token_label = 7
+[[hsm.tokens]]
+token_label = "b"
+[[hsm.tokens]]
+token_label = "b"
+token_serial = "2"
+"#,
+    );
+    let expected = [
+        r#"1: hsm.token_serial = "1": where there are [[hsm.tokens]], each of them states its own"#,
+        "3: hsm.tokens.token_label: it is missing",
+        "4: hsm.tokens.token_lable: there is no such setting; did you mean hsm.tokens.token_label?",
+        "6: hsm.tokens.token_label = 7: allowed is text of 1 to 32 characters in quotes",
+        r#"9: hsm.tokens.token_label = "b": another of [[hsm.tokens]] may be the same token; a serial number tells tokens of one label apart"#,
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(problems("[hsm]\ntokens = 3"), ["2: hsm.tokens = 3: allowed is at most 16 tables [[hsm.tokens]]"]);
+    assert!(parse("[[hsm.tokens]]\ntoken_label = \"a\"\ntoken_serial = \"1\"\n[[hsm.tokens]]\ntoken_label = \"a\"\ntoken_serial = \"2\"").is_ok());
+    assert_eq!(tokens("hsm.tokens = []").len(), 1);
+}
+
+#[test]
+fn a_rotation_may_be_slowed_down() {
+    assert_eq!(parse("").unwrap().hsm.rotation_per_second, 0);
+    assert_eq!(parse("[hsm]\nrotation_per_second = 1000000").unwrap().hsm.rotation_per_second, 1_000_000);
+    assert!(parse("[hsm]\nrotation_per_second = 1000001").is_err());
+    assert_eq!(parse("[hsm]\nscheme = \"aes-kwp\"").unwrap().hsm.scheme, SchemeChoice::AesKwp);
+    assert!(parse("[hsm]\nscheme = \"aes-cbc\"").is_err());
 }
 
 #[test]

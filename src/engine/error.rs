@@ -167,6 +167,12 @@ impl OpError {
             Self::Vault(VaultError::Hal(HalError::Unavailable(_))) => {
                 format!("the HSM is not available, try again later (correlation id {correlation})")
             }
+            // The cause is in the log: what it is says nothing to a client, and it may name tokens and root keys.
+            Self::Vault(VaultError::Hal(
+                HalError::Refused(_) | HalError::UnknownRootKey(_) | HalError::UnknownSigner(_),
+            )) => {
+                format!("the HSM is not available until an operator acts (correlation id {correlation})")
+            }
             Self::Store(StoreError::DiskFull) => format!("the server's disk is full (correlation id {correlation})"),
             Self::Store(StoreError::Overloaded | StoreError::Conflict | StoreError::StaleRootKey) => {
                 format!("the server is busy, try again (correlation id {correlation})")

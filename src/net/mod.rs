@@ -9,13 +9,17 @@ use std::{net::SocketAddr, time::Duration};
 
 use zeroize::Zeroizing;
 
+pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
 pub use self::{
+    hsm_key::{HsmKey, HsmKeyError},
     server::{Server, ServerError},
-    tls::{ServerCertificate, TlsConfig, TlsError},
+    tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
 };
 use crate::store::{AdapterId, Fingerprint};
 
 mod connection;
+mod handshake;
+mod hsm_key;
 pub mod http;
 mod registry;
 mod report;

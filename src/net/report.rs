@@ -8,7 +8,12 @@ use std::{
 
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConnection};
 
-use super::{connection::Ended, throttle::Throttle, tls::refusal_in};
+use super::{
+    connection::Ended,
+    hsm_key::{HsmKeyError, failure_in},
+    throttle::Throttle,
+    tls::refusal_in,
+};
 use crate::{
     store::{AdapterId, Fingerprint},
     telemetry::{field, metric},
@@ -31,6 +36,7 @@ enum LogCause {
     AcceptFailed,
     NoRoom,
     CrowdedOut,
+    Hsm,
     Refused(Fingerprint),
     Peer(&'static str, IpAddr),
 }
@@ -84,6 +90,9 @@ impl Report {
         if let Some(refusal) = cause.and_then(refusal_in) {
             return self.refusal(address, refusal);
         }
+        if let Some(failure) = cause.and_then(failure_in) {
+            return self.hsm_did_not_sign(failure);
+        }
         // (metric label, line for the operator; none where scanners and probes do the same)
         let (reason, line) = match cause {
             Some(rustls::Error::NoCertificatesPresented) => {
@@ -107,6 +116,16 @@ impl Report {
         match passed {
             Some((line, suppressed)) => tracing::info!(%address, %error, suppressed, "handshake failed: {line}"),
             None => tracing::debug!(%address, %error, "handshake failed"),
+        }
+    }
+
+    /// The one failure of a handshake that is nothing of the client's.
+    fn hsm_did_not_sign(&self, failure: &HsmKeyError) {
+        metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "hsm").increment(1);
+        if let Some(suppressed) = self.causes.pass(LogCause::Hsm, Instant::now()) {
+            let line =
+                "new connections fail: the server's TLS key in the HSM cannot be used; those that are open go on";
+            tracing::error!(error = %failure, suppressed, "{line}");
         }
     }
 

@@ -17,12 +17,13 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tracing::Instrument;
 
 use super::{
     Handler, Limits, PeerIdentity,
     connection::{Connection, LargeFrames, linger},
+    handshake::Handshakes,
     registry::{Registered, Registry},
     report::Report,
     tls::TlsConfig,
@@ -51,8 +52,8 @@ pub enum ServerError {
         /// The cause.
         source: io::Error,
     },
-    /// A thread for requests could not be started.
-    #[error("request threads could not be started: {0}")]
+    /// A thread for requests or handshakes could not be started.
+    #[error("threads could not be started: {0}")]
     Threads(io::Error),
 }
 
@@ -64,7 +65,7 @@ pub struct Server {
 }
 
 struct Shared {
-    acceptor: TlsAcceptor,
+    handshakes: Handshakes,
     trust: Arc<LiveTrust>,
     limits: Limits,
     handler: Arc<dyn Handler>,
@@ -100,7 +101,7 @@ impl Server {
         let (workers, workers_ended) =
             Workers::start(&handler, threads, connections, room).map_err(ServerError::Threads)?;
         let shared = Arc::new(Shared {
-            acceptor: TlsAcceptor::from(tls.rustls),
+            handshakes: Handshakes::new(tls.rustls, tls.handshake_threads).map_err(ServerError::Threads)?,
             trust: tls.trust,
             permits: Arc::new(Semaphore::new(connections)),
             registry: Arc::new(Registry::new(limits.max_connections_per_adapter)),
@@ -245,12 +246,13 @@ impl Shared {
             tracing::debug!(%address, %error, "connection gone before its handshake");
             return None;
         }
-        let handshake = self.acceptor.accept(socket).into_fallible();
-        let stream = match timeout(self.limits.handshake_timeout, handshake).await {
+        let stream = match timeout(self.limits.handshake_timeout, self.handshakes.with(socket)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, socket))) => {
                 self.report.failed_handshake(address, &error);
-                linger(socket).await;
+                if let Some(socket) = socket {
+                    linger(socket).await;
+                }
                 return None;
             }
             Err(_) => {

@@ -3,8 +3,14 @@
 //! It owns the rustls configuration. Who a certificate belongs to is [`Trust`](crate::trust::Trust)'s to say; this module asks
 //! it during the handshake, and `server.rs` asks again after it, because a resumed session skips the first time.
 
-use std::{fmt, path::Path, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use hal::{HalError, Label};
 use parking_lot::RwLock;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerMisbehaved, ServerConfig,
@@ -21,10 +27,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, U
 use webpki::RawPublicKeyEntity;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::hsm_key::{CertifiedHsmKey, HsmKey, HsmKeyError};
 use crate::trust::{LiveTrust, Refusal};
 
 /// Sessions kept for clients that resume by session identifier because they know no tickets.
 const REMEMBERED_SESSIONS: usize = 4096;
+
+/// Threads for handshakes that may wait for the HSM, where nothing else is said.
+const HANDSHAKE_THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -43,43 +53,97 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// The key in the HSM cannot be used, or does not belong to the certificate.
+    #[error("the server's key {label:?} in the HSM cannot be used: {source}")]
+    Hsm {
+        /// The key's label.
+        label: String,
+        /// The cause.
+        source: HsmKeyError,
+    },
     /// The key cannot be used, or does not belong to the certificate.
     #[error("the server's key cannot be used: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
+/// Where the server's private key is.
+#[derive(Clone, Debug)]
+pub enum ServerKey {
+    /// In a file, PEM.
+    File(PathBuf),
+    /// In the HSM, under a label.
+    Hsm(HsmKey, Label),
+}
+
 /// The server's certificate chain and key. Can be replaced while connections are being accepted.
 pub struct ServerCertificate {
     pub(super) current: RwLock<Arc<CertifiedKey>>,
+    /// The key of `current`, where it is in the HSM.
+    hsm_key: RwLock<Option<CertifiedHsmKey>>,
+    source: Option<(PathBuf, ServerKey)>,
 }
 
 impl ServerCertificate {
-    /// Reads the chain (server certificate first) and the private key from PEM files.
+    /// Reads the chain (PEM, server certificate first), and the private key from its file or from the HSM. An HSM that is away
+    /// is no error: handshakes fail until it is back, and a key that is not the certificate's is found out then.
     ///
     /// # Errors
-    /// One of the files cannot be used, or the key does not belong to the certificate.
-    pub fn from_pem_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self { current: RwLock::new(Arc::new(read_pem(chain, key)?)) })
+    /// The chain or the key cannot be used, or the key does not belong to the certificate.
+    pub fn load(chain: PathBuf, key: ServerKey) -> Result<Self, TlsError> {
+        let (current, hsm_key) = match &key {
+            ServerKey::File(file) => (read_pem(&chain, file)?, None),
+            ServerKey::Hsm(key, label) => {
+                let (current, certified) = read_chain_of_hsm_key(&chain, key, label)?;
+                match certified.prove() {
+                    Ok(()) => {}
+                    Err(HsmKeyError::Hsm(error @ (HalError::Unavailable(_) | HalError::Refused(_)))) => {
+                        tracing::warn!(%label, %error, "the server's key in the HSM cannot be used yet");
+                    }
+                    Err(source) => return Err(TlsError::Hsm { label: label.to_string(), source }),
+                }
+                (current, Some(certified))
+            }
+        };
+        Ok(Self { current: RwLock::new(Arc::new(current)), hsm_key: RwLock::new(hsm_key), source: Some((chain, key)) })
     }
 
-    /// Takes a chain (server certificate first) and whatever signs for it, such as a key in an HSM.
+    /// Takes a chain (server certificate first) and whatever signs for it at once, such as a key in memory.
     ///
     /// # Errors
     /// The key does not belong to the certificate.
     pub fn from_signing_key(chain: Vec<CertificateDer<'static>>, key: Arc<dyn SigningKey>) -> Result<Self, TlsError> {
         let certified = CertifiedKey::new(chain, key);
         check_match(&certified)?;
-        Ok(Self { current: RwLock::new(Arc::new(certified)) })
+        Ok(Self { current: RwLock::new(Arc::new(certified)), hsm_key: RwLock::new(None), source: None })
     }
 
-    /// Replaces the certificate for all handshakes from now on. On an error the old one stays.
+    /// Reads what [`ServerCertificate::load`] read once more, for all handshakes from now on. On an error the old one stays.
     ///
     /// # Errors
-    /// As for [`ServerCertificate::from_pem_files`].
-    pub fn reload_pem_files(&self, chain: &Path, key: &Path) -> Result<(), TlsError> {
-        let next = Arc::new(read_pem(chain, key)?);
-        *self.current.write() = next;
+    /// As for [`ServerCertificate::load`], and where a new key in the HSM cannot be proven now.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let Some((chain, key)) = &self.source else { return Ok(()) };
+        match key {
+            ServerKey::File(file) => *self.current.write() = Arc::new(read_pem(chain, file)?),
+            ServerKey::Hsm(key, label) => {
+                let (next, certified) = read_chain_of_hsm_key(chain, key, label)?;
+                if let Some(earlier) = &*self.hsm_key.read() {
+                    certified.trust_as(earlier);
+                }
+                // A renewed certificate for the same key needs no HSM; one for another key is not taken on trust.
+                if !certified.is_proven() {
+                    certified.prove().map_err(|source| TlsError::Hsm { label: label.to_string(), source })?;
+                }
+                *self.current.write() = Arc::new(next);
+                *self.hsm_key.write() = Some(certified);
+            }
+        }
         Ok(())
+    }
+
+    /// Whether signing may have to wait for an HSM.
+    pub(super) fn may_wait_for_hsm(&self) -> bool {
+        matches!(self.source, Some((_, ServerKey::Hsm(..))))
     }
 }
 
@@ -100,6 +164,8 @@ impl ResolvesServerCert for ServerCertificate {
 pub struct TlsConfig {
     pub(super) rustls: Arc<ServerConfig>,
     pub(super) trust: Arc<LiveTrust>,
+    /// How many threads of their own handshakes have; `None` where they run on the network threads.
+    pub(super) handshake_threads: Option<NonZeroUsize>,
 }
 
 impl TlsConfig {
@@ -110,6 +176,7 @@ impl TlsConfig {
     /// The random source failed.
     pub fn new(certificate: Arc<ServerCertificate>, trust: Arc<LiveTrust>) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let handshake_threads = certificate.may_wait_for_hsm().then_some(HANDSHAKE_THREADS);
         let verifier = Arc::new(PeerVerifier::new(&provider, Arc::clone(&trust)));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -118,7 +185,15 @@ impl TlsConfig {
         // Either carries the client's certificate along, which server.rs holds against the trust of that moment.
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;
         config.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
-        Ok(Self { rustls: Arc::new(config), trust })
+        Ok(Self { rustls: Arc::new(config), trust, handshake_threads })
+    }
+
+    /// Sets how many handshakes may wait for the HSM at the same time; of no effect where the server's key is not in the HSM.
+    /// Anybody who can connect causes signatures, so this should be fewer than the HSM serves at the same time.
+    #[must_use]
+    pub fn handshakes_at_once(mut self, threads: NonZeroUsize) -> Self {
+        self.handshake_threads = self.handshake_threads.map(|_| threads);
+        self
     }
 }
 
@@ -187,7 +262,7 @@ impl ClientCertVerifier for PeerVerifier {
 
 /// The public key of a certificate. A handshake is signed with the key alone: whether the rest of the certificate is acceptable
 /// has been settled by trust, which takes registered certificates of any version and with any extension.
-fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
+pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
     Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
 }
@@ -216,20 +291,34 @@ fn verify_tls12(
     Err(CertificateError::BadSignature.into())
 }
 
-fn read_pem(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+fn read_chain(chain: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let in_chain = |source| TlsError::Pem { path: chain.to_owned(), source };
     let certificates =
         CertificateDer::pem_file_iter(chain).map_err(in_chain)?.collect::<Result<Vec<_>, _>>().map_err(in_chain)?;
-    if certificates.is_empty() {
-        return Err(TlsError::NoCertificate { path: chain.to_owned() });
-    }
+    if certificates.is_empty() { Err(TlsError::NoCertificate { path: chain.to_owned() }) } else { Ok(certificates) }
+}
+
+fn read_chain_of_hsm_key(
+    path: &Path,
+    key: &HsmKey,
+    label: &Label,
+) -> Result<(CertifiedKey, CertifiedHsmKey), TlsError> {
+    let chain = read_chain(path)?;
+    let first = chain.first().ok_or_else(|| TlsError::NoCertificate { path: path.to_owned() })?;
+    let certified = CertifiedHsmKey::new(key.clone(), first)
+        .map_err(|source| TlsError::Hsm { label: label.to_string(), source })?;
+    Ok((CertifiedKey::new(chain, Arc::new(certified.clone())), certified))
+}
+
+fn read_pem(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let certificates = read_chain(chain)?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem { path: key.to_owned(), source })?;
     let certified = CertifiedKey::new(certificates, rustls::crypto::ring::sign::any_supported_type(&key)?);
     check_match(&certified)?;
     Ok(certified)
 }
 
-/// A key that cannot tell its public half (one in an HSM) is taken at its word; the first handshake will tell.
+/// A key that cannot tell its public half is taken at its word; the first handshake will tell.
 fn check_match(certified: &CertifiedKey) -> Result<(), TlsError> {
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(()),

@@ -190,7 +190,8 @@ pub struct StateCount {
     pub objects: u64,
 }
 
-/// Why an attestation, though signed, does not show that the root key is safe in an HSM.
+/// Why a statement, though signed, does not show what it should: that a root key is safe in an HSM, or that a rotation left
+/// nothing behind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
     /// It is a software key.
@@ -210,6 +211,12 @@ pub enum Weakness {
     Untested {
         /// The token.
         serial: String,
+    },
+    /// A rotation could not open everything.
+    #[error("{remaining} damaged KEKs were left under older versions: what they seal cannot be opened")]
+    LeftBehind {
+        /// How many.
+        remaining: u64,
     },
     /// Something that was tried went wrong.
     #[error("on the token {serial} the root key failed its self-test: {check}: {detail}")]
@@ -264,6 +271,17 @@ impl Attestation {
         }
         found.extend(self.copies.iter().flat_map(Holding::weaknesses));
         found
+    }
+}
+
+impl RotationProof {
+    /// What the rotation left behind.
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<Weakness> {
+        match self.remaining {
+            0 => Vec::new(),
+            remaining => vec![Weakness::LeftBehind { remaining }],
+        }
     }
 }
 

@@ -267,6 +267,16 @@ fn an_attestation_says_what_speaks_against_the_root_key() {
 }
 
 #[test]
+fn a_rotation_that_left_something_behind_says_so() {
+    let Claim::Rotation(proof) = verify(GOLDEN[1].as_bytes(), None).unwrap().statement.claim else {
+        panic!("the second is a rotation")
+    };
+    assert_eq!(proof.weaknesses(), []);
+    let found = RotationProof { remaining: 3, ..proof }.weaknesses();
+    assert!(found[0].to_string().starts_with("3 damaged KEKs"), "{found:?}");
+}
+
+#[test]
 fn the_kinds_have_names_of_their_own() {
     let names = GOLDEN.map(|file| {
         let text = serde_json::from_str::<SignedFile>(file).unwrap().statement;

@@ -176,8 +176,25 @@ fn a_soft_hsm_token_holds_a_root_key_that_cannot_leave_it() {
     let again: serde_json::Value = serde_json::from_str(&succeed(&format!("root-key list --json {config}"))).unwrap();
     assert_eq!(roots, again);
     let probe: serde_json::Value = serde_json::from_str(&succeed(&format!("hsm probe --json {config}"))).unwrap();
-    let trials = probe["slots"].as_array().unwrap().iter().filter(|slot| slot["trial"]["keeps_keys_inside"] == true);
-    assert_eq!(trials.count(), 1);
+    assert_eq!(probe["usable"], true);
+    let slots = probe["modules"][0]["slots"].as_array().unwrap();
+    let trials: Vec<_> = slots.iter().map(|slot| &slot["trial"]).filter(|trial| !trial.is_null()).collect();
+    assert_eq!(trials.len(), 1);
+    assert_eq!((&trials[0]["usable"], &trials[0]["scheme"]), (&true.into(), &"aes-gcm".into()));
+    let said = succeed(&format!("hsm probe {config}"));
+    assert!(said.contains("root keys may be on it: yes") && said.contains("CKR_KEY_UNEXTRACTABLE"), "{said}");
+    // A scheme that the token does not do is a reason not to use it.
+    let path = dir.join("keystead.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("scheme = \"auto\"", "scheme = \"aes-kwp\"")).unwrap();
+    let ran = keystead(&format!("hsm probe {config}"));
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("root keys may be on it: NO") && ran.stdout.contains("asks for aes-kwp"),
+        "{}",
+        ran.stdout
+    );
+    std::fs::write(&path, text).unwrap();
 
     // The token vanishes: an error, and no new token under the old name.
     std::fs::rename(dir.join("hsm/tokens"), dir.join("hsm/elsewhere")).unwrap();

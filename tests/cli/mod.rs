@@ -57,8 +57,13 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn new() -> Self {
+        Self::with_hsm("software")
+    }
+
+    /// The same with another backend.
+    pub(crate) fn with_hsm(hsm: &str) -> Self {
         let data = Self { folder: tempfile::tempdir().unwrap() };
-        succeed(&format!("init --dir {} --hsm software --tls-key ecdsa-p256", data.dir().display()));
+        succeed(&format!("init --dir {} --hsm {hsm} --tls-key ecdsa-p256", data.dir().display()));
         data
     }
 

@@ -4,7 +4,9 @@
 
 mod answers;
 mod ceph;
+mod client_token;
 mod fortigate;
+mod hsm_keys;
 mod message;
 mod mongodb;
 mod mysql;

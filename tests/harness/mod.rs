@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod engine;
+pub mod hsm;
 pub mod server;
 
 use std::{io::Write as _, path::PathBuf};

@@ -29,6 +29,7 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     addr: SocketAddr,
+    health: String,
     lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
@@ -70,8 +71,25 @@ impl Server {
     pub fn configured(limits: &[(&str, u32)]) -> Self {
         let owned = tempfile::tempdir().unwrap();
         let dir = owned.path().join("data");
-        let init = format!("init --dir {} --hsm software --tls-key ecdsa-p256 --adapter demo", dir.display());
-        crate::cli::succeed(&init);
+        Self::set_up(&dir, "--hsm software --tls-key ecdsa-p256 --adapter demo", limits);
+        let mut server = Self::serve(&dir);
+        server._owned = Some(owned);
+        server
+    }
+
+    /// Makes a directory with `keystead init` and these options, and lets it be served at any free ports.
+    pub fn set_up(dir: &Path, options: &str, limits: &[(&str, u32)]) {
+        crate::cli::succeed(&format!("init --dir {} {options}", dir.display()));
+        Self::configure(dir, limits);
+    }
+
+    /// A server in the data directory `dir`, run by `keystead serve` with other limits.
+    pub fn serving(dir: &Path, limits: &[(&str, u32)]) -> Self {
+        Self::configure(dir, limits);
+        Self::serve(dir)
+    }
+
+    fn configure(dir: &Path, limits: &[(&str, u32)]) {
         let config = dir.join("keystead.toml");
         let mut text = std::fs::read_to_string(&config).unwrap();
         let limits = limits.iter().map(|(name, value)| (*name, value.to_string()));
@@ -81,14 +99,17 @@ impl Server {
             text = text.replace(&line, &format!("{name} = {value}"));
         }
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
-        command.arg("serve").arg("--config").arg(&config);
-        let mut server = Self::spawn(command, &dir);
-        server._owned = Some(owned);
-        server
     }
 
-    fn spawn(mut command: Command, dir: &Path) -> Self {
+    /// A server of a directory that [`Server::set_up`] made, by `keystead serve`.
+    pub fn serve(dir: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keystead"));
+        command.arg("serve").arg("--config").arg(dir.join("keystead.toml"));
+        Self::spawn(command, dir)
+    }
+
+    /// Runs `command`, a server of the data directory `dir`, and waits until it serves.
+    pub fn spawn(mut command: Command, dir: &Path) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
         for pipe in [
@@ -103,6 +124,7 @@ impl Server {
             });
         }
         let mut seen = Vec::new();
+        let mut health = String::new();
         let addr = loop {
             let line = lines
                 .recv_timeout(Duration::from_secs(120))
@@ -110,14 +132,32 @@ impl Server {
             if let Some(addr) = line.strip_prefix("KMIP ready on ") {
                 break addr.trim().parse().expect("an address");
             }
+            if let Some(rest) = line.strip_prefix("health and metrics: http://") {
+                rest.split('/').next().unwrap_or_default().clone_into(&mut health);
+            }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, lines: Mutex::new(lines), _owned: None }
+        Self { child, dir: dir.to_owned(), addr, health, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What it answers to a request for a page of health or metrics, header and all.
+    pub fn page(&self, path: &str) -> String {
+        let mut socket = TcpStream::connect(&self.health).expect("it serves health and metrics");
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        std::io::Read::read_to_string(&mut socket, &mut page).unwrap();
+        page
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "the server had ended before");
     }
 
     /// Its data directory.
@@ -155,8 +195,7 @@ impl Server {
 
     /// Asks it to end, waits until it has, and returns all that it printed and logged since it was ready.
     pub fn stop(mut self) -> Vec<String> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success(), "the server had ended before");
+        self.signal("TERM");
         assert!(self.child.wait().unwrap().success(), "the server ends in order");
         // Its end closes the pipes, and with them the channel.
         self.lines.lock().unwrap().iter().collect()

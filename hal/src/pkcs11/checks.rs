@@ -111,7 +111,7 @@ fn value_unreadable(session: &Session, key: ObjectHandle) -> Result<SelfCheck, F
 }
 
 /// A random KEK comes back as it was, and a tampered blob does not come back at all.
-fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<SelfCheck, Fault> {
+pub(super) fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -> Result<SelfCheck, Fault> {
     let name = format!("wraps-and-unwraps-by-{scheme}");
     let kek = self_test::random_kek()?;
     let (passed, detail) = match tried(session, root, scheme, &kek) {

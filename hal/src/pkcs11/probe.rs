@@ -1,18 +1,19 @@
 //! What a module and its tokens offer, for an operator who sets one up. Leaves no object behind.
 
+mod trial;
+
 use std::path::{Path, PathBuf};
 
 use cryptoki::{
     context::Pkcs11,
-    mechanism::{Mechanism, MechanismType},
-    object::{Attribute, AttributeType},
-    session::Session,
+    mechanism::MechanismType,
     slot::{Limit, Slot},
     types::RawAuthPin,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{link, recovery::Fault, self_test};
+pub use self::trial::{IvMode, SessionTrial, Trial};
+use super::{link, recovery::Fault};
 use crate::{HalError, Outage, SecretBytes, TokenInfo, WrapScheme};
 
 /// A module and what is behind it.
@@ -24,6 +25,18 @@ pub struct ProbeReport {
     pub library: Option<LibraryInfo>,
     /// Every slot that has a token.
     pub slots: Vec<SlotReport>,
+    /// The tokens that were asked for and could not be logged in to.
+    pub untried: Vec<Untried>,
+}
+
+/// A token that could not be logged in to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Untried {
+    /// The label that was asked for.
+    pub token_label: String,
+    /// Why not.
+    #[serde(serialize_with = "as_text")]
+    pub error: HalError,
 }
 
 /// How a module describes itself.
@@ -69,46 +82,44 @@ pub struct MechanismReport {
     pub uses: Vec<&'static str>,
 }
 
-/// What the token did, as opposed to what it says.
-#[derive(Clone, Debug, Serialize)]
-pub struct Trial {
-    /// Wrap schemes that passed the self-test with a throw-away session key, best first.
-    pub schemes: Vec<WrapScheme>,
-    /// Whether an unextractable session key stayed inside.
-    pub keeps_keys_inside: bool,
-    /// Whether its random number generator answered.
-    pub random: bool,
-    /// Whether it signs with a throw-away P-256 key.
-    pub signs_p256: bool,
-    /// Whether it signs with a throw-away P-384 key.
-    pub signs_p384: bool,
-}
-
 /// Which token to log in to.
 #[derive(Debug)]
 pub struct ProbeLogin<'a> {
     /// Its label.
     pub token_label: &'a str,
+    /// Its serial number, where the label alone does not tell.
+    pub token_serial: Option<&'a str>,
+    /// The only scheme to wrap with; `None` for the best that works.
+    pub scheme: Option<WrapScheme>,
     /// Its user PIN. It is tried once.
     pub pin: &'a SecretBytes,
 }
 
-/// Loads `module` and reports what is behind it; with a login, also what its token really does. Blocks for as long as the
+/// Loads `module` and reports what is behind it; with logins, also what their tokens really do. Blocks for as long as the
 /// module does: a command-line tool may be interrupted, a server must not call this.
 ///
 /// # Errors
-/// [`HalError::Unavailable`] where the module does not load or no token has the label, [`HalError::Refused`] for the PIN.
-pub fn probe(module: &Path, login: Option<&ProbeLogin<'_>>) -> Result<ProbeReport, HalError> {
-    run(module, login).map_err(|fault| match fault {
+/// [`HalError::Unavailable`] where the module does not load or has no slots to list. What is wrong with one token is in the
+/// report.
+pub fn probe(module: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, HalError> {
+    run(module, logins).map_err(said)
+}
+
+fn said(fault: Fault) -> HalError {
+    match fault {
         Fault::Stop(error) => error,
         Fault::Gone(outage) => HalError::Unavailable(outage),
         Fault::Stale | Fault::Suspect | Fault::BadData | Fault::Unsupported => {
             HalError::Unavailable(Outage::DeviceFailed)
         }
-    })
+    }
 }
 
-fn run(path: &Path, login: Option<&ProbeLogin<'_>>) -> Result<ProbeReport, Fault> {
+fn as_text<S: Serializer>(error: &HalError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
+}
+
+fn run(path: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, Fault> {
     let module = link::load_module(path)?;
     let library = module.get_library_info().ok().map(|info| LibraryInfo {
         description: info.library_description().to_owned(),
@@ -120,17 +131,26 @@ fn run(path: &Path, login: Option<&ProbeLogin<'_>>) -> Result<ProbeReport, Fault
     for slot in module.get_slots_with_token()? {
         slots.push(report(&module, slot));
     }
-    if let Some(login) = login {
-        let (slot, _) = link::find_token(&module, login.token_label, None)?;
-        let session = module.open_rw_session(slot)?;
-        let pin = RawAuthPin::new(Box::new(login.pin.expose_secret().to_vec()));
-        link::log_in(&session, &pin)?;
-        let trial = try_out(&session)?;
-        if let Some(report) = slots.iter_mut().find(|report| report.slot == slot.id()) {
-            report.trial = Some(trial);
+    let mut untried = Vec::new();
+    for login in logins {
+        match tried(&module, login) {
+            Ok((slot, trial)) => {
+                if let Some(report) = slots.iter_mut().find(|report| report.slot == slot) {
+                    report.trial = Some(trial);
+                }
+            }
+            Err(fault) => untried.push(Untried { token_label: login.token_label.to_owned(), error: said(fault) }),
         }
     }
-    Ok(ProbeReport { module: path.to_owned(), library, slots })
+    Ok(ProbeReport { module: path.to_owned(), library, slots, untried })
+}
+
+fn tried(module: &Pkcs11, login: &ProbeLogin<'_>) -> Result<(u64, Trial), Fault> {
+    let (slot, info) = link::find_token(module, login.token_label, login.token_serial)?;
+    let session = module.open_rw_session(slot)?;
+    let pin = RawAuthPin::new(Box::new(login.pin.expose_secret().to_vec()));
+    link::log_in(&session, &pin)?;
+    Ok((slot.id(), trial::try_out(module, slot, &session, max_sessions(&info), login.scheme)))
 }
 
 fn report(module: &Pkcs11, slot: Slot) -> SlotReport {
@@ -142,10 +162,7 @@ fn report(module: &Pkcs11, slot: Slot) -> SlotReport {
         initialized: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::token_initialized),
         user_pin_set: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::user_pin_initialized),
         user_pin_locked: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::user_pin_locked),
-        max_sessions: info.as_ref().and_then(|info| match info.max_session_count() {
-            Limit::Max(max) => Some(max),
-            Limit::Unavailable | Limit::Infinite => None,
-        }),
+        max_sessions: info.as_ref().and_then(max_sessions),
         mechanisms: mechanisms.into_iter().map(|mechanism| describe_mechanism(module, slot, mechanism)).collect(),
         trial: None,
     }
@@ -173,39 +190,9 @@ fn describe_mechanism(module: &Pkcs11, slot: Slot, mechanism: MechanismType) -> 
     MechanismReport { name: mechanism.to_string(), uses }
 }
 
-fn try_out(session: &Session) -> Result<Trial, Fault> {
-    let mut byte = [0];
-    Ok(Trial {
-        schemes: self_test::proven_schemes(session)?,
-        keeps_keys_inside: self_test::throw_away_key_stays_inside(session)?,
-        random: session.generate_random_slice(&mut byte).is_ok(),
-        signs_p256: signs(session, crate::der::P256_OID, 32)?,
-        signs_p384: signs(session, crate::der::P384_OID, 48)?,
-    })
-}
-
-fn signs(session: &Session, curve: &[u8], digest_len: usize) -> Result<bool, Fault> {
-    let public = [
-        Attribute::Token(false),
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::EcParams(curve.to_vec()),
-    ];
-    let private = [
-        Attribute::Token(false),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(true),
-    ];
-    let Ok((public, private)) = session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private) else {
-        return Ok(false);
-    };
-    let digest = vec![1; digest_len];
-    let signed = session.sign(&Mechanism::Ecdsa, private, &digest);
-    let readable = session.get_attributes(public, &[AttributeType::EcPoint]).is_ok_and(|read| !read.is_empty());
-    let verified = signed.is_ok_and(|signature| session.verify(&Mechanism::Ecdsa, public, &digest, &signature).is_ok());
-    session.destroy_object(private)?;
-    session.destroy_object(public)?;
-    Ok(verified && readable)
+fn max_sessions(info: &cryptoki::slot::TokenInfo) -> Option<u64> {
+    match info.max_session_count() {
+        Limit::Max(max) => Some(max),
+        Limit::Unavailable | Limit::Infinite => None,
+    }
 }

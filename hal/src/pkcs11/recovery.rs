@@ -1,11 +1,37 @@
 //! Sorts PKCS#11 errors by what is to be done. The one place that reads CKR_ codes; they go to the log and no further.
 
+use std::time::{Duration, Instant};
+
 use cryptoki::{
     context::Function,
     error::{Error, RvError},
 };
 
+use parking_lot::Mutex;
+
 use crate::{HalError, Outage, Refusal};
+
+/// A token that fails every call must not fill the log: one failure in a second is told, with the number of the others.
+static SAID: Said = Said(Mutex::new(None));
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// When something was last told, and how often it was not since.
+struct Said(Mutex<Option<(Instant, u64)>>);
+
+impl Said {
+    /// How many failures went untold before this one, where it may be told.
+    fn may_speak(&self) -> Option<u64> {
+        let mut said = self.0.lock();
+        if let Some((last, unsaid)) = &mut *said
+            && last.elapsed() < SILENCE
+        {
+            *unsaid += 1;
+            return None;
+        }
+        let before = said.replace((Instant::now(), 0));
+        Some(before.map_or(0, |(_, unsaid)| unsaid))
+    }
+}
 
 /// What a failed call asks for.
 #[derive(Debug)]
@@ -25,6 +51,19 @@ pub(super) enum Fault {
     Stop(HalError),
 }
 
+impl Fault {
+    /// What a caller is told where nothing more is tried.
+    pub(super) fn into_error(self) -> HalError {
+        match self {
+            Self::Stop(error) => error,
+            Self::Gone(outage) => HalError::Unavailable(outage),
+            Self::Stale | Self::Suspect | Self::BadData | Self::Unsupported => {
+                HalError::Unavailable(Outage::DeviceFailed)
+            }
+        }
+    }
+}
+
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         Self::Stop(HalError::Refused(refusal))
@@ -34,10 +73,14 @@ impl From<Refusal> for Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let fault = sort(&error);
-        match &error {
-            // cryptoki's text for a code is a paragraph; its name is what operators look up.
-            Error::Pkcs11(code, function) => tracing::warn!(?code, %function, ?fault, "a PKCS#11 call failed"),
-            other => tracing::warn!(error = %other, ?fault, "a PKCS#11 call failed"),
+        if let Some(unsaid) = SAID.may_speak() {
+            match &error {
+                // cryptoki's text for a code is a paragraph; its name is what operators look up.
+                Error::Pkcs11(code, function) => {
+                    tracing::warn!(?code, %function, ?fault, unsaid, "a PKCS#11 call failed");
+                }
+                other => tracing::warn!(error = %other, ?fault, unsaid, "a PKCS#11 call failed"),
+            }
         }
         fault
     }
@@ -90,7 +133,8 @@ fn of_code(code: &RvError, function: Function) -> Fault {
         RvError::PinLocked => Refusal::PinLocked.into(),
         RvError::PinExpired | RvError::UserPinNotInitialized => Refusal::PinNotSet.into(),
 
-        RvError::SessionCount | RvError::HostMemory => Fault::Stop(HalError::Unavailable(Outage::Overloaded)),
+        RvError::SessionCount => Fault::Stop(HalError::Unavailable(Outage::SessionsExhausted)),
+        RvError::HostMemory => Fault::Stop(HalError::Unavailable(Outage::Overloaded)),
 
         RvError::MechanismInvalid
         | RvError::MechanismParamInvalid
@@ -123,6 +167,15 @@ mod tests {
 
     fn fault(code: RvError) -> Fault {
         Fault::from(Error::Pkcs11(code, Function::Decrypt))
+    }
+
+    #[test]
+    fn a_storm_of_failures_is_told_once() {
+        let said = Said(Mutex::new(None));
+        assert_eq!(said.may_speak(), Some(0));
+        assert_eq!((said.may_speak(), said.may_speak()), (None, None));
+        said.0.lock().as_mut().unwrap().0 -= SILENCE;
+        assert_eq!(said.may_speak(), Some(2));
     }
 
     #[test]

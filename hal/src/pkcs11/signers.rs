@@ -13,10 +13,7 @@ use cryptoki::{
 };
 use ring::{
     digest,
-    signature::{
-        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
-        VerificationAlgorithm,
-    },
+    signature::{self, UnparsedPublicKey, VerificationAlgorithm},
 };
 use uuid::Uuid;
 
@@ -57,21 +54,44 @@ pub(super) fn sign(conn: &Conn, id: SignerId, input: &[u8], scheme: SignScheme) 
         return Err(Refusal::WrongSignerKind.into());
     }
     let signature = conn.session.sign(&mechanism(scheme), handle, input)?;
+    let len = signature.len();
+    encoded(signature, kind).ok_or_else(|| {
+        tracing::warn!(len, %kind, "the token returned a signature of the wrong length");
+        Fault::Suspect
+    })
+}
+
+/// A token's signature as callers want it; `None` where it has not the length that the kind of key makes.
+pub(super) fn encoded(signature: Vec<u8>, kind: SignerKind) -> Option<Vec<u8>> {
     let shape = Shape::of(kind);
     if signature.len() != shape.signature_len() {
-        tracing::warn!(len = signature.len(), %kind, "the token returned a signature of the wrong length");
-        return Err(Fault::Suspect);
+        return None;
     }
     match shape {
         Shape::Ec { coordinate, .. } => {
             let (r, s) = signature.split_at(coordinate);
-            Ok(der::sequence(&[&der::unsigned(r), &der::unsigned(s)]))
+            Some(der::sequence(&[&der::unsigned(r), &der::unsigned(s)]))
         }
-        Shape::Rsa { .. } => Ok(signature),
+        Shape::Rsa { .. } => Some(signature),
     }
 }
 
-fn mechanism(scheme: SignScheme) -> Mechanism<'static> {
+/// Whether a signature verifies under a public key in the form of [`SignerInfo`].
+pub(super) fn verifies(public_key: &[u8], message: &[u8], signature: &[u8], scheme: SignScheme) -> bool {
+    let algorithm: &dyn VerificationAlgorithm = match scheme {
+        SignScheme::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
+        SignScheme::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
+        SignScheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+        SignScheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+        SignScheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
+        SignScheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        SignScheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        SignScheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+    };
+    UnparsedPublicKey::new(algorithm, public_key).verify(message, signature).is_ok()
+}
+
+pub(super) fn mechanism(scheme: SignScheme) -> Mechanism<'static> {
     // `hash_alg` is the hash itself: the name of a whole signature mechanism there is refused by SoftHSM2 and NSS.
     let pss = |hash_alg, mgf, salt: c_ulong| PkcsPssParams { hash_alg, mgf, s_len: salt.into() };
     match scheme {
@@ -222,13 +242,7 @@ fn admit(conn: &Conn, id: SignerId, private: ObjectHandle) -> Result<SignerInfo,
     let message = id.as_uuid().as_bytes();
     let scheme = info.kind.scheme();
     let signature = sign(conn, id, &input(message, scheme), scheme)?;
-    let algorithm: &dyn VerificationAlgorithm = match info.kind {
-        SignerKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
-        SignerKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1,
-        SignerKind::Rsa2048 | SignerKind::Rsa3072 => &RSA_PSS_2048_8192_SHA256,
-    };
-    UnparsedPublicKey::new(algorithm, &info.public_key).verify(message, &signature).map_err(|_| Fault::Suspect)?;
-    Ok(info)
+    if verifies(&info.public_key, message, &signature, scheme) { Ok(info) } else { Err(Fault::Suspect) }
 }
 
 fn private_key(conn: &Conn, id: SignerId) -> Result<(ObjectHandle, SignerKind), Fault> {

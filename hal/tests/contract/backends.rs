@@ -1,13 +1,13 @@
 //! Backends to test: each with a key store of its own.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use hal::{
     SecretBytes, WrapScheme,
     pkcs11::{Pkcs11Config, Pkcs11Hal},
     software::SoftwareHal,
 };
-use pkcs11_fixtures::{SoftHsm, Token};
+use pkcs11_fixtures::{Kryoptic, PrivateModule, SoftHsm, Token};
 
 pub(crate) const PASSPHRASE: &str = "a passphrase for tests only";
 
@@ -25,10 +25,38 @@ pub(crate) fn software() -> Software {
     Software { hal, directory }
 }
 
-pub(crate) fn softhsm(scheme: WrapScheme) -> Option<Pkcs11Hal> {
+/// A backend and, where it has a module of its own, that module.
+pub(crate) struct OnToken {
+    pub(crate) hal: Pkcs11Hal,
+    _module: Option<PrivateModule>,
+}
+
+pub(crate) fn softhsm(scheme: WrapScheme) -> Option<OnToken> {
     let softhsm = SoftHsm::shared()?;
-    let token = softhsm.token("contract");
-    Some(connect(Pkcs11Config { scheme: Some(scheme), ..config(softhsm, &token) }))
+    Some(on_token(softhsm.module(), &softhsm.token("contract"), scheme))
+}
+
+pub(crate) fn kryoptic(scheme: WrapScheme) -> Option<OnToken> {
+    let kryoptic = Kryoptic::shared()?;
+    Some(on_token(kryoptic.module(), &kryoptic.token("contract"), scheme))
+}
+
+pub(crate) fn softhsm_through_the_shim(scheme: WrapScheme) -> Option<OnToken> {
+    PrivateModule::new("contract").map(|module| through_the_shim(module, scheme))
+}
+
+pub(crate) fn kryoptic_through_the_shim(scheme: WrapScheme) -> Option<OnToken> {
+    PrivateModule::kryoptic("contract").map(|module| through_the_shim(module, scheme))
+}
+
+fn through_the_shim(module: PrivateModule, scheme: WrapScheme) -> OnToken {
+    let token = on_token(&module.module_path(), module.token(), scheme);
+    OnToken { _module: Some(module), ..token }
+}
+
+fn on_token(module: &Path, token: &Token, scheme: WrapScheme) -> OnToken {
+    let hal = connect(Pkcs11Config { scheme: Some(scheme), ..config_of(module, token) });
+    OnToken { hal, _module: None }
 }
 
 pub(crate) fn connect(config: Pkcs11Config) -> Pkcs11Hal {
@@ -36,11 +64,15 @@ pub(crate) fn connect(config: Pkcs11Config) -> Pkcs11Hal {
 }
 
 pub(crate) fn config(softhsm: &SoftHsm, token: &Token) -> Pkcs11Config {
+    config_of(softhsm.module(), token)
+}
+
+pub(crate) fn config_of(module: &Path, token: &Token) -> Pkcs11Config {
     Pkcs11Config {
-        module: softhsm.module().to_owned(),
+        module: module.to_owned(),
         token_label: token.label.clone(),
         token_serial: Some(token.serial.clone()),
-        pin: secret(&token.pin),
+        pin: secret(&token.pin).into(),
         workers: 2,
         queue: 64,
         deadline: PATIENT,

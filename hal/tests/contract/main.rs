@@ -1,10 +1,11 @@
-//! What a HAL must do, and must refuse: one suite, run on the software backend and on SoftHSM2 with each wrap scheme, and
-//! beside it what only one backend can be asked.
+//! What a HAL must do, and must refuse: one suite, run on the software backend, on SoftHSM2 and on kryoptic with each wrap
+//! scheme, directly and through the fault-injecting shim; and beside it what only one backend can be asked.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod backends;
 mod pkcs11;
+mod recovery;
 mod software;
 mod suite;
 mod tokens;
@@ -15,14 +16,19 @@ macro_rules! contract {
         mod on_software {
             $(#[test] fn $test() { crate::suite::$test(&crate::backends::software().hal); })*
         }
-        mod on_softhsm_aes_gcm {
+        contract!(on_softhsm_aes_gcm: softhsm(AesGcm) $($test)*);
+        contract!(on_softhsm_aes_kw: softhsm(AesKw) $($test)*);
+        contract!(on_softhsm_through_the_shim: softhsm_through_the_shim(AesGcm) $($test)*);
+        contract!(on_kryoptic_aes_gcm: kryoptic(AesGcm) $($test)*);
+        contract!(on_kryoptic_aes_kw: kryoptic(AesKw) $($test)*);
+        contract!(on_kryoptic_through_the_shim: kryoptic_through_the_shim(AesKw) $($test)*);
+    };
+    ($name:ident: $backend:ident($scheme:ident) $($test:ident)*) => {
+        mod $name {
             $(#[test] fn $test() {
-                if let Some(hal) = crate::backends::softhsm(hal::WrapScheme::AesGcm) { crate::suite::$test(&hal); }
-            })*
-        }
-        mod on_softhsm_aes_kw {
-            $(#[test] fn $test() {
-                if let Some(hal) = crate::backends::softhsm(hal::WrapScheme::AesKw) { crate::suite::$test(&hal); }
+                if let Some(token) = crate::backends::$backend(hal::WrapScheme::$scheme) {
+                    crate::suite::$test(&token.hal);
+                }
             })*
         }
     };

@@ -3,17 +3,17 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use hal::{
-    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SignScheme,
-    SignerKind, WrapScheme, WrappedKek,
+    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SelfCheck,
+    SignScheme, SignerKind, WrapScheme, WrappedKek,
     pkcs11::{
         Pkcs11Config, Pkcs11Hal,
-        probe::{ProbeLogin, probe},
+        probe::{IvMode, ProbeLogin, probe},
     },
 };
-use pkcs11_fixtures::{SoftHsm, Token};
+use pkcs11_fixtures::{PrivateModule, SoftHsm, Token};
 
 use crate::{
-    backends::{config, connect, secret, softhsm, software},
+    backends::{OnToken, config, config_of, connect, secret, softhsm, software},
     suite::{kek, label, new_key},
 };
 
@@ -40,7 +40,7 @@ fn gcm_is_preferred_and_blobs_of_the_other_scheme_still_open() {
 
 #[test]
 fn two_gcm_blobs_of_one_kek_share_nothing() {
-    let Some(hal) = softhsm(WrapScheme::AesGcm) else { return };
+    let Some(OnToken { hal, .. }) = softhsm(WrapScheme::AesGcm) else { return };
     let root = hal.generate_root(&label("root")).expect("a root key").key();
     let (one, other) = (hal.wrap_kek(root, &kek(7)).expect("a blob"), hal.wrap_kek(root, &kek(7)).expect("a blob"));
     assert_ne!(one.iv, other.iv);
@@ -64,7 +64,7 @@ fn shared_bytes() -> SecretBytes {
 
 #[test]
 fn a_blob_of_one_backend_opens_on_another_that_imported_the_same_version() {
-    let Some(token) = softhsm(WrapScheme::AesKw) else { return };
+    let Some(OnToken { hal: token, .. }) = softhsm(WrapScheme::AesKw) else { return };
     let software = software();
     let key = RootKeyVersion { version: 3, ..new_key() };
     let in_software = software.hal.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
@@ -76,14 +76,14 @@ fn a_blob_of_one_backend_opens_on_another_that_imported_the_same_version() {
     let wrapped = token.wrap_kek(key, &kek(8)).expect("a KEK is wrapped");
     assert_eq!(software.hal.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[8; 32]);
     // The version is the blob's own: the same key as another version does not open a blob of AES-GCM.
-    let gcm = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    let gcm = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there").hal;
     gcm.import_root(key, &label("shared"), shared_bytes()).expect("a root key");
     let fourth = key.next().expect("a version");
     gcm.import_root(fourth, &label("shared"), shared_bytes()).expect("a root key");
     let wrapped = gcm.wrap_kek(key, &kek(9)).expect("a KEK is wrapped");
     let moved = WrappedKek { version: fourth.version, ..wrapped.clone() };
     assert_eq!(gcm.unwrap_kek(&moved).expect_err("the version is bound"), HalError::Tampered);
-    let other = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there");
+    let other = softhsm(WrapScheme::AesGcm).expect("SoftHSM2 is there").hal;
     assert_eq!(other.unwrap_kek(&wrapped).expect_err("no such key"), HalError::UnknownRootKey(key));
     other.import_root(key, &label("another label"), shared_bytes()).expect("a root key");
     assert_eq!(other.unwrap_kek(&wrapped).expect("it opens").expose_secret(), &[9; 32]);
@@ -264,18 +264,58 @@ fn debug_output_of_the_backend_holds_no_pin() {
 fn a_probe_reports_what_works_and_leaves_nothing_behind() {
     let Some((softhsm, token)) = fresh("probe") else { return };
     let pin = secret(&token.pin);
-    let report = probe(softhsm.module(), Some(&ProbeLogin { token_label: &token.label, pin: &pin })).expect("a report");
+    let login = |label| ProbeLogin { token_label: label, token_serial: None, pin: &pin, scheme: None };
+    let report = probe(softhsm.module(), &[login(&token.label)]).expect("a report");
+    assert!(report.untried.is_empty());
     let is_it = |slot: &&hal::pkcs11::probe::SlotReport| slot.trial.is_some();
     let slot = report.slots.iter().find(is_it).expect("the token was tried");
     let trial = slot.trial.as_ref().expect("the token was tried");
     assert_eq!(slot.token.as_ref().expect("a token").serial, token.serial);
     assert_eq!(trial.schemes, [WrapScheme::AesGcm, WrapScheme::AesKw]);
-    assert!(trial.keeps_keys_inside && trial.random && trial.signs_p256 && trial.signs_p384);
+    assert!(trial.usable && trial.keeps_keys_inside, "{trial:#?}");
+    assert_eq!((trial.scheme, trial.iv), (Some(WrapScheme::AesGcm), IvMode::Caller));
+    assert_eq!((trial.sessions.opened, trial.objects_left), (trial.sessions.tried, 0));
+    let failed = |checks: &[SelfCheck]| checks.iter().filter(|check| !check.passed).cloned().collect::<Vec<_>>();
+    assert_eq!(failed(&trial.enforcement), []);
+    assert_eq!(failed(&trial.mechanisms), []);
+    let refused =
+        |name: &str| trial.enforcement.iter().find(|check| check.name == name).expect("a check").detail.clone();
+    assert_eq!(refused("not-wrapped-out-by-aes-kw"), "refused with CKR_KEY_UNEXTRACTABLE");
+    assert_eq!(refused("not-copied-to-extractable"), "refused with CKR_ATTRIBUTE_READ_ONLY");
     assert!(slot.mechanisms.iter().any(|mechanism| mechanism.uses.contains(&"encrypt")));
     assert_eq!(connect(config(softhsm, &token)).list_roots().expect("a list"), []);
-    let without = probe(softhsm.module(), None).expect("a report");
+    let without = probe(softhsm.module(), &[]).expect("a report");
     assert!(without.slots.iter().all(|slot| slot.trial.is_none()));
-    let nobody = ProbeLogin { token_label: "no such token", pin: &pin };
-    let refused = probe(softhsm.module(), Some(&nobody)).expect_err("no such token");
-    assert_eq!(refused, HalError::Unavailable(Outage::TokenAbsent));
+    let pinned = ProbeLogin { scheme: Some(WrapScheme::AesKwp), ..login(&token.label) };
+    let report = probe(softhsm.module(), &[login("no such token"), pinned]).expect("a report");
+    assert_eq!(report.untried[0].error, HalError::Unavailable(Outage::TokenAbsent));
+    let trial = report.slots.iter().find_map(|slot| slot.trial.as_ref()).expect("the other token was tried");
+    assert!(!trial.usable && trial.scheme.is_none(), "{trial:#?}");
+    assert!(trial.why[0].contains("aes-kwp"), "{:?}", trial.why);
+    let nowhere = probe(Path::new("/nowhere/module.so"), &[]).expect_err("no module");
+    assert_eq!(nowhere, HalError::Unavailable(Outage::ModuleMissing));
+}
+
+/// NSS calls its keys unextractable, wraps them out by themselves and copies them to extractable ones.
+#[test]
+fn a_token_that_lets_root_keys_out_is_refused_and_the_reason_is_shown() {
+    let Some(module) = PrivateModule::nss("nss") else { return };
+    let path = module.module_path();
+    let hal = connect(config_of(&path, module.token()));
+    let refused = hal.generate_root(&label("root")).expect_err("the token lets keys out");
+    assert_eq!(refused, HalError::Refused(Refusal::TokenNotEnforcing));
+    assert!(refused.to_string().contains("does not enforce that a root key stays inside"), "{refused}");
+    let import = hal.import_root(new_key(), &label("root"), shared_bytes()).expect_err("the token lets keys out");
+    assert_eq!(import, refused);
+    assert_eq!(hal.list_roots().expect("a list"), [], "the keys that were refused are gone");
+    drop(hal);
+    let pin = secret(&module.token().pin);
+    let login = ProbeLogin { token_label: &module.token().label, token_serial: None, pin: &pin, scheme: None };
+    let report = probe(&path, &[login]).expect("a report");
+    let trial = report.slots.iter().find_map(|slot| slot.trial.as_ref()).expect("the token was tried");
+    assert!(!trial.usable && !trial.keeps_keys_inside, "{trial:#?}");
+    for way in ["not-wrapped-out-by-aes-kw", "not-copied-to-extractable"] {
+        assert!(trial.why.iter().any(|why| why.contains(way)), "{way}: {:?}", trial.why);
+    }
+    assert_eq!(trial.objects_left, 0);
 }

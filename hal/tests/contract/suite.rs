@@ -243,8 +243,9 @@ pub(crate) fn a_working_backend_is_ready_and_says_what_it_is(hal: &dyn RootKeys)
     assert!(capabilities.schemes.contains(&capabilities.scheme.expect("a scheme was chosen")));
     if capabilities.is_hsm {
         assert_eq!(capabilities.backend, "pkcs11");
-        assert_eq!(capabilities.schemes, [WrapScheme::AesGcm, WrapScheme::AesKw]);
-        assert_eq!(capabilities.token.as_ref().expect("a token").model, "SoftHSM v2");
+        assert_eq!(capabilities.schemes[..2], [WrapScheme::AesGcm, WrapScheme::AesKw]);
+        let token = capabilities.token.as_ref().expect("a token");
+        assert!(!token.model.is_empty() && !token.serial.is_empty(), "{token:?}");
         assert_eq!(capabilities.sessions, 2);
     } else {
         assert_eq!(capabilities.backend, "software");

@@ -305,7 +305,7 @@ fn a_signing_key_is_used_wherever_it_is() {
 fn a_wrong_pin_of_one_token_does_not_stop_the_other() {
     let Some(softhsm) = SoftHsm::shared() else { return };
     let (good, bad) = (softhsm.token("good"), softhsm.token("bad"));
-    let wrong = connect(Pkcs11Config { pin: secret("0000"), ..config(softhsm, &bad) });
+    let wrong = connect(Pkcs11Config { pin: secret("0000").into(), ..config(softhsm, &bad) });
     let right = connect(config(softhsm, &good));
     let root = right.generate_root(&label("root")).expect("a root key").key();
     let set = TokenSet::new(vec![Arc::new(wrong), Arc::new(right)], PATIENT).expect("two tokens");

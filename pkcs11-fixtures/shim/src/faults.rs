@@ -294,6 +294,8 @@ impl Random {
         let mut chance = Chance(self.state);
         let hit = chance.fraction() < self.rate;
         let (choice, done) = (chance.next(), chance.next() & 1 == 1);
+        // Sessions that nobody knows of would pile up.
+        let done = done && function != Function::C_OpenSession;
         self.state = chance.0;
         let codes = match (subject.session, subject.on_token) {
             (Some(_), _) => TRANSIENT,

@@ -10,6 +10,7 @@
 
 pub mod codes;
 pub mod control;
+pub mod environment;
 mod faults;
 mod forward;
 pub mod grammar;

@@ -52,6 +52,8 @@ pub(crate) struct Shim {
     init_args: Option<std::ffi::CString>,
     /// Zero where a call may go straight on: the one thing that every call looks at.
     attention: AtomicUsize,
+    /// Held by who keeps everybody out of the module below.
+    gate: Mutex<()>,
     /// Calls that are in the module below now.
     inside: AtomicUsize,
     calls: Vec<AtomicU64>,
@@ -74,6 +76,7 @@ impl Shim {
             list: forward::list(&real),
             init_args,
             attention: AtomicUsize::new(if file.is_some() { FILE } else { 0 }),
+            gate: Mutex::new(()),
             inside: AtomicUsize::new(0),
             calls: Function::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             faults: Mutex::default(),
@@ -201,6 +204,7 @@ impl Shim {
 
     /// Does something while no call is in the module below. False where one would not leave it.
     fn alone(&self, act: impl FnOnce()) -> bool {
+        let _one_at_a_time = self.gate.lock();
         self.attention.fetch_or(CLOSED, Ordering::SeqCst);
         let start = Instant::now();
         while self.inside.load(Ordering::SeqCst) > 0 && start.elapsed() < PATIENCE {

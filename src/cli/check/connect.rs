@@ -10,11 +10,11 @@ use std::{
 };
 
 use kmip::client::ClientError;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, client::ResolvesClientCert};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use zeroize::Zeroizing;
 
-use super::{CheckArgs, explain};
+use super::{CheckArgs, TlsVersion, explain, token::TokenResolver};
 use crate::{
     ca::{CaError, Thumbprints, read_certificates},
     cli::{CliError, data_dir::exists, dev::read_credential, error::UsageError},
@@ -54,6 +54,9 @@ pub enum CheckError {
         /// The certificate's file.
         certificate: PathBuf,
     },
+    /// The token with the client's key cannot be used.
+    #[error("{0}")]
+    Token(super::token::TokenError),
     /// The certificates and key of this side cannot be used together.
     #[error("the client's certificate and key cannot be used: {0}")]
     Unusable(rustls::Error),
@@ -77,6 +80,8 @@ pub(super) struct Target {
     port: u16,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
+    /// The token that signs, where the client's key is on one.
+    token: Option<Arc<TokenResolver>>,
     timeout: Duration,
     /// The KMIP credential to give, where there is one.
     pub(super) credential: Option<(String, Zeroizing<String>)>,
@@ -94,19 +99,21 @@ impl Target {
     pub(super) fn read(args: &CheckArgs, timeout: Duration) -> Result<Self, CliError> {
         let bad_address = || CliError::Check(CheckError::BadAddress(args.addr.clone()));
         let (host, port) = split_address(&args.addr).ok_or_else(bad_address)?;
-        let files = [("--ca", &args.ca), ("--cert", &args.cert), ("--key", &args.key)];
-        for (option, path) in files {
+        let files = [("--ca", Some(&args.ca)), ("--cert", args.cert.as_ref()), ("--key", args.key.as_ref())];
+        for (option, path) in files.into_iter().filter_map(|(option, path)| Some((option, path?))) {
             if !exists(path)? {
                 return Err(UsageError::NoFile { option, path: path.clone() }.into());
             }
         }
         let name = args.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| bad_address())?;
+        let (config, token) = client_config(args)?;
         Ok(Self {
             host: host.to_owned(),
             port,
             name,
-            config: Arc::new(client_config(args)?),
+            config: Arc::new(config),
+            token,
             timeout,
             credential: args.credential_file.as_ref().map(read_credential).transpose()?,
         })
@@ -146,7 +153,11 @@ impl Target {
         let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let server = tls.peer_certificates().and_then(|chain| chain.first()).map(|der| Thumbprints::of(der).sha256);
         let short: String = server.unwrap_or_default().chars().take(11).collect();
-        let agreed = format!("{version}, {}, server certificate {short}..", suite.trim_start_matches("TLS13_"));
+        let mut agreed = format!("{version}, {}, server certificate {short}..", suite.trim_start_matches("TLS13_"));
+        if let Some(token) = &self.token {
+            agreed.push_str(", signed on the client's token ");
+            agreed.push_str(token.signed_by());
+        }
         Ok(Connection { stream: StreamOwned::new(tls, socket), agreed })
     }
 }
@@ -189,30 +200,45 @@ fn split_address(address: &str) -> Option<(&str, u16)> {
     }
 }
 
-fn client_config(args: &CheckArgs) -> Result<ClientConfig, CliError> {
-    let certificates = |path: &PathBuf| {
-        let file = std::fs::read(path).map_err(CliError::file(path))?;
-        read_certificates(&file).map_err(CliError::content(path))
-    };
+/// What TLS needs on this side, and the token that signs for it.
+fn client_config(args: &CheckArgs) -> Result<(ClientConfig, Option<Arc<TokenResolver>>), CliError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&args.ca)? {
         roots.add(certificate).map_err(|error| CliError::Check(CheckError::Unusable(error)))?;
     }
-    let key = read_secret_file(&args.key).map_err(CliError::secret(&args.key))?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| CliError::content(&args.key)(CaError::Pem(error)))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = certificates(&args.cert)?;
-    ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(chain, key))
-        .map_err(|error| {
-            CliError::Check(match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    CheckError::KeyMismatch { key: args.key.clone(), certificate: args.cert.clone() }
-                }
-                other => CheckError::Unusable(other),
-            })
-        })
+    let versions = match args.tls {
+        None => &[&rustls::version::TLS13, &rustls::version::TLS12][..],
+        Some(TlsVersion::Tls12) => &[&rustls::version::TLS12],
+        Some(TlsVersion::Tls13) => &[&rustls::version::TLS13],
+    };
+    let unusable = |error| CliError::Check(CheckError::Unusable(error));
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(versions)
+        .map_err(unusable)?
+        .with_root_certificates(roots);
+    if let Some(token) = &args.client_token {
+        let resolver = Arc::new(TokenResolver::open(token, args.cert.as_ref().map(certificates).transpose()?)?);
+        let used: Arc<dyn ResolvesClientCert> = Arc::clone(&resolver) as _;
+        return Ok((builder.with_client_cert_resolver(used), Some(resolver)));
+    }
+    // The command line demands both where there is no token.
+    let (Some(certificate), Some(key)) = (&args.cert, &args.key) else {
+        return Ok((builder.with_no_client_auth(), None));
+    };
+    let text = read_secret_file(key).map_err(CliError::secret(key))?;
+    let der = PrivateKeyDer::from_pem_slice(&text).map_err(|error| CliError::content(key)(CaError::Pem(error)))?;
+    let config = builder.with_client_auth_cert(certificates(certificate)?, der).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            CliError::Check(CheckError::KeyMismatch { key: key.clone(), certificate: certificate.clone() })
+        }
+        other => unusable(other),
+    })?;
+    Ok((config, None))
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, CliError> {
+    let file = std::fs::read(path).map_err(CliError::file(path))?;
+    read_certificates(&file).map_err(CliError::content(path))
 }
 
 #[cfg(test)]

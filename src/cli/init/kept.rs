@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HsmArg, InitArgs};
+use clap::ValueEnum;
+
+use super::{HsmArg, InitArgs, TlsKeyArg};
 use crate::{
-    ca::{KeyKind, describe, read_certificates},
+    ca::{describe, read_certificates},
     cli::{CliError, admin::store_options, data_dir::exists, error::UsageError},
     config::{Config, HsmBackend},
     store::Store,
@@ -47,7 +49,7 @@ impl Kept {
     /// Refuses options that say something else than what is there. The root key is compared once the HSM is open.
     pub(super) fn compare(&self, args: &InitArgs) -> Result<(), CliError> {
         self.compare_hsm(args)?;
-        self.compare_key(args)?;
+        self.compare_keys(args)?;
         match (&args.adapter, &self.first_adapter) {
             (Some(given), Some(first)) if given != first => {
                 Err(UsageError::OtherAdapter { first: first.clone(), config: self.file.clone() }.into())
@@ -92,19 +94,29 @@ impl Kept {
         Ok(())
     }
 
-    /// Compares the kind of key with that of the server's certificate, where there is one.
-    fn compare_key(&self, args: &InitArgs) -> Result<(), CliError> {
-        let path = &self.config.tls.certificate;
-        let Some(given) = args.tls_key.map(KeyKind::from) else { return Ok(()) };
+    /// Compares where the keys are, and the kind of the server's with that of its certificate, where there is one.
+    fn compare_keys(&self, args: &InitArgs) -> Result<(), CliError> {
+        let (tls, audit) = (&self.config.tls, &self.config.audit);
+        if let Some(given) = args.tls_key
+            && given.in_hsm().is_some() == tls.key.file().is_some()
+        {
+            return Err(self.differs("tls.key", &tls.key, "--tls-key", shown(given)));
+        }
+        if let (Some(given), Some(file)) = (args.ca_key, tls.ca_key.file()) {
+            return Err(self.differs("tls.ca_key", file.display(), "--ca-key", shown(given)));
+        }
+        if let (Some(given), None) = (args.audit_key, &audit.signing_key) {
+            return Err(self.differs("audit.signing_key", "", "--audit-key", shown(given)));
+        }
+        let (path, Some(given)) = (&tls.certificate, args.tls_key.map(TlsKeyArg::kind_name)) else { return Ok(()) };
         if !exists(path)? {
             return Ok(());
         }
         let file = std::fs::read(path).map_err(CliError::file(path))?;
         for certificate in read_certificates(&file).map_err(CliError::content(path))?.iter().take(1) {
-            let there = describe(certificate)?.key;
-            if there != given.to_string() {
-                let given = given.to_string();
-                return Err(UsageError::OtherKey { certificate: path.clone(), kept: there, given }.into());
+            let kept = describe(certificate)?.key;
+            if kept != given {
+                return Err(UsageError::OtherKey { certificate: path.clone(), kept, given }.into());
             }
         }
         Ok(())
@@ -120,4 +132,9 @@ impl Kept {
         let (file, kept, given) = (self.file.clone(), kept.to_string(), given.to_string());
         UsageError::Differs { file, setting, kept, option, given }.into()
     }
+}
+
+/// A choice as it is written on the command line.
+fn shown(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

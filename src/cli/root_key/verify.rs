@@ -91,8 +91,9 @@ fn check(path: &Path, signer: Option<&Path>) -> Result<Verified, CliError> {
 fn weaknesses(claim: &Claim, allow_software: bool) -> Vec<Weakness> {
     let mut found = match claim {
         Claim::Attestation(attestation) => attestation.weaknesses(),
-        // These are about what happened, whatever the root key was; they say where it was.
-        Claim::Rotation(_) | Claim::Shred(_) => Vec::new(),
+        Claim::Rotation(proof) => proof.weaknesses(),
+        // That it was no HSM's it says, and there is nothing left to be wary of.
+        Claim::Shred(_) => Vec::new(),
     };
     found.retain(|weakness| !(allow_software && *weakness == Weakness::Software));
     found

@@ -3,9 +3,12 @@
 //! A certificate that is there is kept together with its private key, which may then lie elsewhere: the authority's key is
 //! needed only where something is issued.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use hal::RootKeyId;
+use hal::{Label, RootKeyId, RootKeys};
 use jiff::Timestamp;
 
 use super::{Plan, kept, made};
@@ -17,15 +20,22 @@ use crate::{
         cert::{NewCertificate, insert, issue_files, load_authority, private_key},
         data_dir::{DataDir, create_folder, exists, write_file},
         output::{note, progress},
+        signer::{self, Purpose},
     },
-    config::write_secret_file,
+    config::{KeyPlace, write_secret_file},
 };
 
 /// Makes what is missing.
-pub(super) fn make(dir: &DataDir, admin: &Admin, root_key: RootKeyId, plan: &Plan<'_>) -> Result<(), CliError> {
+pub(super) fn make(
+    dir: &DataDir,
+    admin: &Admin,
+    hal: &Arc<dyn RootKeys>,
+    root_key: RootKeyId,
+    plan: &Plan<'_>,
+) -> Result<(), CliError> {
     make_private_keys(dir, admin, plan)?;
-    let authority = Authority::open(admin, plan.key)?;
-    server_certificate(admin, &authority, plan)?;
+    let authority = Authority::open(admin, hal, plan)?;
+    server_certificate(admin, hal, &authority, plan)?;
     for (adapter, folder) in &plan.clients {
         client(admin, &authority, &NewClient { adapter, folder: dir.path(folder), root_key, kind: plan.key })?;
     }
@@ -35,7 +45,10 @@ pub(super) fn make(dir: &DataDir, admin: &Admin, root_key: RootKeyId, plan: &Pla
 /// Makes the RSA keys that will be needed, at the same time: each takes up to a few seconds of one processor.
 fn make_private_keys(dir: &DataDir, admin: &Admin, plan: &Plan<'_>) -> Result<(), CliError> {
     let tls = &admin.config.tls;
-    let mut pairs = vec![(tls.ca.clone(), tls.ca_key.clone()), (tls.certificate.clone(), tls.key.clone())];
+    let servers = [(&tls.ca, &tls.ca_key), (&tls.certificate, &tls.key)];
+    let in_files =
+        servers.into_iter().filter_map(|(certificate, key)| Some((certificate.clone(), key.file()?.clone())));
+    let mut pairs: Vec<_> = in_files.collect();
     pairs.extend(
         plan.clients.iter().map(|(_, folder)| (dir.path(folder).join("cert.pem"), dir.path(folder).join("key.pem"))),
     );
@@ -70,20 +83,27 @@ enum Authority {
 }
 
 impl Authority {
-    fn open(admin: &Admin, kind: KeyKind) -> Result<Self, CliError> {
+    fn open(admin: &Admin, hal: &Arc<dyn RootKeys>, plan: &Plan<'_>) -> Result<Self, CliError> {
         let tls = &admin.config.tls;
         if !exists(&tls.ca)? {
-            let key = private_key(&tls.ca_key, kind, "the certificate authority's")?;
+            let key = match &tls.ca_key {
+                KeyPlace::File(path) => private_key(path, plan.key, "the certificate authority's")?,
+                KeyPlace::Hsm(label) => {
+                    let signer = signer::obtain(admin, &**hal, Purpose::Ca, label, plan.hsm_keys.ca)?;
+                    PrivateKey::in_hsm(signer::wrapper(hal), &signer)
+                }
+            };
             let authority = CertificateAuthority::create(key, Timestamp::now())?;
             write_file(&tls.ca, &authority.certificate().pem)?;
             made("certificate authority", &tls.ca);
             return Ok(Self::Ready(Box::new(authority)));
         }
         kept("certificate authority", &tls.ca);
-        if exists(&tls.ca_key)? {
-            Ok(Self::Ready(Box::new(load_authority(tls)?)))
-        } else {
-            Ok(Self::KeyElsewhere { certificate: tls.ca.clone(), key: tls.ca_key.clone() })
+        match &tls.ca_key {
+            KeyPlace::File(key) if !exists(key)? => {
+                Ok(Self::KeyElsewhere { certificate: tls.ca.clone(), key: key.clone() })
+            }
+            _ => Ok(Self::Ready(Box::new(load_authority(admin, || Ok(Arc::clone(hal)))?))),
         }
     }
 
@@ -97,21 +117,52 @@ impl Authority {
     }
 }
 
-fn server_certificate(admin: &Admin, authority: &Authority, plan: &Plan<'_>) -> Result<(), CliError> {
+fn server_certificate(
+    admin: &Admin,
+    hal: &Arc<dyn RootKeys>,
+    authority: &Authority,
+    plan: &Plan<'_>,
+) -> Result<(), CliError> {
     let tls = &admin.config.tls;
     if exists(&tls.certificate)? {
-        if !exists(&tls.key)? {
-            return Err(CliError::HalfThere { present: tls.certificate.clone(), missing: tls.key.clone() });
+        match &tls.key {
+            KeyPlace::File(key) if exists(key)? => {}
+            KeyPlace::File(key) => {
+                return Err(CliError::HalfThere { present: tls.certificate.clone(), missing: key.clone() });
+            }
+            KeyPlace::Hsm(label) => check_key_of_certificate(admin, hal, label)?,
         }
         kept("server certificate", &tls.certificate);
         return warn_of_missing_names(&tls.certificate, &plan.names);
     }
-    let key = private_key(&tls.key, plan.key, "the server's")?;
+    let key = match &tls.key {
+        KeyPlace::File(path) => private_key(path, plan.key, "the server's")?,
+        KeyPlace::Hsm(label) => {
+            let signer = signer::obtain(admin, &**hal, Purpose::Tls, label, plan.hsm_keys.tls)?;
+            PrivateKey::in_hsm(signer::wrapper(hal), &signer)
+        }
+    };
     let issued = authority.ready()?.issue_server(&key, &plan.names, Timestamp::now())?;
     write_file(&tls.certificate, &issued.pem)?;
     let names = plan.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     made(format_args!("server certificate for {names}"), &tls.certificate);
     Ok(())
+}
+
+/// Refuses a server certificate that was issued before the configuration named this key in the HSM.
+fn check_key_of_certificate(admin: &Admin, hal: &Arc<dyn RootKeys>, label: &Label) -> Result<(), CliError> {
+    let path = &admin.config.tls.certificate;
+    let key = signer::private_key(&admin.store, hal, Purpose::Tls, label);
+    let belongs = match key {
+        Ok(key) => key.certifies(&first_certificate(path)?).map_err(CliError::content(path))?,
+        Err(CliError::SignerNotRecorded { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if belongs {
+        return Ok(());
+    }
+    let (setting, label) = (Purpose::Tls.setting(), label.to_string());
+    Err(CliError::OtherKeysCertificate { certificate: path.clone(), setting, label })
 }
 
 fn warn_of_missing_names(path: &Path, names: &[SubjectAltName]) -> Result<(), CliError> {

@@ -327,13 +327,13 @@ async fn a_reloaded_server_certificate_is_shown_and_a_bad_one_is_not() {
     let shown = |certificate: &ServerCertificate| fingerprint(&certificate.current.read().cert[0]);
 
     write(&old, &old_key);
-    let certificate = ServerCertificate::from_pem_files(&chain, &key).unwrap();
+    let certificate = ServerCertificate::load(chain.clone(), ServerKey::File(key.clone())).unwrap();
     assert_eq!(shown(&certificate), fingerprint(old.der()));
     // The key of the other certificate.
     write(&new, &old_key);
-    certificate.reload_pem_files(&chain, &key).unwrap_err();
+    certificate.reload().unwrap_err();
     assert_eq!(shown(&certificate), fingerprint(old.der()));
     write(&new, &new_key);
-    certificate.reload_pem_files(&chain, &key).unwrap();
+    certificate.reload().unwrap();
     assert_eq!(shown(&certificate), fingerprint(new.der()));
 }

@@ -23,13 +23,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, TlsConfig};
+use super::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, ServerKey, TlsConfig};
 use crate::{
     store::{AdapterId, AdapterRow, CaRuleRow, CertificateRow, TrustRows},
     trust::{LiveTrust, TrustSource, fingerprint},
 };
 
 mod frames;
+mod hsm;
 mod identity;
 mod limits;
 
@@ -113,6 +114,16 @@ fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
     CaRuleRow { id: Uuid::new_v4(), adapter, common_name: common_name.to_owned(), added_at: 0 }
 }
 
+/// `holder` as Alice's.
+fn alices(holder: &Holder) -> TrustRows {
+    TrustRows {
+        adapters: vec![adapter(ALICE), adapter(BOB)],
+        certificates: vec![registration(ALICE, holder)],
+        ca_rules: Vec::new(),
+        root_keys: Vec::new(),
+    }
+}
+
 /// Answers with the request itself, except for the values `panic`, `close`, `who` and `wait`; `prompt` never waits for the HSM.
 struct Puppet {
     /// Told when a `wait` request has been taken up.
@@ -177,6 +188,17 @@ static SERVER: LazyLock<Holder> = LazyLock::new(|| self_signed(&params("server")
 
 impl Running {
     async fn start(rows: TrustRows, own_ca: &[CertificateDer<'static>], limits: Limits) -> Self {
+        let key = rustls::crypto::ring::sign::any_supported_type(&SERVER.key).unwrap();
+        let certificate = ServerCertificate::from_signing_key(SERVER.chain.clone(), key).unwrap();
+        Self::start_with(rows, own_ca, limits, Arc::new(certificate)).await
+    }
+
+    async fn start_with(
+        rows: TrustRows,
+        own_ca: &[CertificateDer<'static>],
+        limits: Limits,
+        certificate: Arc<ServerCertificate>,
+    ) -> Self {
         let rows = Arc::new(Mutex::new(Rows { generation: 1, rows }));
         let (for_generation, for_rows) = (Arc::clone(&rows), Arc::clone(&rows));
         let source = TrustSource {
@@ -184,9 +206,8 @@ impl Running {
             rows: Box::new(move || Ok(for_rows.lock().rows.clone())),
         };
         let trust = LiveTrust::start(source, own_ca).unwrap();
-        let key = rustls::crypto::ring::sign::any_supported_type(&SERVER.key).unwrap();
-        let certificate = ServerCertificate::from_signing_key(SERVER.chain.clone(), key).unwrap();
-        let tls = TlsConfig::new(Arc::new(certificate), Arc::clone(&trust)).unwrap();
+        let server_certificate = certificate.current.read().cert[0].clone();
+        let tls = TlsConfig::new(certificate, Arc::clone(&trust)).unwrap();
         let ((took_up, taken_up), (release, released)) =
             (crossbeam_channel::unbounded(), crossbeam_channel::unbounded());
         let handler = Arc::new(Puppet { taken_up: took_up, release: released });
@@ -197,19 +218,12 @@ impl Running {
         let ended = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        let server_certificate = SERVER.der().clone();
         Self { address, server_certificate, rows, trust, stop: Some(stop), ended, taken_up, release }
     }
 
     /// A server that knows `holder` as Alice's.
     async fn with_alice(holder: &Holder, limits: Limits) -> Self {
-        let rows = TrustRows {
-            adapters: vec![adapter(ALICE), adapter(BOB)],
-            certificates: vec![registration(ALICE, holder)],
-            ca_rules: Vec::new(),
-            root_keys: Vec::new(),
-        };
-        Self::start(rows, &[], limits).await
+        Self::start(alices(holder), &[], limits).await
     }
 
     /// Changes what the trust source reads, as another process would.

@@ -1,0 +1,101 @@
+//! One login to a token, and what was found on the token since.
+
+use std::{collections::HashMap, sync::Arc};
+
+use cryptoki::{
+    object::ObjectHandle,
+    session::{Session, SessionState},
+    slot::Slot,
+};
+use parking_lot::{Mutex, RwLock};
+
+use super::{module::Module, recovery::Fault, roots, self_test::BoundRoot, token::describe, workers::Conn};
+use crate::{HalError, Kcv, Outage, RootKeyVersion, SignerId, SignerKind, TokenInfo, WrapScheme};
+
+/// How many root keys a new login is tested with, at most; one that works is enough.
+const KEEPSAKES: usize = 8;
+
+/// One login and the handles found since. Handles may change with every login, so they die with it.
+pub(super) struct Login {
+    pub(super) generation: u64,
+    /// The era of the module that it belongs to.
+    pub(super) era: u64,
+    pub(super) module: Arc<Module>,
+    pub(super) slot: Slot,
+    pub(super) token: TokenInfo,
+    /// Schemes to bind a root key with, best first.
+    pub(super) candidates: Vec<WrapScheme>,
+    pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
+    pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
+    /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
+    pub(super) anchor: Mutex<Option<Session>>,
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        if let Some(anchor) = self.anchor.get_mut().take() {
+            self.module.close(anchor, self.era);
+        }
+    }
+}
+
+impl Login {
+    /// Whether this process is logged in as the user.
+    pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool, Fault> {
+        let state = session.get_session_info()?.session_state();
+        Ok(matches!(state, SessionState::RwUser | SessionState::RoUser))
+    }
+
+    /// Whether the token still describes itself as the one that was logged in to. A session's own state proves nothing:
+    /// SoftHSM2 keeps answering for a token whose directory is gone.
+    pub(super) fn answers(&self, session: &Session) -> bool {
+        let known = self.module.pkcs11().get_token_info(self.slot);
+        known.is_ok_and(|info| describe(&info) == self.token) && self.is_logged_in(session).unwrap_or(false)
+    }
+
+    /// Whether the token does its work: a known blob opens, where a root key is in use.
+    pub(super) fn is_well(&self, session: &Session) -> bool {
+        let bound = self.roots.read().values().next().cloned();
+        match bound {
+            Some(bound) => bound.is_alive(session),
+            None => self.answers(session),
+        }
+    }
+
+    pub(super) fn keepsakes(&self) -> Vec<Arc<BoundRoot>> {
+        self.roots.read().values().take(KEEPSAKES).cloned().collect()
+    }
+}
+
+/// Demands that a root key which worked before opens its known blob: a token may answer, let the process log in, and yet hold
+/// nothing (SoftHSM2 whose directory went away), or be another one.
+pub(super) fn demand_keepsake(conn: &Conn, keepsakes: &[Arc<BoundRoot>], after_restart: bool) -> Result<(), Fault> {
+    let mut fault = None;
+    for kept in keepsakes {
+        match roots::bound(conn, kept.root.key) {
+            Ok(bound) if bound.is_same_key(&conn.session, kept) => return Ok(()),
+            Ok(_) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
+            Err(Fault::Stop(HalError::UnknownRootKey(key))) if after_restart => {
+                // Nothing of the past is left in the module, so somebody else destroyed it.
+                tracing::warn!(root = %key, "a root key that was in use is no longer on the token");
+            }
+            Err(Fault::Stop(HalError::UnknownRootKey(_))) => fault = Some(Fault::Gone(Outage::DeviceFailed)),
+            Err(other) => fault = Some(other),
+        }
+    }
+    fault.map_or(Ok(()), Err)
+}
+
+/// The check values that root keys must have.
+#[derive(Default)]
+pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
+
+impl Expected {
+    pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
+        self.0.read().get(&key).copied()
+    }
+
+    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) {
+        self.0.write().insert(key, kcv);
+    }
+}

@@ -1,0 +1,167 @@
+//! Signing keys in the HSM: made once, recorded in the store by what they are for, and named in the configuration by label.
+//!
+//! The record is what a server goes by: it starts while its token is away, when nobody can be asked for a label.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use hal::{KeyWrapper, Label, RootKeys, SignerId, SignerInfo, SignerKind};
+use jiff::Timestamp;
+
+use super::{
+    CliError,
+    admin::{Admin, Subject},
+    error::UsageError,
+    output::{note, progress},
+};
+use crate::{
+    ca::PrivateKey,
+    config::{Config, KeyPlace},
+    net::{HsmKey, ServerCertificate, ServerKey, TlsConfig},
+    store::{SignerRow, Store},
+};
+
+/// What a signing key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The server's TLS key.
+    Tls,
+    /// The certificate authority's key.
+    Ca,
+    /// The key that is set aside to sign the audit log.
+    Audit,
+}
+
+impl Purpose {
+    /// The setting that names the key.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            Purpose::Tls => "tls.key",
+            Purpose::Ca => "tls.ca_key",
+            Purpose::Audit => "audit.signing_key",
+        }
+    }
+
+    /// The label that `init` writes into a new configuration.
+    pub(super) fn usual_label(self) -> &'static str {
+        match self {
+            Purpose::Tls => "keystead-tls",
+            Purpose::Ca => "keystead-ca",
+            Purpose::Audit => "keystead-audit",
+        }
+    }
+
+    /// Its name in the store.
+    fn name(self) -> &'static str {
+        match self {
+            Purpose::Tls => "tls",
+            Purpose::Ca => "ca",
+            Purpose::Audit => "audit",
+        }
+    }
+}
+
+/// The key of this label on record. The HSM is not asked.
+pub(super) fn recorded(store: &Store, purpose: Purpose, label: &Label) -> Result<(SignerId, SignerKind), CliError> {
+    let rows = store.signers()?;
+    let found = rows.iter().find(|row| row.label == label.as_str());
+    let known = found.and_then(|row| Some((SignerId::from_uuid(row.id), SignerKind::from_name(&row.kind)?)));
+    known.ok_or_else(|| CliError::SignerNotRecorded {
+        setting: purpose.setting(),
+        label: label.to_string(),
+        others: rows.into_iter().map(|row| row.label).collect(),
+    })
+}
+
+/// The key of this label, which is made and recorded where it is not there yet. A key that is on record but not in the HSM is
+/// an error to report, never one to cover up with a new key.
+pub(super) fn obtain(
+    admin: &Admin,
+    hal: &dyn RootKeys,
+    purpose: Purpose,
+    label: &Label,
+    kind: Option<SignerKind>,
+) -> Result<SignerInfo, CliError> {
+    let rows = admin.store.signers()?;
+    let signer = match rows.iter().find(|row| row.label == label.as_str()) {
+        Some(row) => hal.describe_signer(SignerId::from_uuid(row.id))?,
+        None => {
+            let signer = match hal.find_signer(label)? {
+                Some(signer) => {
+                    note(format_args!("kept  key in the HSM: {:?}", label.as_str()));
+                    signer
+                }
+                None => make(admin, hal, purpose, label, kind.unwrap_or(SignerKind::EcdsaP256))?,
+            };
+            let is_first = rows.iter().all(|row| row.purpose != purpose.name());
+            admin.store.insert_signer(SignerRow {
+                // A later key for the same purpose stands beside the one that it replaces.
+                purpose: if is_first { purpose.name().to_owned() } else { format!("{}:{label}", purpose.name()) },
+                id: *signer.id.as_uuid(),
+                label: label.to_string(),
+                kind: signer.kind.name().to_owned(),
+                created_at: Timestamp::now().as_second(),
+            })?;
+            signer
+        }
+    };
+    match kind {
+        Some(wanted) if wanted != signer.kind => {
+            let (label, kept, given) = (label.to_string(), signer.kind, wanted);
+            Err(UsageError::OtherSignerKind { label, kept, given }.into())
+        }
+        _ => Ok(signer),
+    }
+}
+
+fn make(
+    admin: &Admin,
+    hal: &dyn RootKeys,
+    purpose: Purpose,
+    label: &Label,
+    kind: SignerKind,
+) -> Result<SignerInfo, CliError> {
+    let what = format_args!("making the key {:?} ({kind}) of {} in the HSM", label.as_str(), purpose.setting());
+    progress(what, || {
+        admin.act("signer.create", Subject::default(), || Ok::<_, CliError>(hal.generate_signer(label, kind)?))
+    })
+}
+
+/// The key on record under this label, to sign certificates with.
+pub(super) fn private_key(
+    store: &Store,
+    hal: &Arc<dyn RootKeys>,
+    purpose: Purpose,
+    label: &Label,
+) -> Result<PrivateKey, CliError> {
+    let (id, _) = recorded(store, purpose, label)?;
+    let signer = hal.describe_signer(id)?;
+    Ok(PrivateKey::in_hsm(wrapper(hal), &signer))
+}
+
+/// The server's certificate with its key, from a file or in the HSM, which may be away.
+pub(super) fn server_certificate(
+    config: &Config,
+    store: &Store,
+    hal: &Arc<dyn RootKeys>,
+) -> Result<ServerCertificate, CliError> {
+    let key = match &config.tls.key {
+        KeyPlace::File(path) => ServerKey::File(path.clone()),
+        KeyPlace::Hsm(label) => {
+            let (signer, kind) = recorded(store, Purpose::Tls, label)?;
+            ServerKey::Hsm(HsmKey { hsm: wrapper(hal), signer, kind }, label.clone())
+        }
+    };
+    Ok(ServerCertificate::load(config.tls.certificate.clone(), key)?)
+}
+
+/// Leaves half of the HSM's sessions to requests: every stranger who connects causes a signature.
+pub(super) fn bound_handshakes(tls: TlsConfig, config: &Config) -> TlsConfig {
+    let half = usize::try_from(config.hsm.workers.div_ceil(2)).ok().and_then(NonZeroUsize::new);
+    half.map_or(tls.clone(), |threads| tls.handshakes_at_once(threads))
+}
+
+/// The HSM as those who may only use it see it.
+pub(super) fn wrapper(hal: &Arc<dyn RootKeys>) -> Arc<dyn KeyWrapper> {
+    let hal: Arc<dyn RootKeys> = Arc::clone(hal);
+    hal
+}

@@ -1,0 +1,164 @@
+//! Crypto-shredding: what is reported, what is refused, what is left, and what a crash in between does.
+
+use std::fs;
+
+use kmip::{client::ClientError, version::Version};
+use rusqlite::Connection as Database;
+
+use super::{adapter, refuse, run};
+use crate::{
+    cli::{Data, keystead, succeed},
+    harness::{
+        ask::{activate, get, made},
+        create_aes,
+        server::Server,
+    },
+};
+
+/// A data directory whose adapter `doomed` has two keys under the root key `doomed`, one of them Active.
+fn doomed() -> (Data, String) {
+    let data = Data::new();
+    data.succeed("root-key create doomed");
+    adapter(&data.dir(), "doomed", "doomed");
+    let server = Server::serving(&data.dir(), &[]);
+    let mut client = server.connect_as("doomed", Version::V1_4);
+    let active = made(client.call(create_aes(256, [])).unwrap());
+    client.call(activate(&active)).unwrap();
+    client.call(create_aes(256, [])).unwrap();
+    server.stop();
+    (data, active)
+}
+
+fn wrapped_keks(data: &Data) -> Vec<Vec<u8>> {
+    let database = Database::open(data.file("keystead.db")).unwrap();
+    let mut select = database.prepare("SELECT wrapped FROM kek").unwrap();
+    select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+const DESTROY: &str = "root-key destroy doomed --yes";
+
+#[test]
+fn active_objects_must_be_approved_by_their_number() {
+    let (data, _) = doomed();
+    let report = data.succeed("root-key destroy doomed --dry-run");
+    for part in ["doomed", "1 PreActive", "1 Active", "2 wrapped keys of 2 objects, of which 1 are Active"] {
+        assert!(report.contains(part), "{part} in {report}");
+    }
+    for approval in ["", "--approve-destruction-of 0", "--approve-destruction-of 2"] {
+        let said = data.fail(1, &format!("{DESTROY} {approval}"));
+        assert!(said.contains("1 of the objects are Active") && said.contains("nothing was destroyed"), "{said}");
+    }
+    // Nobody is there to answer.
+    let said = data.fail(1, "root-key destroy doomed --approve-destruction-of 1");
+    assert!(said.contains("not confirmed"), "{said}");
+    assert!(wrapped_keks(&data).iter().all(|kek| kek.iter().any(|byte| *byte != 0)));
+    let server = Server::serving(&data.dir(), &[]);
+    let mut client = server.connect_as("doomed", Version::V1_4);
+    client.call(create_aes(256, [])).unwrap();
+}
+
+#[test]
+fn what_is_destroyed_is_gone_everywhere_and_the_certificate_says_so() {
+    let (data, active) = doomed();
+    let folder = tempfile::tempdir().unwrap();
+    let pem = folder.path().join("signer.pem");
+    data.succeed(&format!("root-key signer --out {}", pem.display()));
+    let server = Server::serving(&data.dir(), &[]);
+    let mut client = server.connect_as("doomed", Version::V1_4);
+    client.call(get(&active)).unwrap();
+    data.succeed(&format!("{DESTROY} --approve-destruction-of 1"));
+
+    // The running server has noticed once it has to look: what it is asked for is erased.
+    let Err(ClientError::Refused(refusal)) = client.call(get(&active)) else { panic!("the key is handed out") };
+    assert!(refusal.message.unwrap().contains("was destroyed on"));
+    let Err(ClientError::Refused(refusal)) = client.call(create_aes(256, [])) else { panic!("a key is made") };
+    assert!(refusal.message.unwrap().contains("no new keys"));
+    server.stop();
+    let listed = data.list("root-key list");
+    assert!(listed.as_array().unwrap().iter().all(|row| row["label"] != "doomed"));
+    let erased: Vec<_> = wrapped_keks(&data).into_iter().filter(|kek| kek.iter().all(|byte| *byte == 0)).collect();
+    assert_eq!(erased.len(), 2);
+    // The adapter is still there.
+    assert!(data.list("adapter list").as_array().unwrap().iter().any(|row| row["name"] == "doomed"));
+
+    let certificates: Vec<_> = fs::read_dir(data.dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("destroyed-root-key-"))
+        .collect();
+    let [certificate] = certificates.as_slice() else { panic!("{certificates:?}") };
+    let line = format!("root-key verify-attestation {} --signer {}", certificate.display(), pem.display());
+    let said = succeed(&line);
+    for part in ["CERTIFICATE OF A DESTRUCTION", "\"doomed\"", "1 Active", "2 wrapped KEKs erased", "result      valid"]
+    {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&succeed(&format!("{line} --json"))).unwrap();
+    let claim = &json["statement"]["claim"];
+    assert_eq!((&claim["active_objects"], &claim["versions"][0]["version"]), (&1.into(), &1.into()));
+    assert_eq!(claim["user_id"], rustix::process::getuid().as_raw());
+
+    // Again: nothing more to do, and a lost certificate is written again.
+    let kept = fs::read(certificate).unwrap();
+    data.succeed(DESTROY);
+    fs::remove_file(certificate).unwrap();
+    data.succeed(DESTROY);
+    assert_eq!(fs::read(certificate).unwrap(), kept);
+    for line in ["root-key attest doomed", "root-key ceremony --for doomed --threshold 2 --shares 2 --out nowhere"] {
+        data.fail(1, line);
+    }
+}
+
+#[test]
+fn a_destruction_that_was_cut_off_goes_on_and_cannot_be_called_off() {
+    let (data, active) = doomed();
+    // As a crash leaves it after the HSM has destroyed the key, and before the database knows: the certificate and the
+    // shredding are taken back.
+    let before = data.dir().with_file_name("before.db");
+    fs::copy(data.file("keystead.db"), &before).unwrap();
+    data.succeed(&format!("{DESTROY} --approve-destruction-of 1"));
+    let journal = {
+        let database = Database::open(data.file("keystead.db")).unwrap();
+        let sql = "SELECT destruction FROM root_key WHERE label = 'doomed'";
+        database.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    for leftover in ["keystead.db", "keystead.db-wal", "keystead.db-shm"] {
+        let _ = fs::remove_file(data.file(leftover));
+    }
+    fs::copy(&before, data.file("keystead.db")).unwrap();
+
+    // Without its journal, a key that is not in the HSM is not taken for one that was destroyed.
+    let said = data.fail(1, &format!("{DESTROY} --approve-destruction-of 1"));
+    assert!(said.contains("is not on this HSM: nothing was destroyed"), "{said}");
+    let database = Database::open(data.file("keystead.db")).unwrap();
+    let sql = "UPDATE root_key SET state = 2, destruction = ?1 WHERE label = 'doomed'";
+    assert_eq!(database.execute(sql, [&journal]).unwrap(), 1);
+    drop(database);
+
+    let server = Server::serving(&data.dir(), &[]);
+    let mut client = server.connect_as("doomed", Version::V1_4);
+    let Err(ClientError::Refused(refusal)) = client.call(get(&active)) else { panic!("the key is handed out") };
+    assert!(refusal.message.unwrap().contains("suspended"));
+    // It needs no approval again.
+    let config = data.file("keystead.toml");
+    for file in fs::read_dir(data.dir()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.to_string_lossy().contains("destroyed-root-key-") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let ran = keystead(&format!("root-key destroy doomed --config {}", config.display()));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("begun already"), "{}", ran.stderr);
+    let Err(ClientError::Refused(refusal)) = client.call(get(&active)) else { panic!("the key is handed out") };
+    assert!(refusal.message.unwrap().contains("was destroyed on"));
+}
+
+#[test]
+fn a_root_key_that_nothing_is_under_goes_without_approval() {
+    let data = Data::new();
+    data.succeed("root-key create unused");
+    data.succeed("root-key destroy unused --yes");
+    let said = refuse(&data.dir(), "adapter create late --root-key unused");
+    assert!(!said.is_empty());
+    assert!(!run(&data.dir(), "root-key list").contains("unused"));
+}

@@ -123,6 +123,9 @@ pub enum Refusal {
     /// The blob's format version is unknown.
     #[error("the wrapped key was written by a newer version of this software; upgrade it")]
     UnknownBlobFormat,
+    /// This version of the root key has made as many AES-GCM seals as are safe under one key.
+    #[error("this version of the root key has made as many seals as are safe; rotate it (`keystead root-key rotate`)")]
+    SealsExhausted,
     /// A root key must be 32 bytes.
     #[error("a root key must be an AES-256 key of 32 bytes")]
     KeyLength,

@@ -111,6 +111,10 @@ pub trait RootKeys: KeyWrapper {
     /// [`HalError::UnknownRootKey`] and [`HalError::Unavailable`].
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError>;
 
+    /// From now on `key` counts as having made at least `made` AES-GCM seals: with what is counted from then on, a warning is
+    /// logged at 2^31 and [`Refusal::SealsExhausted`] answered at 2^32. Other schemes have no such limit.
+    fn expect_seals(&self, key: RootKeyVersion, made: u64);
+
     /// Opens each blob and wraps what was in it under another version, without the KEK leaving the backend's worker; the new
     /// blob is opened and compared before it is returned. For the rotation of a root key. The answers are in the order of the
     /// blobs; one that fails does not stop the others.

@@ -3,12 +3,18 @@
 //! Words of PKCS#11 (slot, session, mechanism, CKR_) stay inside this module. Calls go through a bounded queue to worker threads
 //! and come back within a deadline, whatever the token does; while it is away every call fails at once.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use self::pin::PinSource;
+pub use self::profile::Provider;
 use self::{
     link::{Link, Target},
     supervisor::Supervisor,
@@ -29,9 +35,11 @@ mod login;
 mod module;
 mod pin;
 pub mod probe;
+mod profile;
 mod recovery;
 mod roots;
 mod schemes;
+mod seals;
 mod self_test;
 mod signers;
 mod supervisor;
@@ -40,6 +48,11 @@ mod workers;
 
 /// Making a key may take a real HSM many seconds; administration waits this long.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many blobs a worker re-wraps at a time; calls of request handling wait behind that many where all workers re-wrap.
+const REWRAP_BATCH: usize = 16;
+/// How many deadlines of a call a batch may take.
+const REWRAP_DEADLINES: u32 = 4;
 
 /// Which token, and how hard it may be worked.
 pub struct Pkcs11Config {
@@ -59,6 +72,8 @@ pub struct Pkcs11Config {
     pub deadline: Duration,
     /// The only scheme to wrap with; `None` takes the best that the token proves. Blobs of every scheme are opened.
     pub scheme: Option<WrapScheme>,
+    /// The make of token to take it for; `None` for the one that it says it is.
+    pub provider: Option<Provider>,
 }
 
 impl fmt::Debug for Pkcs11Config {
@@ -91,17 +106,15 @@ impl Pkcs11Hal {
     /// logged, every call says so at once, and the connection is tried for until it stands. Blocks for at most `deadline`.
     ///
     /// # Errors
-    /// [`Refusal::Configuration`] where `workers` or `queue` is 0; [`Refusal::NoWorkingScheme`] where the pinned scheme is
-    /// none that this backend wraps with.
+    /// [`Refusal::Configuration`] where `workers` or `queue` is 0.
     pub fn new(config: Pkcs11Config) -> Result<Self, HalError> {
-        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme } = config;
+        let Pkcs11Config { module, token_label, token_serial, pin, workers, queue, deadline, scheme, provider } =
+            config;
         if workers == 0 || queue == 0 {
             return Err(HalError::Refused(Refusal::Configuration));
         }
-        if scheme.is_some_and(|scheme| !schemes::PREFERENCE.contains(&scheme)) {
-            return Err(HalError::Refused(Refusal::NoWorkingScheme));
-        }
-        let target = Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, workers };
+        let target =
+            Target { module, label: token_label, serial: token_serial, pin, pinned: scheme, provider, workers };
         let link = Arc::new(Link::new(target));
         let pool = Pool::new(&link, workers, queue);
         let supervisor = Supervisor::start(Arc::clone(&link), Arc::clone(&pool.crew)).map_err(|error| {
@@ -131,12 +144,36 @@ impl Pkcs11Hal {
     }
 }
 
+impl Pkcs11Hal {
+    /// Re-wraps a batch as one job of one worker: handing it over costs as much as a blob or two. Each blob has the deadline of
+    /// a call, and all of them together a few.
+    fn rewrap(&self, batch: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
+        let (olds, each) = (batch.to_vec(), self.deadline);
+        let job = move |worker: &mut workers::Worker, until: Instant| {
+            let mut done = Vec::with_capacity(olds.len());
+            for old in &olds {
+                let answer = worker.rewrap(old, under, until.min(Instant::now() + each));
+                if done.is_empty() && answer == Err(HalError::Unavailable(Outage::SessionsExhausted)) {
+                    // Before anything was done another worker can take the whole job.
+                    return Err(HalError::Unavailable(Outage::SessionsExhausted));
+                }
+                done.push(answer);
+            }
+            Ok(done)
+        };
+        let patience = self.deadline.saturating_mul(REWRAP_DEADLINES);
+        let done = self.link.fail_fast().and_then(|()| self.pool.submit(patience, job));
+        done.unwrap_or_else(|error| batch.iter().map(|_| Err(error.clone())).collect())
+    }
+}
+
 impl KeyWrapper for Pkcs11Hal {
     fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
         // A copy, because the worker may outlive this call; wiped when the job is dropped.
         let kek = Kek::new(Zeroizing::new(*kek.expose_secret()));
         self.call(self.deadline, Kind::Use, move |conn| {
             let bound = roots::bound(conn, under)?;
+            conn.seal_with(&bound)?;
             schemes::wrap(&conn.session, bound.root, bound.scheme, &kek)
         })
     }
@@ -230,23 +267,17 @@ impl RootKeys for Pkcs11Hal {
         self.link.expect(key, kcv);
     }
 
+    fn expect_seals(&self, key: RootKeyVersion, made: u64) {
+        self.link.seals.at_least(key, made);
+    }
+
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
         let tested = self.admin(move |conn| roots::self_test(conn, key))?;
         Ok(SelfTestReport { key, tokens: vec![tested] })
     }
 
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
-        let rewrap = |old: &WrappedKek| {
-            if !old.is_well_formed() {
-                return Err(HalError::Tampered);
-            }
-            let old = old.clone();
-            self.call(self.deadline, Kind::Open(old.key(), old.scheme), move |conn| {
-                let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
-                schemes::rewrap(&conn.session, from.root, &old, &to)
-            })
-        };
-        wrapped.iter().map(rewrap).collect()
+        wrapped.chunks(REWRAP_BATCH).flat_map(|batch| self.rewrap(batch, under)).collect()
     }
 
     fn destroy_root(&self, key: RootKeyVersion, consent: DestroyConsent) -> Result<(), HalError> {
@@ -276,7 +307,6 @@ mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
         thread,
-        time::Instant,
     };
 
     use crossbeam_channel::{Receiver, Sender, bounded};
@@ -300,6 +330,7 @@ mod tests {
             queue: 8,
             deadline: PATIENT,
             scheme: None,
+            provider: None,
         })
         .unwrap();
         assert_eq!(hal.health(), Health::Ready);

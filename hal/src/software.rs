@@ -244,6 +244,9 @@ impl RootKeys for SoftwareHal {
         Ok(SelfTestReport { key, tokens: vec![TokenSelfTest { token: None, checks }] })
     }
 
+    /// Nothing: it wraps by AES-KW, which has no IV to recur.
+    fn expect_seals(&self, _key: RootKeyVersion, _made: u64) {}
+
     fn rewrap_keks(&self, wrapped: &[WrappedKek], under: RootKeyVersion) -> Vec<Result<WrappedKek, HalError>> {
         let rewrap = |old: &WrappedKek| {
             let kek = self.unwrap_kek(old)?;

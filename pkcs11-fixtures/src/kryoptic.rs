@@ -73,6 +73,14 @@ impl Kryoptic {
         self.instance.log_out(token)
     }
 
+    /// How many session objects this process has on that token. Private ones are seen only while somebody is logged in.
+    ///
+    /// # Panics
+    /// Where the token does not exist.
+    pub fn session_objects(&self, token: &Token) -> usize {
+        self.instance.session_objects(token)
+    }
+
     /// A new token, and the configuration under which it is alone.
     pub(crate) fn lone_token(&self, label: &str) -> (Token, String) {
         let (token, slot) = self.instance.token(label);

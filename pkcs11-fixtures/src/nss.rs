@@ -29,9 +29,7 @@ const PLACES: &[&str] = &[
 
 /// A new NSS token; `None`, after a printed `SKIP:` line, where NSS is not installed (Debian: `libnss3`).
 pub(crate) fn new(label: &str) -> Option<PrivateModule> {
-    let named = env::var_os(NSS_VARIABLE).map(PathBuf::from);
-    let places = named.into_iter().chain(PLACES.iter().map(PathBuf::from));
-    let Some(module) = places.into_iter().find(|place| place.exists()) else {
+    let Some(module) = find_module() else {
         skip("this test needs libsoftokn3.so of NSS (Debian, Ubuntu: libnss3)");
         return None;
     };
@@ -66,4 +64,11 @@ fn set_pin(module: &PrivateModule) -> String {
     let serial = info(slot).serial_number().to_owned();
     pkcs11.finalize().expect("the module ends");
     serial
+}
+
+fn find_module() -> Option<PathBuf> {
+    if let Some(named) = env::var_os(NSS_VARIABLE) {
+        return Some(PathBuf::from(named)).filter(|named| named.exists());
+    }
+    PLACES.iter().map(PathBuf::from).find(|place| place.exists())
 }

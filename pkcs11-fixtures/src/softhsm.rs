@@ -126,6 +126,14 @@ impl SoftHsm {
         self.instance.change_pin(token)
     }
 
+    /// How many session objects this process has on that token. Private ones are seen only while somebody is logged in.
+    ///
+    /// # Panics
+    /// Where the token does not exist.
+    pub fn session_objects(&self, token: &Token) -> usize {
+        self.instance.session_objects(token)
+    }
+
     /// The directory in which a token keeps its files. Moving it away is what SoftHSM2 has for an unplugged token.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
     object::{Attribute, CertificateType, ObjectClass},
-    session::UserType,
+    session::{Session, UserType},
     slot::Slot,
     types::AuthPin,
 };
@@ -65,7 +65,7 @@ impl Instance {
 
     /// Writes an X.509 certificate to a token, and logs whoever is logged in there out.
     pub(crate) fn write_certificate(&self, token: &Token, label: &str, id: &[u8], der: &[u8]) {
-        let session = self.pkcs11.open_rw_session(self.slot_of(token)).expect("a session opens");
+        let session = self.session(token);
         match session.login(UserType::User, Some(&AuthPin::new(token.pin.clone().into()))) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(error) => panic!("the user does not log in: {error}"),
@@ -86,23 +86,28 @@ impl Instance {
 
     /// Logs every session of this process on that token out; `false` where nobody was logged in.
     pub(crate) fn log_out(&self, token: &Token) -> bool {
-        let session = self.pkcs11.open_rw_session(self.slot_of(token)).expect("a session opens");
-        session.logout().is_ok()
+        self.session(token).logout().is_ok()
+    }
+
+    /// How many session objects this process has on that token. Private ones are seen only while somebody is logged in.
+    pub(crate) fn session_objects(&self, token: &Token) -> usize {
+        self.session(token).find_objects(&[Attribute::Token(false)]).expect("objects are found").len()
+    }
+
+    fn session(&self, token: &Token) -> Session {
+        let slots = self.pkcs11.get_slots_with_token().expect("slots are listed");
+        let is_it = |slot: &Slot| self.pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == token.label);
+        let slot = slots.into_iter().find(is_it).expect("the token exists");
+        self.pkcs11.open_rw_session(slot).expect("a session opens")
     }
 
     /// Gives a token another user PIN; returns the token with it.
     pub(crate) fn change_pin(&self, token: &Token) -> Token {
-        let session = self.pkcs11.open_rw_session(self.slot_of(token)).expect("a session opens");
+        let session = self.session(token);
         let (old, new) = (token.pin.clone(), Uuid::new_v4().simple().to_string());
         session.login(UserType::User, Some(&AuthPin::new(old.clone().into()))).expect("the user logs in");
         session.set_pin(&AuthPin::new(old.into()), &AuthPin::new(new.clone().into())).expect("the PIN is changed");
         session.logout().expect("the user logs out");
         Token { pin: new, ..token.clone() }
-    }
-
-    fn slot_of(&self, token: &Token) -> Slot {
-        let slots = self.pkcs11.get_slots_with_token().expect("slots are listed");
-        let is_it = |slot: &Slot| self.pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == token.label);
-        slots.into_iter().find(is_it).expect("the token exists")
     }
 }

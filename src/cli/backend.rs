@@ -70,6 +70,7 @@ fn open_token(config: &HsmConfig, token: TokenConfig, deadline: Duration) -> Res
         queue: config.queue as usize,
         deadline,
         scheme: pinned(config.scheme),
+        provider: config.provider,
     })?))
 }
 

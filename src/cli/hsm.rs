@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hal::{
     SecretBytes, SelfCheck, WrapScheme,
-    pkcs11::probe::{IvMode, ProbeLogin, ProbeReport, SlotReport, Trial, probe},
+    pkcs11::{
+        Provider,
+        probe::{IvMode, ProbeLogin, ProbeReport, SlotReport, Trial, probe},
+    },
 };
 use serde::Serialize;
 
@@ -51,6 +54,7 @@ pub(super) struct ProbeArgs {
 struct Target {
     modules: Vec<(PathBuf, Vec<Login>)>,
     scheme: Option<WrapScheme>,
+    provider: Option<Provider>,
 }
 
 struct Login {
@@ -78,6 +82,7 @@ pub(super) fn run(command: &HsmCommand) -> Result<(), CliError> {
                 token_serial: login.serial.as_deref(),
                 pin: &login.pin,
                 scheme: target.scheme,
+                provider: target.provider,
             })
             .collect();
         probe(module, &logins)
@@ -107,6 +112,7 @@ fn target(args: &ProbeArgs) -> Result<Target, CliError> {
             let config = Config::load(path)?;
             backend::prepare_environment(&config.hsm.backend)?;
             target.scheme = backend::pinned(config.hsm.scheme);
+            target.provider = config.hsm.provider;
             let HsmBackend::Pkcs11(tokens) = config.hsm.backend else { return Err(UsageError::NothingToProbe.into()) };
             for TokenConfig { module, token_label, token_serial, pin_file } in tokens.tokens() {
                 let login = Login { label: token_label, serial: token_serial, pin: backend::secret(&pin_file)? };
@@ -169,6 +175,7 @@ fn show_slot(slot: &SlotReport) {
 }
 
 fn show_trial(trial: &Trial) {
+    say(format_args!("  make     {}", trial.profile));
     let stated = trial.sessions.stated.map_or_else(|| "states no limit".to_owned(), |most| format!("at most {most}"));
     let opened = match &trial.sessions.refused_with {
         Some(code) => format!("{} opened, the next was refused with {code}", trial.sessions.opened),
@@ -181,9 +188,10 @@ fn show_trial(trial: &Trial) {
     say(format_args!(
         "  IV       {}",
         match trial.iv {
-            IvMode::Caller => "this software's own, 12 random bytes",
-            IvMode::TokenWrites => "the token's own",
-            IvMode::None => "none: no AES-GCM with an IV of 12 bytes",
+            Some(IvMode::Caller12) => "this software's own, 12 random bytes",
+            Some(IvMode::TokenWritesIv12) => "the token's own, 12 bytes written into the buffer",
+            Some(IvMode::TokenAppends16) => "the token's own, 16 bytes behind the tag",
+            None => "none: aes-gcm does not work",
         }
     ));
     say("  a key that must stay inside was tried to be taken out:");

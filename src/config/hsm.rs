@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hal::pkcs11::Provider;
+
 use super::{HsmBackend, HsmConfig, Pkcs11Config, SchemeChoice, SoftwareConfig, TokenConfig, reader::Reader};
 
 /// More tokens than anyone keeps in step by hand.
@@ -27,8 +29,13 @@ pub(super) fn read(r: &mut Reader<'_>) -> HsmConfig {
             ("auto", SchemeChoice::Auto),
             &[("aes-gcm", SchemeChoice::AesGcm), ("aes-kw", SchemeChoice::AesKw), ("aes-kwp", SchemeChoice::AesKwp)],
         ),
+        provider: r.choice("hsm.provider", ("auto", None), &providers()),
         rotation_per_second: r.integer("hsm.rotation_per_second", 0..=1_000_000, 0),
     }
+}
+
+fn providers() -> Vec<(&'static str, Option<Provider>)> {
+    Provider::all().map(|provider| (provider.name(), Some(provider))).collect()
 }
 
 fn read_pkcs11(r: &mut Reader<'_>) -> Pkcs11Config {

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use hal::Label;
+use hal::{Label, pkcs11::Provider};
 
 use self::reader::Reader;
 pub use self::{
@@ -122,6 +122,8 @@ pub struct HsmConfig {
     pub deadline: Duration,
     /// How KEKs are wrapped from now on.
     pub scheme: SchemeChoice,
+    /// The make of token to take each for; `None` for the one that it says it is.
+    pub provider: Option<Provider>,
     /// How many KEKs a rotation re-wraps in a second; 0 where it goes as fast as the token.
     pub rotation_per_second: u32,
 }

@@ -212,12 +212,19 @@ token_serial = "2"
 }
 
 #[test]
-fn a_rotation_may_be_slowed_down() {
+fn a_rotation_may_be_slowed_down_and_schemes_and_makes_are_chosen_by_name() {
     assert_eq!(parse("").unwrap().hsm.rotation_per_second, 0);
     assert_eq!(parse("[hsm]\nrotation_per_second = 1000000").unwrap().hsm.rotation_per_second, 1_000_000);
     assert!(parse("[hsm]\nrotation_per_second = 1000001").is_err());
     assert_eq!(parse("[hsm]\nscheme = \"aes-kwp\"").unwrap().hsm.scheme, SchemeChoice::AesKwp);
     assert!(parse("[hsm]\nscheme = \"aes-cbc\"").is_err());
+    assert_eq!(parse("").unwrap().hsm.provider, None);
+    for provider in Provider::all() {
+        let text = format!("[hsm]\nprovider = \"{}\"", provider.name());
+        assert_eq!(parse(&text).unwrap().hsm.provider, Some(provider));
+        assert!(TEMPLATE.contains(&format!("\"{}\"", provider.name())), "{}", provider.name());
+    }
+    assert!(parse("[hsm]\nprovider = \"acme\"").is_err());
 }
 
 #[test]

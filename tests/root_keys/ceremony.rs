@@ -2,8 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use super::{hold, read_protocol, shares};
-use crate::cli::{Data, fail, keystead, mode, succeed};
+use super::{hold, read_protocol, shares, versions};
+use crate::{
+    cli::{Data, fail, keystead, mode, succeed},
+    harness::skip,
+};
 
 #[test]
 fn each_custodian_gets_a_file_that_only_the_owner_reads_and_the_protocol_fits_it() {
@@ -95,6 +98,7 @@ fn a_new_root_key_is_imported_once_and_used_by_adapters() {
     data.succeed(&format!("root-key import {}", shares(&files[..2])));
     assert_eq!(data.list("root-key list"), listed);
     data.succeed("adapter create vsphere --root-key escrowed");
+    let listed = data.list("root-key list");
 
     let (others, _) = hold(&folder.path().join("others"), "escrowed", 2, 2);
     let said = data.fail(1, &format!("root-key import {}", shares(&others)));
@@ -144,8 +148,7 @@ fn shares_of_the_next_version_are_a_rotation_and_others_are_refused() {
     // Another key as the same version is not taken for it.
     let said = data.fail(1, &format!("root-key import {}", shares(&rival)));
     assert!(said.contains("another key"), "{said}");
-    let versions: Vec<_> =
-        data.list("root-key list").as_array().unwrap().iter().map(|row| row["version"].clone()).collect();
+    let versions: Vec<_> = versions(&data.dir(), "keystead-root").iter().map(|row| row["version"].clone()).collect();
     assert_eq!(versions, [1, 2]);
 
     // A database that knows nothing of the root key takes its first version only.
@@ -155,4 +158,52 @@ fn shares_of_the_next_version_are_a_rotation_and_others_are_refused() {
     data.fail(1, "root-key ceremony --for nobody --threshold 2 --shares 2 --out nowhere");
     let said = succeed("root-key ceremony --help");
     assert!(said.contains("--for"), "{said}");
+}
+
+#[test]
+fn a_rotation_takes_the_shares_of_the_next_version_and_no_others() {
+    let data = Data::new();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (files, _) = hold(&at("first"), "escrowed", 2, 2);
+    data.succeed(&format!("root-key import {}", shares(&files)));
+    let next =
+        format!("root-key ceremony --for escrowed --threshold 2 --shares 2 --out {} --json", at("next").display());
+    let (next, protocol) = read_protocol(&data.succeed(&next));
+    for wrong in [&files, &hold(&at("stranger"), "stranger", 2, 2).0] {
+        data.fail(2, &format!("root-key rotate escrowed {}", shares(wrong)));
+    }
+    data.fail(1, &format!("root-key rotate escrowed {}", shares(&next[..1])));
+    assert_eq!(versions(&data.dir(), "escrowed").len(), 1);
+    data.succeed(&format!("root-key rotate escrowed --wait {}", shares(&next)));
+    let listed = versions(&data.dir(), "escrowed");
+    assert_eq!((&listed[1]["kcv"], &listed[1]["attested"]), (&protocol["kcv"], &true.into()));
+    assert_eq!((&listed[0]["state"], &listed[1]["state"]), (&"superseded".into(), &"current".into()));
+
+    let (proof, pem) = (at("proof.json"), at("signer.pem"));
+    data.succeed(&format!("root-key describe escrowed --proof {}", proof.display()));
+    data.succeed(&format!("root-key signer --out {}", pem.display()));
+    let said = succeed(&format!("root-key verify-attestation {} --signer {}", proof.display(), pem.display()));
+    for part in ["PROOF OF A ROTATION", "from version 1 to 2", "0 left under other versions", "result      valid\n"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    // Shares of what is current are for nothing but a token that has lost it.
+    data.fail(2, &format!("root-key rotate escrowed {}", shares(&next)));
+    data.succeed(&format!("root-key import {}", shares(&next)));
+}
+
+/// The program of the documentation, which a security officer may need when there is no Keystead.
+#[test]
+fn the_documents_program_puts_the_key_together() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/key-ceremony.md")).unwrap();
+    let program = text.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let run = |numbers: &[u8]| {
+        let files = numbers.iter().map(|number| root.join(format!("src/ceremony/golden/share-{number}.json")));
+        std::process::Command::new("python3").arg("-c").arg(program).args(files).output()
+    };
+    let Ok(output) = run(&[4, 1, 3]) else { return skip("python3 is not on this machine") };
+    let key: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), key, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!run(&[1, 2]).unwrap().status.success());
 }

@@ -5,7 +5,7 @@ use std::fs;
 use kmip::{client::ClientError, version::Version};
 use rusqlite::Connection as Database;
 
-use super::{adapter, refuse, run};
+use super::{adapter, refuse, state, versions};
 use crate::{
     cli::{Data, keystead, succeed},
     harness::{
@@ -44,9 +44,13 @@ fn active_objects_must_be_approved_by_their_number() {
     for part in ["doomed", "1 PreActive", "1 Active", "2 wrapped keys of 2 objects, of which 1 are Active"] {
         assert!(report.contains(part), "{part} in {report}");
     }
-    for approval in ["", "--approve-destruction-of 0", "--approve-destruction-of 2"] {
+    for (approval, why) in [
+        ("", "1 of the objects are Active"),
+        ("--approve-destruction-of 0", "of 0 Active objects was approved, and 1 are"),
+        ("--approve-destruction-of 2", "of 2 Active objects was approved, and 1 are"),
+    ] {
         let said = data.fail(1, &format!("{DESTROY} {approval}"));
-        assert!(said.contains("1 of the objects are Active") && said.contains("nothing was destroyed"), "{said}");
+        assert!(said.contains(why) && said.contains("nothing was destroyed"), "{said}");
     }
     // Nobody is there to answer.
     let said = data.fail(1, "root-key destroy doomed --approve-destruction-of 1");
@@ -74,8 +78,7 @@ fn what_is_destroyed_is_gone_everywhere_and_the_certificate_says_so() {
     let Err(ClientError::Refused(refusal)) = client.call(create_aes(256, [])) else { panic!("a key is made") };
     assert!(refusal.message.unwrap().contains("no new keys"));
     server.stop();
-    let listed = data.list("root-key list");
-    assert!(listed.as_array().unwrap().iter().all(|row| row["label"] != "doomed"));
+    assert_eq!(state(&data.dir(), "doomed"), "destroyed");
     let erased: Vec<_> = wrapped_keks(&data).into_iter().filter(|kek| kek.iter().all(|byte| *byte == 0)).collect();
     assert_eq!(erased.len(), 2);
     // The adapter is still there.
@@ -154,11 +157,39 @@ fn a_destruction_that_was_cut_off_goes_on_and_cannot_be_called_off() {
 }
 
 #[test]
+fn a_destruction_that_was_cut_off_before_the_hsm_did_anything_goes_on() {
+    let (data, _) = doomed();
+    let listed = data.list("root-key list");
+    let row = listed.as_array().unwrap().iter().find(|row| row["label"] == "doomed").unwrap();
+    let kcv = serde_json::json!({ "value": row["kcv"], "method": "aes-ecb-zero-block" });
+    let journal = serde_json::json!({ "versions": [{ "version": 1, "kcv": kcv, "tokens": [] }], "is_hsm": false });
+    let database = Database::open(data.file("keystead.db")).unwrap();
+    let put = |journal: &str| {
+        let sql = "UPDATE root_key SET state = 2, destruction = ?1 WHERE label = 'doomed'";
+        assert_eq!(database.execute(sql, [journal]).unwrap(), 1);
+    };
+    put("{}");
+    let said = data.fail(1, DESTROY);
+    assert!(said.contains("record of the destruction that has begun is damaged"), "{said}");
+    // A token that is not attached may still hold the root key.
+    let token = serde_json::json!({ "label": "", "serial": "0815", "model": "", "manufacturer": "", "firmware": "" });
+    let mut elsewhere = journal.clone();
+    elsewhere["versions"][0]["tokens"] = serde_json::json!([token]);
+    put(&elsewhere.to_string());
+    let said = data.fail(1, DESTROY);
+    assert!(said.contains("began on the token 0815"), "{said}");
+    assert_eq!(versions(&data.dir(), "doomed")[0]["hsm"]["kcv"], row["kcv"]);
+    put(&journal.to_string());
+    data.succeed(DESTROY);
+    assert_eq!(state(&data.dir(), "doomed"), "destroyed");
+}
+
+#[test]
 fn a_root_key_that_nothing_is_under_goes_without_approval() {
     let data = Data::new();
     data.succeed("root-key create unused");
     data.succeed("root-key destroy unused --yes");
     let said = refuse(&data.dir(), "adapter create late --root-key unused");
     assert!(!said.is_empty());
-    assert!(!run(&data.dir(), "root-key list").contains("unused"));
+    assert_eq!(state(&data.dir(), "unused"), "destroyed");
 }

@@ -50,3 +50,20 @@ pub fn run(dir: &Path, line: &str) -> String {
 pub fn refuse(dir: &Path, line: &str) -> String {
     fail(1, &format!("{line} --config {}", dir.join("keystead.toml").display()))
 }
+
+/// The versions of a root key, on record and as the HSM tells them.
+pub fn versions(dir: &Path, label: &str) -> Vec<Value> {
+    let described: Value = serde_json::from_str(&run(dir, &format!("root-key describe {label} --json"))).unwrap();
+    described["versions"].as_array().unwrap().clone()
+}
+
+/// The state of a root key on record.
+pub fn state(dir: &Path, label: &str) -> Value {
+    serde_json::from_str::<Value>(&run(dir, &format!("root-key describe {label} --json"))).unwrap()["state"].clone()
+}
+
+/// Whether the HSM holds no version of a root key.
+pub fn is_not_in_hsm(dir: &Path, label: &str) -> bool {
+    let error = |version: Value| version["hsm"]["error"].as_str().unwrap_or_default().to_owned();
+    versions(dir, label).into_iter().map(error).all(|error| error.contains("is not on this HSM"))
+}

@@ -97,6 +97,10 @@ impl RootKeys for Fickle {
         self.hal.expect_root(key, kcv);
     }
 
+    fn expect_seals(&self, key: RootKeyVersion, made: u64) {
+        self.hal.expect_seals(key, made);
+    }
+
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
         self.there()?.self_test(key)
     }

@@ -11,6 +11,7 @@ use cryptoki::{
 use zeroize::Zeroizing;
 
 use super::{
+    profile::Number,
     recovery::{self, Fault},
     schemes::{self, RootRef},
     self_test,
@@ -20,7 +21,7 @@ use crate::{Kek, SelfCheck, WrapScheme};
 /// Tries everything on one root key. Only a lost login or token is an error: whatever else happens is in the report.
 pub(super) fn examine(session: &Session, root: RootRef, schemes: &[WrapScheme]) -> Result<Vec<SelfCheck>, Fault> {
     let mut checks = attributes(session, root.handle)?;
-    checks.extend(enforcement(session, root.handle)?);
+    checks.extend(enforcement(session, root)?);
     for &scheme in schemes {
         checks.push(round_trip(session, root, scheme)?);
     }
@@ -69,16 +70,24 @@ fn attributes(session: &Session, key: ObjectHandle) -> Result<Vec<SelfCheck>, Fa
     ])
 }
 
-/// The ways out of a token. Each must fail, whatever code the token has for it.
-pub(super) fn enforcement(session: &Session, key: ObjectHandle) -> Result<Vec<SelfCheck>, Fault> {
+/// The ways out of a token. Each must fail, whatever code the token has for it; one that it does not have fails too.
+pub(super) fn enforcement(session: &Session, root: RootRef) -> Result<Vec<SelfCheck>, Fault> {
+    let key = root.handle;
     let mut checks = vec![value_unreadable(session, key)?];
-    for (name, mechanism) in [
-        ("not-wrapped-out-by-aes-kw", Mechanism::AesKeyWrap),
-        ("not-wrapped-out-by-aes-kw-pad", Mechanism::AesKeyWrapPad),
-        ("not-wrapped-out-by-aes-cbc-pad", Mechanism::AesCbcPad([0; 16])),
-    ] {
+    let mut ways = vec![
+        ("aes-kw".to_owned(), Mechanism::AesKeyWrap),
+        ("aes-kw-pad".to_owned(), Mechanism::AesKeyWrapPad),
+        ("aes-cbc-pad".to_owned(), Mechanism::AesCbcPad([0; 16])),
+    ];
+    for number in root.dialect.key_wraps() {
+        if let (Number::Vendor(code), Ok(mechanism)) = (number, number.mechanism()) {
+            ways.push((format!("mechanism-{code:#x}"), mechanism));
+        }
+    }
+    for (way, mechanism) in ways {
         let wrapped = session.wrap_key(&mechanism, key, key).map(Zeroizing::new);
-        checks.push(must_fail(name, "the token wrapped the key by itself and handed it out", wrapped)?);
+        let name = format!("not-wrapped-out-by-{way}");
+        checks.push(must_fail(&name, "the token wrapped the key by itself and handed it out", wrapped)?);
     }
     let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
     let copied = session.copy_object(key, &loosened).and_then(|copy| session.destroy_object(copy));

@@ -6,7 +6,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Instant,
@@ -38,6 +38,8 @@ pub(super) struct Crew {
     /// Twice as many as there are to be workers: one more for each that may hang.
     desks: Vec<Desk>,
     roster: Mutex<Roster>,
+    /// Somebody was hired in the place of one who hangs, and may have to go when that one is back.
+    crowded: AtomicBool,
     wanted: usize,
 }
 
@@ -68,6 +70,7 @@ impl Crew {
             started: Instant::now(),
             desks: (0..desks).map(|_| Desk::default()).collect(),
             roster: Mutex::new(Roster { free: (0..desks).rev().collect(), hired: 0, target: workers }),
+            crowded: AtomicBool::new(false),
             wanted: workers,
         }
     }
@@ -113,6 +116,7 @@ impl Crew {
             }
             roster.hired += 1;
             if stuck > 0 {
+                self.crowded.store(true, Ordering::Relaxed);
                 tracing::warn!(
                     stuck,
                     workers = self.wanted,
@@ -141,21 +145,23 @@ impl Crew {
                 Flow::Done => {}
                 Flow::HandOn => return self.hand_on(job),
             }
-            let was_late = self.is_stuck(desk);
             self.set_due(desk, 0);
-            if was_late && self.is_surplus(desk) {
+            if self.crowded.load(Ordering::Relaxed) && self.is_surplus(desk) {
                 return;
             }
         }
     }
 
-    /// Whether the worker at `desk` was replaced while it hung; it is struck off then.
+    /// Whether there are more workers than there are to be, because one that hung is back; the one at `desk` is struck off then.
     fn is_surplus(&self, desk: usize) -> bool {
         let mut roster = self.roster.lock();
         let surplus = roster.hired.saturating_sub(self.stuck()) > roster.target;
         if surplus {
-            tracing::info!(desk, "an HSM worker that hung is back; it was replaced and ends");
+            tracing::info!(desk, "an HSM worker that hung is back; one of them ends");
             roster.strike_off(desk);
+        }
+        if roster.hired <= roster.target {
+            self.crowded.store(false, Ordering::Relaxed);
         }
         surplus
     }
@@ -186,10 +192,6 @@ impl Crew {
         if let Some(desk) = self.desks.get(desk) {
             desk.0.store(due, Ordering::Relaxed);
         }
-    }
-
-    fn is_stuck(&self, desk: usize) -> bool {
-        self.desks.get(desk).is_some_and(|desk| desk.is_stuck(self.now()))
     }
 
     /// How many workers are inside a job that should be over.

@@ -25,8 +25,9 @@ use super::{
     login::{self, Expected, Login},
     module::{Inside, Module, Served},
     pin::{self, PinSource, Pins},
+    profile::{Dialect, Provider, ProviderProfile},
     recovery::Fault,
-    schemes::PREFERENCE,
+    seals::Seals,
     self_test::{self, BoundRoot},
     supervisor::Bell,
     token,
@@ -43,6 +44,7 @@ pub(super) struct Target {
     pub(super) serial: Option<String>,
     pub(super) pin: PinSource,
     pub(super) pinned: Option<WrapScheme>,
+    pub(super) provider: Option<Provider>,
     pub(super) workers: usize,
 }
 
@@ -61,6 +63,7 @@ pub(super) struct Link {
     label: String,
     serial: Option<String>,
     pinned: Option<WrapScheme>,
+    provider: Option<Provider>,
     workers: usize,
     /// Whether `standing` has a login; read without the lock on the way of every call.
     up: AtomicBool,
@@ -72,7 +75,11 @@ pub(super) struct Link {
     pub(super) bell: Arc<Bell>,
     /// The check values on record.
     pub(super) expected: Arc<Expected>,
+    /// The seals made so far.
+    pub(super) seals: Arc<Seals>,
     learnt: OnceLock<Capabilities>,
+    /// How the token is spoken to; settled with what was learnt.
+    dialect: OnceLock<Dialect>,
     unconnected: Capabilities,
 }
 
@@ -88,6 +95,13 @@ struct Standing {
     keepsakes: Vec<Arc<BoundRoot>>,
 }
 
+/// What a token showed when it was tried.
+struct Examined {
+    token: TokenInfo,
+    candidates: Vec<WrapScheme>,
+    dialect: Dialect,
+}
+
 /// What only whoever connects needs.
 struct Dialler {
     pins: Pins,
@@ -97,7 +111,7 @@ struct Dialler {
 
 impl Link {
     pub(super) fn new(target: Target) -> Self {
-        let Target { module: path, label, serial, pin, pinned, workers } = target;
+        let Target { module: path, label, serial, pin, pinned, provider, workers } = target;
         let unconnected = Capabilities {
             backend: "pkcs11",
             is_hsm: true,
@@ -119,6 +133,7 @@ impl Link {
             label,
             serial,
             pinned,
+            provider,
             workers,
             up: AtomicBool::new(false),
             generation: AtomicU64::new(0),
@@ -126,7 +141,9 @@ impl Link {
             dialler: Mutex::new(Dialler { pins: Pins::new(pin), module: None }),
             bell: Arc::default(),
             expected: Arc::default(),
+            seals: Arc::default(),
             learnt: OnceLock::new(),
+            dialect: OnceLock::new(),
             unconnected,
         }
     }
@@ -224,6 +241,11 @@ impl Link {
         drop(old);
     }
 
+    /// A session with what is known of the token.
+    pub(super) fn conn(&self, session: Session, login: Arc<Login>) -> Conn {
+        Conn { session, login, expected: Arc::clone(&self.expected), seals: Arc::clone(&self.seals) }
+    }
+
     /// Whether an attempt to connect may interrupt another backend that is served by the same module.
     pub(super) fn is_shared(&self) -> bool {
         // An attempt that hangs holds the lock, and then nothing is interrupted.
@@ -294,8 +316,8 @@ impl Link {
         let pin = RawAuthPin::new(Box::new(dialler.pins.next()?.expose_secret().to_vec()));
         let anchor = module.session(slot)?;
         let tested = log_in_once(&module, &inside, slot, &anchor, &pin, &mut dialler.pins)
-            .and_then(|()| self.examine(&anchor, describe(&info), info.max_session_count()));
-        let (token, candidates) = match tested {
+            .and_then(|()| self.examine(&module, &anchor, &info));
+        let Examined { token, candidates, dialect } = match tested {
             Ok(tested) => tested,
             Err(fault) => {
                 // Should this fail, the session is gone already.
@@ -309,12 +331,13 @@ impl Link {
             module: Arc::clone(&module),
             slot,
             token,
+            dialect,
             candidates,
             roots: RwLock::default(),
             signers: RwLock::default(),
             anchor: Mutex::new(None),
         });
-        let conn = Conn { session: anchor, login, expected: Arc::clone(&self.expected) };
+        let conn = self.conn(anchor, login);
         let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);
         drop(inside);
         let Conn { session, login, .. } = conn;
@@ -336,27 +359,33 @@ impl Link {
     }
 
     /// Finds out, once, what the token can do; afterwards repeats it.
-    fn examine(&self, anchor: &Session, token: TokenInfo, limit: Limit) -> Result<(TokenInfo, Vec<WrapScheme>), Fault> {
-        let proven = match self.learnt.get() {
-            Some(learnt) => learnt.schemes.clone(),
-            None => self_test::proven_schemes(anchor)?,
+    fn examine(&self, module: &Module, anchor: &Session, info: &cryptoki::slot::TokenInfo) -> Result<Examined, Fault> {
+        let token = describe(info);
+        let (proven, dialect) = match self.learnt.get().zip(self.dialect.get()) {
+            Some((learnt, dialect)) => (learnt.schemes.clone(), *dialect),
+            None => {
+                let own = || ProviderProfile::of(module.pkcs11().get_library_info().ok().as_ref(), &token);
+                let profile = self.provider.map_or_else(own, |provider| provider.0);
+                let (proven, dialect) = self_test::proven_schemes(anchor, profile)?;
+                tracing::info!(profile = profile.name, ?proven, iv = ?dialect.iv, "the token was tried out");
+                (proven, dialect)
+            }
         };
-        let candidates: Vec<_> = match self.pinned {
-            Some(pinned) => PREFERENCE.into_iter().filter(|scheme| *scheme == pinned).collect(),
-            None => proven.clone(),
-        };
-        let Some(&scheme) = candidates.iter().find(|scheme| proven.contains(scheme)) else {
+        let candidates: Vec<_> =
+            proven.iter().copied().filter(|scheme| self.pinned.is_none_or(|pinned| pinned == *scheme)).collect();
+        let Some(&scheme) = candidates.first() else {
             tracing::error!(?proven, pinned = ?self.pinned, "no wrap scheme to use on this token");
             return Err(Refusal::NoWorkingScheme.into());
         };
+        self.dialect.get_or_init(|| dialect);
         self.learnt.get_or_init(|| Capabilities {
             token: Some(token.clone()),
             schemes: proven,
             scheme: Some(scheme),
-            sessions: self.sessions(limit),
+            sessions: self.sessions(info.max_session_count()),
             ..self.unconnected.clone()
         });
-        Ok((token, candidates))
+        Ok(Examined { token, candidates, dialect })
     }
 
     /// How many sessions the workers may have, beside the anchor session.

@@ -9,7 +9,9 @@ use cryptoki::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use super::{module::Module, recovery::Fault, roots, self_test::BoundRoot, token::describe, workers::Conn};
+use super::{
+    module::Module, profile::Dialect, recovery::Fault, roots, self_test::BoundRoot, token::describe, workers::Conn,
+};
 use crate::{HalError, Kcv, Outage, RootKeyVersion, SignerId, SignerKind, TokenInfo, WrapScheme};
 
 /// How many root keys a new login is tested with, at most; one that works is enough.
@@ -23,6 +25,7 @@ pub(super) struct Login {
     pub(super) module: Arc<Module>,
     pub(super) slot: Slot,
     pub(super) token: TokenInfo,
+    pub(super) dialect: Dialect,
     /// Schemes to bind a root key with, best first.
     pub(super) candidates: Vec<WrapScheme>,
     pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,

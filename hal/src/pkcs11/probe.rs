@@ -12,8 +12,14 @@ use cryptoki::{
 };
 use serde::{Serialize, Serializer};
 
-pub use self::trial::{IvMode, SessionTrial, Trial};
-use super::{link, recovery::Fault};
+pub use self::trial::{SessionTrial, Trial};
+pub use super::profile::IvMode;
+use super::{
+    Provider,
+    link::{describe, find_token, load_module, log_in},
+    profile::ProviderProfile,
+    recovery::Fault,
+};
 use crate::{HalError, Outage, SecretBytes, TokenInfo, WrapScheme};
 
 /// A module and what is behind it.
@@ -91,6 +97,8 @@ pub struct ProbeLogin<'a> {
     pub token_serial: Option<&'a str>,
     /// The only scheme to wrap with; `None` for the best that works.
     pub scheme: Option<WrapScheme>,
+    /// The make to take it for; `None` for the one that it says it is.
+    pub provider: Option<Provider>,
     /// Its user PIN. It is tried once.
     pub pin: &'a SecretBytes,
 }
@@ -120,7 +128,7 @@ fn as_text<S: Serializer>(error: &HalError, serializer: S) -> Result<S::Ok, S::E
 }
 
 fn run(path: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, Fault> {
-    let module = link::load_module(path)?;
+    let module = load_module(path)?;
     let library = module.get_library_info().ok().map(|info| LibraryInfo {
         description: info.library_description().to_owned(),
         manufacturer: info.manufacturer_id().to_owned(),
@@ -146,11 +154,13 @@ fn run(path: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, Fault> {
 }
 
 fn tried(module: &Pkcs11, login: &ProbeLogin<'_>) -> Result<(u64, Trial), Fault> {
-    let (slot, info) = link::find_token(module, login.token_label, login.token_serial)?;
+    let (slot, info) = find_token(module, login.token_label, login.token_serial)?;
     let session = module.open_rw_session(slot)?;
     let pin = RawAuthPin::new(Box::new(login.pin.expose_secret().to_vec()));
-    link::log_in(&session, &pin)?;
-    Ok((slot.id(), trial::try_out(module, slot, &session, max_sessions(&info), login.scheme)))
+    log_in(&session, &pin)?;
+    let own = || ProviderProfile::of(module.get_library_info().ok().as_ref(), &describe(&info));
+    let profile = login.provider.map_or_else(own, |provider| provider.0);
+    Ok((slot.id(), trial::try_out(module, slot, &session, profile, max_sessions(&info), login.scheme)))
 }
 
 fn report(module: &Pkcs11, slot: Slot) -> SlotReport {
@@ -158,7 +168,7 @@ fn report(module: &Pkcs11, slot: Slot) -> SlotReport {
     let mechanisms = module.get_mechanism_list(slot).unwrap_or_default();
     SlotReport {
         slot: slot.id(),
-        token: info.as_ref().map(link::describe),
+        token: info.as_ref().map(describe),
         initialized: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::token_initialized),
         user_pin_set: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::user_pin_initialized),
         user_pin_locked: info.as_ref().is_some_and(cryptoki::slot::TokenInfo::user_pin_locked),

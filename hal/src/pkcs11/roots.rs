@@ -35,9 +35,13 @@ pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, 
     }
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
     demand_expected(conn, key, handle)?;
-    let bound = Arc::new(self_test::bind(&conn.session, RootRef { key, handle }, &conn.login.candidates)?);
+    let bound = Arc::new(self_test::bind(&conn.session, root_ref(conn, key, handle), &conn.login.candidates)?);
     conn.login.roots.write().insert(key, Arc::clone(&bound));
     Ok(bound)
+}
+
+fn root_ref(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> RootRef {
+    RootRef { key, handle, dialect: conn.login.dialect }
 }
 
 /// Refuses a key whose check value is not the one on record.
@@ -100,7 +104,7 @@ pub(super) fn describe(conn: &Conn, key: RootKeyVersion) -> Result<RootKeyInfo, 
 /// What the key shows when it is tried; one that is refused is reported too.
 pub(super) fn self_test(conn: &Conn, key: RootKeyVersion) -> Result<TokenSelfTest, Fault> {
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
-    let mut checks = checks::examine(&conn.session, RootRef { key, handle }, &conn.login.candidates)?;
+    let mut checks = checks::examine(&conn.session, root_ref(conn, key, handle), &conn.login.candidates)?;
     let kcv = key_check_value(&conn.session, handle)?;
     checks.push(SelfCheck::of_check_value(kcv, conn.expected.get(key)));
     Ok(TokenSelfTest { token: Some(conn.login.token.clone()), checks })
@@ -116,7 +120,7 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
         if let Some(key) = parse_id(&conn.session, handle)? {
             let scheme = conn.login.roots.read().get(&key).map_or(first, |bound| bound.scheme);
             let label = label(&conn.session, key.root, handle)?;
-            infos.push(info(conn, RootRef { key, handle }, label, scheme)?);
+            infos.push(info(conn, root_ref(conn, key, handle), label, scheme)?);
         }
     }
     if infos.is_empty() {

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    checks,
+    profile::{Dialect, ProviderProfile},
     recovery::Fault,
-    schemes::{self, PREFERENCE, RootRef},
+    schemes::{self, RootRef},
 };
 use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek};
 
@@ -71,23 +73,33 @@ pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) 
     Err(Refusal::NoWorkingScheme.into())
 }
 
-/// The schemes that work on this token with a throw-away session key; leaves no object behind.
-pub(super) fn proven_schemes(session: &Session) -> Result<Vec<WrapScheme>, Fault> {
-    let root = throw_away_root(session)?;
-    let (mut proven, mut failed) = (Vec::new(), None);
-    for scheme in PREFERENCE {
-        match patient_round_trip(session, root, scheme) {
-            Ok(_) => proven.push(scheme),
-            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
-            Err(_) => {}
+/// What a token of that make does with a throw-away session key: the schemes that work, best first, and how it is spoken to.
+/// Leaves no object behind.
+pub(super) fn proven_schemes(
+    session: &Session,
+    profile: &ProviderProfile,
+) -> Result<(Vec<WrapScheme>, Dialect), Fault> {
+    let root = throw_away_root(session, profile)?;
+    let (mut proven, mut dialect, mut failed) = (Vec::new(), root.dialect, None);
+    for &scheme in profile.order {
+        for variant in profile.variants(scheme, dialect) {
+            match patient_round_trip(session, RootRef { dialect: variant, ..root }, scheme) {
+                Ok(_) => {
+                    proven.push(scheme);
+                    dialect = variant;
+                    break;
+                }
+                Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
+                Err(_) => {}
+            }
         }
     }
     session.destroy_object(root.handle)?;
     // A token that does not work now proves nothing; one on which something works may fail the rest in its own way.
-    failed.filter(|_| proven.is_empty()).map_or(Ok(proven), Err)
+    failed.filter(|_| proven.is_empty()).map_or(Ok((proven, dialect)), Err)
 }
 
-fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
+fn throw_away_root(session: &Session, profile: &ProviderProfile) -> Result<RootRef, Fault> {
     let template = [
         Attribute::Token(false),
         Attribute::Private(true),
@@ -100,7 +112,7 @@ fn throw_away_root(session: &Session) -> Result<RootRef, Fault> {
         Attribute::ValueLen(32.into()),
     ];
     let handle = session.generate_key(&Mechanism::AesKeyGen, &template)?;
-    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle })
+    Ok(RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle, dialect: profile.dialect() })
 }
 
 /// A root key's attributes as the token reports them; what it does not report stays `None`.
@@ -129,22 +141,12 @@ pub(super) fn attributes(session: &Session, key: ObjectHandle) -> Result<RootKey
 /// Tries to get the key out in each way that PKCS#11 has; every one must fail. Which code it fails with is the token's own
 /// affair, and that the token is alive at all is shown by the round trip that follows.
 fn stays_inside(session: &Session, root: RootRef) -> Result<(), Fault> {
-    let value = session.get_attributes(root.handle, &[AttributeType::Value]).ok().and_then(schemes::value_of);
-    if value.is_some_and(|value| !value.is_empty()) {
-        tracing::error!(root = %root.key, "root key refused: the token hands out its value");
-        return Err(Refusal::TokenNotEnforcing.into());
+    let mut stays = true;
+    for check in checks::enforcement(session, root)?.iter().filter(|check| !check.passed) {
+        tracing::error!(root = %root.key, check = check.name, seen = check.detail, "root key refused: it does not stay inside");
+        stays = false;
     }
-    if session.wrap_key(&Mechanism::AesKeyWrap, root.handle, root.handle).is_ok() {
-        tracing::error!(root = %root.key, "root key refused: the token wraps it out though it is not EXTRACTABLE");
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    let loosened = [Attribute::Token(false), Attribute::Extractable(true)];
-    if let Ok(copy) = session.copy_object(root.handle, &loosened) {
-        tracing::error!(root = %root.key, "root key refused: the token copies it to an EXTRACTABLE key");
-        session.destroy_object(copy)?;
-        return Err(Refusal::TokenNotEnforcing.into());
-    }
-    Ok(())
+    if stays { Ok(()) } else { Err(Refusal::TokenNotEnforcing.into()) }
 }
 
 pub(super) fn random_kek() -> Result<Kek, Fault> {

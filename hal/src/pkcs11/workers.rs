@@ -19,9 +19,11 @@ use super::{
     link::Link,
     login::{Expected, Login},
     recovery::Fault,
-    roots,
+    roots, schemes,
+    seals::Seals,
+    self_test::BoundRoot,
 };
-use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme};
+use crate::{HalError, Outage, Refusal, RootKeyVersion, WrapScheme, WrappedKek};
 
 /// How long a closing pool waits for workers that are not known to hang.
 const PARTING: Duration = Duration::from_millis(500);
@@ -172,6 +174,17 @@ pub(super) struct Conn {
     pub(super) session: Session,
     pub(super) login: Arc<Login>,
     pub(super) expected: Arc<Expected>,
+    pub(super) seals: Arc<Seals>,
+}
+
+impl Conn {
+    /// Counts the seal that a wrap under this root key is about to make, if it makes one.
+    pub(super) fn seal_with(&self, bound: &BoundRoot) -> Result<(), Fault> {
+        match bound.scheme {
+            WrapScheme::AesGcm => self.seals.count(bound.root.key),
+            WrapScheme::AesKw | WrapScheme::AesKwp => Ok(()),
+        }
+    }
 }
 
 pub(super) struct Worker {
@@ -252,6 +265,27 @@ impl Worker {
         }
     }
 
+    /// Opens a blob and wraps what was in it under another version, by `until`.
+    pub(super) fn rewrap(
+        &mut self,
+        old: &WrappedKek,
+        under: RootKeyVersion,
+        until: Instant,
+    ) -> Result<WrappedKek, HalError> {
+        if !old.is_well_formed() {
+            return Err(HalError::Tampered);
+        }
+        if Instant::now() >= until {
+            return Err(HalError::Unavailable(Outage::DeadlinePassed));
+        }
+        self.begin(until);
+        self.run(Kind::Open(old.key(), old.scheme), until, &|conn| {
+            let (from, to) = (roots::bound(conn, old.key())?, roots::bound(conn, under)?);
+            conn.seal_with(&to)?;
+            schemes::rewrap(&conn.session, from.root, old, &to)
+        })
+    }
+
     /// The newest login. The session of an older one is closed first: tokens count them.
     fn login(&mut self) -> Result<Arc<Login>, HalError> {
         match &self.conn {
@@ -320,8 +354,7 @@ impl Worker {
     fn connected(&mut self, login: &Arc<Login>) -> Result<&Conn, Fault> {
         if self.conn.is_none() {
             let session = login.module.session(login.slot)?;
-            let (login, expected) = (Arc::clone(login), Arc::clone(&self.link.expected));
-            self.conn = Some(Conn { session, login, expected });
+            self.conn = Some(self.link.conn(session, Arc::clone(login)));
         }
         self.conn.as_ref().ok_or(Fault::Stale)
     }

@@ -137,6 +137,11 @@ impl RootKeys for TokenSet {
         self.record(key, kcv);
     }
 
+    /// Every token counts its own seals on top of that.
+    fn expect_seals(&self, key: RootKeyVersion, made: u64) {
+        self.members.iter().for_each(|member| member.hal().expect_seals(key, made));
+    }
+
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
         let answers = self.ask_all(ADMIN_PATIENCE, move |hal| hal.self_test(key));
         let mut tokens = Vec::new();

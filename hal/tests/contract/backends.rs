@@ -77,6 +77,7 @@ pub(crate) fn config_of(module: &Path, token: &Token) -> Pkcs11Config {
         queue: 64,
         deadline: PATIENT,
         scheme: None,
+        provider: None,
     }
 }
 

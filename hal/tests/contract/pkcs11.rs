@@ -48,10 +48,12 @@ fn two_gcm_blobs_of_one_kek_share_nothing() {
 }
 
 #[test]
-fn a_scheme_that_the_backend_does_not_wrap_with_cannot_be_pinned() {
+fn a_scheme_that_the_token_does_not_have_is_refused_with_the_reason() {
     let Some((softhsm, token)) = fresh("pin-kwp") else { return };
-    let refused = Pkcs11Hal::new(Pkcs11Config { scheme: Some(WrapScheme::AesKwp), ..config(softhsm, &token) });
-    assert_eq!(refused.expect_err("not supported"), HalError::Refused(Refusal::NoWorkingScheme));
+    let pinned = connect(Pkcs11Config { scheme: Some(WrapScheme::AesKwp), ..config(softhsm, &token) });
+    let refused = HalError::Refused(Refusal::NoWorkingScheme);
+    assert_eq!(pinned.health(), Health::Down(refused.clone()));
+    assert_eq!(pinned.generate_root(&label("root")).expect_err("not supported"), refused);
     let refused = Pkcs11Hal::new(Pkcs11Config { workers: 0, ..config(softhsm, &token) });
     assert_eq!(refused.expect_err("nobody to work"), HalError::Refused(Refusal::Configuration));
     let refused = Pkcs11Hal::new(Pkcs11Config { queue: 0, ..config(softhsm, &token) });
@@ -264,7 +266,7 @@ fn debug_output_of_the_backend_holds_no_pin() {
 fn a_probe_reports_what_works_and_leaves_nothing_behind() {
     let Some((softhsm, token)) = fresh("probe") else { return };
     let pin = secret(&token.pin);
-    let login = |label| ProbeLogin { token_label: label, token_serial: None, pin: &pin, scheme: None };
+    let login = |label| ProbeLogin { token_label: label, token_serial: None, pin: &pin, scheme: None, provider: None };
     let report = probe(softhsm.module(), &[login(&token.label)]).expect("a report");
     assert!(report.untried.is_empty());
     let is_it = |slot: &&hal::pkcs11::probe::SlotReport| slot.trial.is_some();
@@ -273,7 +275,8 @@ fn a_probe_reports_what_works_and_leaves_nothing_behind() {
     assert_eq!(slot.token.as_ref().expect("a token").serial, token.serial);
     assert_eq!(trial.schemes, [WrapScheme::AesGcm, WrapScheme::AesKw]);
     assert!(trial.usable && trial.keeps_keys_inside, "{trial:#?}");
-    assert_eq!((trial.scheme, trial.iv), (Some(WrapScheme::AesGcm), IvMode::Caller));
+    assert_eq!(trial.profile, "softhsm2");
+    assert_eq!((trial.scheme, trial.iv), (Some(WrapScheme::AesGcm), Some(IvMode::Caller12)));
     assert_eq!((trial.sessions.opened, trial.objects_left), (trial.sessions.tried, 0));
     let failed = |checks: &[SelfCheck]| checks.iter().filter(|check| !check.passed).cloned().collect::<Vec<_>>();
     assert_eq!(failed(&trial.enforcement), []);
@@ -310,7 +313,8 @@ fn a_token_that_lets_root_keys_out_is_refused_and_the_reason_is_shown() {
     assert_eq!(hal.list_roots().expect("a list"), [], "the keys that were refused are gone");
     drop(hal);
     let pin = secret(&module.token().pin);
-    let login = ProbeLogin { token_label: &module.token().label, token_serial: None, pin: &pin, scheme: None };
+    let login =
+        ProbeLogin { token_label: &module.token().label, token_serial: None, pin: &pin, scheme: None, provider: None };
     let report = probe(&path, &[login]).expect("a report");
     let trial = report.slots.iter().find_map(|slot| slot.trial.as_ref()).expect("the token was tried");
     assert!(!trial.usable && !trial.keeps_keys_inside, "{trial:#?}");
@@ -318,4 +322,30 @@ fn a_token_that_lets_root_keys_out_is_refused_and_the_reason_is_shown() {
         assert!(trial.why.iter().any(|why| why.contains(way)), "{way}: {:?}", trial.why);
     }
     assert_eq!(trial.objects_left, 0);
+}
+
+/// `cargo run --release -p hal --example session_objects` does the same a hundred thousand times.
+#[test]
+fn no_session_object_is_left_behind() {
+    let Some((softhsm, token)) = fresh("leaks") else { return };
+    for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw] {
+        let hal = connect(Pkcs11Config { scheme: Some(scheme), ..config(softhsm, &token) });
+        let root = hal.generate_root(&label(scheme.name())).expect("a root key").key();
+        let second = root.next().expect("a version");
+        hal.import_root(second, &label(scheme.name()), shared_bytes()).expect("the next version");
+        hal.import_root(second, &label(scheme.name()), shared_bytes()).expect("it is there");
+        hal.self_test(root).expect("a report");
+        let before = softhsm.session_objects(&token);
+        for fill in 0..100 {
+            let mut wrapped = hal.wrap_kek(root, &kek(fill)).expect("a KEK is wrapped");
+            hal.unwrap_kek(&wrapped).expect("it opens");
+            hal.rewrap_keks(std::slice::from_ref(&wrapped), second)
+                .pop()
+                .expect("an answer")
+                .expect("it is re-wrapped");
+            wrapped.ciphertext[fill as usize % 40] ^= 1;
+            assert_eq!(hal.unwrap_kek(&wrapped).expect_err("it is damaged"), HalError::Tampered);
+        }
+        assert_eq!((before, softhsm.session_objects(&token)), (0, 0), "{scheme}");
+    }
 }

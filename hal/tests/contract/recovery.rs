@@ -16,7 +16,8 @@ use std::{
 
 use cryptoki::{context::Pkcs11, session::UserType, types::AuthPin};
 use hal::{
-    Degradation, HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, WrappedKek,
+    Degradation, HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, WrapScheme,
+    WrappedKek,
     pkcs11::{PinSource, Pkcs11Config, Pkcs11Hal},
 };
 use pkcs11_fixtures::{
@@ -52,6 +53,7 @@ fn config(module: &Path, token: &Token) -> Pkcs11Config {
         queue: 64,
         deadline: DEADLINE,
         scheme: None,
+        provider: None,
     }
 }
 
@@ -482,4 +484,27 @@ fn a_token_with_few_sessions_gets_few_workers_and_fails_no_call() {
 /// The anchor's session and two more.
 fn few_sessions() -> Command {
     "fail C_OpenSession CKR_SESSION_COUNT after 3".parse().expect("a command")
+}
+
+#[test]
+fn kryoptic_wraps_by_both_schemes_and_recovers_too() {
+    for scheme in [WrapScheme::AesGcm, WrapScheme::AesKw] {
+        let Some(module) = PrivateModule::kryoptic("second") else { return };
+        let Some(site) = with(module, |config| Pkcs11Config { scheme: Some(scheme), ..config }) else { return };
+        assert_eq!((site.blob.scheme, site.hal.capabilities().scheme), (scheme, Some(scheme)));
+        let mut damaged = site.blob.clone();
+        damaged.ciphertext[3] ^= 1;
+        assert_eq!(site.hal.unwrap_kek(&damaged).expect_err("damaged"), HalError::Tampered);
+        for fault in ["lose-sessions", "log-out"] {
+            site.tell(fault);
+            site.opens().expect("it heals within the call");
+        }
+        site.tell("break-link");
+        let _ = site.opens();
+        site.recovers(&format!("a link to kryoptic that broke ({scheme})"));
+        site.tell("remove-token --sticky");
+        site.wait_until_down();
+        site.tell("restore-token");
+        site.recovers(&format!("a kryoptic token that was pulled ({scheme})"));
+    }
 }

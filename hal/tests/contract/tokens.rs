@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use hal::{
@@ -15,10 +16,10 @@ use hal::{
     pkcs11::{Pkcs11Config, Pkcs11Hal},
     tokens::TokenSet,
 };
-use pkcs11_fixtures::{SoftHsm, Token};
+use pkcs11_fixtures::{PrivateModule, SoftHsm, Token};
 
 use crate::{
-    backends::{PATIENT, config, connect, secret},
+    backends::{PATIENT, config, config_of, connect, secret},
     suite::{kek, label, new_key},
 };
 
@@ -41,7 +42,10 @@ fn pair(schemes: [Option<WrapScheme>; 2]) -> Option<Pair> {
 
 impl Pair {
     fn take_away(&self, index: usize) {
-        fs::remove_dir_all(self.softhsm.token_directory(&self.tokens[index])).expect("the token goes");
+        let token = &self.tokens[index];
+        let elsewhere = self.softhsm.directory().join(&token.serial);
+        // SoftHSM2 may be making a file in it, so that it could not be removed.
+        fs::rename(self.softhsm.token_directory(token), elsewhere).expect("the token goes");
     }
 
     fn imported(&self) -> RootKeyInfo {
@@ -111,33 +115,145 @@ fn a_key_that_only_one_token_could_hold_is_not_made() {
     assert_eq!(none, HalError::Refused(Refusal::Configuration));
 }
 
-#[test]
-fn one_token_goes_under_load_and_no_call_fails() {
-    let Some(pair) = pair([None, None]) else { return };
-    let root = pair.imported().key();
-    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+/// Runs `events` while sixteen threads wrap and unwrap, and none of their calls fails. `events` is given a function that waits
+/// until so many more calls were made.
+fn under_load(set: &TokenSet, root: RootKeyVersion, events: impl FnOnce(&dyn Fn(usize))) {
+    let (stop, done, running) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(16));
     thread::scope(|scope| {
         for thread in 0..16 {
-            let (pair, stop, done) = (&pair, &stop, &done);
+            let (stop, done, running) = (&stop, &done, &running);
             scope.spawn(move || {
+                let _ends = Ends(running);
                 while !stop.load(Ordering::Relaxed) {
-                    let wrapped = pair.set.wrap_kek(root, &kek(thread)).expect("a KEK is wrapped");
-                    let opened = pair.set.unwrap_kek(&wrapped).expect("it opens");
+                    let wrapped = set.wrap_kek(root, &kek(thread)).expect("a KEK is wrapped");
+                    let opened = set.unwrap_kek(&wrapped).expect("it opens");
                     assert_eq!(opened.expose_secret(), &[thread; 32]);
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        let calls = |more| {
+        // Threads that failed make no more calls, so that nobody waits for them for ever.
+        let _stops = Stops(&stop);
+        events(&|more| {
             let until = done.load(Ordering::Relaxed) + more;
-            while done.load(Ordering::Relaxed) < until && !stop.load(Ordering::Relaxed) {
+            while done.load(Ordering::Relaxed) < until && running.load(Ordering::Relaxed) == 16 {
                 thread::yield_now();
             }
-        };
+        });
+    });
+}
+
+struct Ends<'a>(&'a AtomicUsize);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn wait_until_ready(set: &TokenSet) {
+    let begun = Instant::now();
+    while set.health() != Health::Ready {
+        assert!(begun.elapsed() < PATIENT, "{:?}", set.token_states());
+        thread::yield_now();
+    }
+}
+
+/// Two tokens in two modules, each with faults of its own, under the deadline that a server has.
+fn apart() -> Option<([PrivateModule; 2], TokenSet)> {
+    let modules = [PrivateModule::new("one")?, PrivateModule::new("two")?];
+    let open = |module: &PrivateModule| {
+        let config = config_of(&module.module_path(), module.token());
+        Arc::new(connect(Pkcs11Config { deadline: SHARE, ..config })) as Arc<dyn RootKeys>
+    };
+    let set = TokenSet::new(modules.iter().map(open).collect(), 2 * SHARE).expect("two tokens");
+    wait_until_ready(&set);
+    Some((modules, set))
+}
+
+/// One token's part of the deadline; more than the default, because the machine that runs the tests may be busy.
+const SHARE: Duration = Duration::from_secs(4);
+
+#[test]
+fn a_token_whose_link_drops_under_load_is_used_again_when_it_is_back() {
+    let Some((modules, set)) = apart() else { return };
+    let root = set.import_root(new_key(), &label("root"), material(1)).expect("both take the key").key();
+    let [one, two] = [0, 1].map(|index| modules[index].control());
+    under_load(&set, root, |calls| {
+        for (gone, other) in [(&one, &two), (&two, &one)] {
+            calls(100);
+            gone.tell("break-link --down").expect("the shim obeys");
+            calls(300);
+            assert_eq!(set.health(), Health::Degraded(Degradation::TokensAway { away: 1, tokens: 2 }));
+            gone.tell("restore-link").expect("the shim obeys");
+            wait_until_ready(&set);
+            calls(100);
+            // Both serve again: the one that was away now serves alone.
+            other.tell("break-link --down").expect("the shim obeys");
+            calls(100);
+            other.tell("restore-link").expect("the shim obeys");
+            wait_until_ready(&set);
+        }
+    });
+}
+
+#[test]
+fn a_token_that_hangs_under_load_costs_time_and_no_call() {
+    let Some((modules, set)) = apart() else { return };
+    let root = set.import_root(new_key(), &label("root"), material(1)).expect("both take the key").key();
+    let control = modules[0].control();
+    under_load(&set, root, |calls| {
+        calls(100);
+        control.tell("hang *").expect("the shim obeys");
+        calls(300);
+        assert_eq!(set.health(), Health::Degraded(Degradation::TokensAway { away: 1, tokens: 2 }));
+        control.tell("release").expect("the shim obeys");
+        wait_until_ready(&set);
+        calls(100);
+    });
+}
+
+/// A token of a module comes back only when the module is started anew, which interrupts the module's other tokens.
+#[test]
+fn a_token_of_the_same_module_goes_and_comes_back_under_load() {
+    let Some(module) = PrivateModule::new("one") else { return };
+    let softhsm = SoftHsm::shared().expect("SoftHSM2 is there");
+    let tokens = [module.token().clone(), softhsm.token("two")];
+    let open = |token: &Token| {
+        let config = config_of(&module.module_path(), token);
+        Arc::new(connect(Pkcs11Config { deadline: SHARE, ..config })) as Arc<dyn RootKeys>
+    };
+    let set = TokenSet::new(tokens.iter().map(open).collect(), 2 * SHARE).expect("two tokens");
+    wait_until_ready(&set);
+    let root = set.import_root(new_key(), &label("root"), material(1)).expect("both take the key").key();
+    let (here, away) = (softhsm.token_directory(&tokens[0]), module.module_path().with_file_name("away"));
+    under_load(&set, root, |calls| {
+        calls(100);
+        fs::rename(&here, &away).expect("the token goes");
+        calls(300);
+        assert_eq!(set.health(), Health::Degraded(Degradation::TokensAway { away: 1, tokens: 2 }));
+        fs::rename(&away, &here).expect("the token comes back");
+        wait_until_ready(&set);
+        calls(100);
+    });
+}
+
+#[test]
+fn one_token_goes_under_load_and_no_call_fails() {
+    let Some(pair) = pair([None, None]) else { return };
+    let root = pair.imported().key();
+    under_load(&pair.set, root, |calls| {
         calls(200);
         pair.take_away(0);
         calls(1000);
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(pair.set.health(), Health::Degraded(Degradation::TokensAway { away: 1, tokens: 2 }));
     let states = pair.set.token_states();

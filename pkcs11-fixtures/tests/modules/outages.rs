@@ -1,13 +1,21 @@
 //! Sessions, tokens and links that are lost.
 
-use std::thread;
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use cryptoki::{
     context::Pkcs11,
     error::{Error, RvError},
+    mechanism::Mechanism,
+    object::Attribute,
+    session::UserType,
+    slot::Slot,
 };
 use pkcs11_fixtures::{
-    PrivateModule, SoftHsm,
+    PrivateModule, SoftHsm, Token,
     shim::{
         control::Control,
         grammar::{Command, Fault, Rule, When},
@@ -67,6 +75,70 @@ fn sessions_are_lost_under_load_without_a_crash() {
     log_in(&pkcs11, module.token()).generate_random_vec(8).expect("it works");
 }
 
+/// Seals and opens until told to end, with a new session after every failure. Counts how often it worked.
+fn work(pkcs11: &Pkcs11, token: &Token, done: &AtomicUsize, end: &AtomicBool) {
+    while !end.load(Ordering::SeqCst) {
+        let Some(session) = slots_if_any(pkcs11, token).and_then(|slot| pkcs11.open_rw_session(slot).ok()) else {
+            continue;
+        };
+        // Another worker may be logged in; generating a key tells.
+        let _ = session.login(UserType::User, Some(&pin(token)));
+        let Ok(key) = session.generate_key(&Mechanism::AesKeyGen, &[Attribute::ValueLen(32.into())]) else { continue };
+        while let Ok(sealed) = seal(&session, key, b"data")
+            && let Ok(opened) = open(&session, key, &sealed)
+            && !end.load(Ordering::SeqCst)
+        {
+            assert_eq!(opened, b"data");
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+fn slots_if_any(pkcs11: &Pkcs11, token: &Token) -> Option<Slot> {
+    let slots = pkcs11.get_slots_with_token().ok()?;
+    slots.into_iter().find(|slot| pkcs11.get_token_info(*slot).is_ok_and(|info| info.label() == token.label))
+}
+
+#[test]
+fn faults_of_every_kind_at_once_give_errors_and_never_a_wrong_answer() {
+    let Some(module) = PrivateModule::new("everything") else { return };
+    let pkcs11 = load(&module);
+    let (done, end) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let some_more = || {
+        let enough = done.load(Ordering::SeqCst) + 20;
+        let start = Instant::now();
+        while done.load(Ordering::SeqCst) < enough {
+            if start.elapsed() > Duration::from_secs(60) {
+                end.store(true, Ordering::SeqCst);
+                panic!("nothing works any more");
+            }
+            thread::yield_now();
+        }
+    };
+    thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(|| work(&pkcs11, module.token(), &done, &end))));
+        for seed in 0..10 {
+            tell(&module, &format!("random-faults {seed} 0.02"));
+            tell(&module, "latency * 20us jitter 20us");
+            for fault in ["lose-sessions", "hang C_Encrypt 1ms count 4", "log-out", "corrupt C_Encrypt every 7"] {
+                tell(&module, fault);
+                some_more();
+            }
+            tell(&module, "remove-token");
+            tell(&module, "restore-token");
+            some_more();
+            tell(&module, "pass");
+        }
+        end.store(true, Ordering::SeqCst);
+    });
+    let session = log_in(&pkcs11, module.token());
+    let key = key(&session);
+    assert_eq!(
+        seal(&session, key, b"data").and_then(|sealed| open(&session, key, &sealed)).expect("it works"),
+        b"data"
+    );
+}
+
 #[test]
 fn a_logout_behind_the_back_is_one_for_every_session() {
     let Some(module) = PrivateModule::new("logout") else { return };
@@ -74,12 +146,9 @@ fn a_logout_behind_the_back_is_one_for_every_session() {
     let session = log_in(&pkcs11, module.token());
     let label = &module.token().label;
     tell(&module, "token another log-out");
-    assert!(matches!(
-        code(session.login(cryptoki::session::UserType::User, Some(&pin(module.token())))),
-        RvError::UserAlreadyLoggedIn
-    ));
+    assert!(matches!(code(session.login(UserType::User, Some(&pin(module.token())))), RvError::UserAlreadyLoggedIn));
     tell(&module, &format!("token {label} log-out"));
-    session.login(cryptoki::session::UserType::User, Some(&pin(module.token()))).expect("nobody was logged in");
+    session.login(UserType::User, Some(&pin(module.token()))).expect("nobody was logged in");
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use hal::{RootKeyVersion, RootKeys};
 
-use super::{RootKeyError, find};
+use super::{RootKeyError, about, find};
 use crate::{
     cli::{
         CliError, ConfigArgs,
-        admin::{Admin, Subject},
+        admin::Admin,
         backend,
         data_dir::write_new_file,
         output::{note, say},
@@ -37,8 +37,7 @@ pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
     let row = find(&admin, &args.label)?;
     let key = root_keys::key(row.id, args.version.unwrap_or(row.current_version));
     let hal = backend::open(&admin.config.hsm)?;
-    let about = Subject { root_key: Some(row.id), ..Subject::default() };
-    let attestation = admin.act("root_key.attest", about, || attest(&admin, &*hal, key))?;
+    let attestation = admin.act("root_key.attest", about(&row), || attest(&admin, &*hal, key))?;
     match &args.out {
         Some(path) => {
             write_new_file(path, &attestation)?;
@@ -51,6 +50,12 @@ pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
 
 /// Tests a root key, signs what was found, and keeps it in the database.
 pub(in crate::cli) fn attest(admin: &Admin, hal: &dyn RootKeys, key: RootKeyVersion) -> Result<String, CliError> {
+    let rows = admin.store.root_keys()?;
+    let row = rows.iter().find(|row| row.id == *key.root.as_uuid()).and_then(|row| row.version(key.version));
+    if let Some(kcv) = row.and_then(root_keys::recorded_kcv) {
+        // Another key under the same id is not attested as the one on record.
+        hal.expect_root(key, kcv);
+    }
     let info = hal.describe_root(key)?;
     let report = hal.self_test(key)?;
     let attestation = Attestation::new(&info, hal.capabilities(), &report);
@@ -75,5 +80,27 @@ fn against(attestation: &Attestation) -> Vec<Weakness> {
 pub(in crate::cli) fn attest_new(admin: &Admin, hal: &dyn RootKeys, key: RootKeyVersion) {
     if let Err(error) = attest(admin, hal, key) {
         note(format_args!("note: {error}; once this is put right, run `keystead root-key attest`"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement;
+
+    #[test]
+    fn a_failed_self_test_forbids_an_attestation_and_a_software_root_key_does_not() {
+        let golden = include_bytes!("../../statement/golden/attestation.json");
+        let Claim::Attestation(good) = statement::verify(golden, None).unwrap().statement.claim else {
+            panic!("it is an attestation")
+        };
+        assert_eq!(against(&good), []);
+        let mut failed = good.clone();
+        failed.copies[0].self_test[0].passed = false;
+        assert!(matches!(against(&failed).as_slice(), [Weakness::SelfTest { .. }]));
+        let mut readable = good.clone();
+        readable.attributes.sensitive = Some(false);
+        assert_eq!(against(&readable), [Weakness::NotSensitive]);
+        assert_eq!(against(&Attestation { is_hsm: false, ..good }), []);
     }
 }

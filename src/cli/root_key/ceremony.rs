@@ -1,6 +1,11 @@
 //! `keystead root-key ceremony`: makes a root key in memory and gives each custodian a share of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use hal::{Label, RootKeyId, RootKeyVersion};
@@ -18,7 +23,6 @@ use crate::{
         error::UsageError,
         output::{json, note, say},
     },
-    config::write_secret_file,
     store::RootKeyState,
 };
 
@@ -123,9 +127,23 @@ fn hold(key: RootKeyVersion, label: Label, quorum: Quorum, folders: &[&Path], as
 
 fn write(share: &Share, path: &Path) -> Result<String, CliError> {
     let bad = |source: ShareError| CliError::from(RootKeyError::Share { path: path.to_owned(), source });
-    let file = share.to_file().map_err(bad)?;
-    write_secret_file(path, &file).map_err(CliError::file(path))?;
-    Ok(Share::fingerprint(&file))
+    let text = share.to_file().map_err(bad)?;
+    // Custodians' media have file systems without hard links and modes, so this is simpler than other files of secrets.
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(CliError::file(path))?;
+    let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| file.metadata());
+    let metadata = written.map_err(|source| {
+        // Half of a share is worth nothing; what failed matters more than its removal.
+        let _ = std::fs::remove_file(path);
+        CliError::File { path: path.to_owned(), source }
+    })?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        note(format_args!(
+            "note: the medium of {} keeps no modes: whoever holds it can read the share",
+            path.display()
+        ));
+    }
+    Ok(Share::fingerprint(&text))
 }
 
 fn file_name(key: RootKeyVersion, quorum: Quorum, number: u8) -> String {

@@ -11,17 +11,17 @@ use std::{
 };
 
 use clap::Args;
-use hal::{DestroyConsent, HalError, RootKeyInfo, RootKeys};
+use hal::{DestroyConsent, HalError, Health, RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 use kmip::enums::State;
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use super::{RootKeyError, find};
+use super::{RootKeyError, about, find};
 use crate::{
     cli::{
         CliError, ConfigArgs,
-        admin::{Admin, Subject, shown_time},
+        admin::{Admin, shown_time},
         backend,
         data_dir::write_new_file,
         output::{json, note, progress, say, table},
@@ -57,7 +57,7 @@ pub(in crate::cli) struct DestroyArgs {
 
 /// What is lost with a root key.
 #[derive(Debug, Serialize)]
-pub struct Impact {
+struct Impact {
     root_key: String,
     label: String,
     adapters: Vec<AdapterImpact>,
@@ -103,6 +103,9 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
         note(format_args!("the root key {:?} was destroyed on {when}", row.label));
         return write_certificate(args, &admin, &row);
     }
+    if row.is_unmade() {
+        return Err(RootKeyError::NotMade { label: row.label }.into());
+    }
     let impact = Impact::of(&admin, &row)?;
     if args.json {
         json(&impact)?
@@ -113,15 +116,17 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
         return Ok(());
     }
     if row.destruction.is_none() {
-        approve(args, impact)?;
+        approve(args, &impact)?;
     } else {
         note("the destruction of this root key has begun already: it goes on");
     }
     let hal = backend::open(&admin.config.hsm)?;
-    let about = Subject { root_key: Some(row.id), ..Subject::default() };
     progress(format_args!("destroying root key {:?}", row.label), || {
-        admin.act("root_key.destroy", about, || destroy(args, &admin, &*hal, &row))
+        admin.act("root_key.destroy", about(&row), || destroy(args, &admin, &*hal, &row))
     })?;
+    note(
+        "If shares of it were made, have their custodians destroy them: with a backup of the database they would open it.",
+    );
     write_certificate(args, &admin, &find(&admin, &args.label)?)
 }
 
@@ -147,9 +152,14 @@ fn destroy(args: &DestroyArgs, admin: &Admin, hal: &dyn RootKeys, row: &RootKeyR
     Ok(admin.store.shred(row.id, Timestamp::now().as_second(), signed)?)
 }
 
-/// The versions of a root key that the HSM holds, on record or not.
+/// The versions of a root key that the HSM holds, on record or not. Every token must answer: one that is away may hold it.
 fn held(hal: &dyn RootKeys, row: &RootKeyRow) -> Result<Vec<RootKeyInfo>, CliError> {
     let mut held = hal.list_roots()?;
+    for token in hal.token_states() {
+        if let Health::Down(error) = token.health {
+            return Err(error.into());
+        }
+    }
     held.retain(|info| *info.id.as_uuid() == row.id);
     Ok(held)
 }
@@ -178,10 +188,10 @@ fn begin(
     let before = row.state;
     admin.store.set_root_key_state(row.id, RootKeyState::Suspended, Timestamp::now().as_second())?;
     let impact = Impact::of(admin, row)?;
-    if impact.active() != args.approve_destruction_of.unwrap_or(0) {
+    if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
         admin.store.set_root_key_state(row.id, before, Timestamp::now().as_second())?;
         let approved = args.approve_destruction_of;
-        return Err(RootKeyError::NotApproved { impact: Box::new(impact), approved }.into());
+        return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
     }
     let text = serde_json::to_string(&journal).map_err(CliError::Json)?;
     admin.store.begin_destruction(row.id, Timestamp::now().as_second(), text)?;
@@ -251,10 +261,10 @@ fn write_certificate(args: &DestroyArgs, admin: &Admin, row: &RootKeyRow) -> Res
 }
 
 /// Asks whoever is to answer for it.
-fn approve(args: &DestroyArgs, impact: Impact) -> Result<(), CliError> {
-    if impact.active() != args.approve_destruction_of.unwrap_or(0) {
+fn approve(args: &DestroyArgs, impact: &Impact) -> Result<(), CliError> {
+    if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
         let approved = args.approve_destruction_of;
-        return Err(RootKeyError::NotApproved { impact: Box::new(impact), approved }.into());
+        return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
     }
     if args.yes {
         return Ok(());
@@ -286,11 +296,6 @@ impl Impact {
             wrapped_keks: keks.map(|count| count.keks).sum(),
             adapters,
         })
-    }
-
-    /// How many Active objects are lost.
-    pub(super) fn active(&self) -> u64 {
-        self.active_objects
     }
 
     fn print(&self) {

@@ -5,7 +5,6 @@ use std::{fmt, path::PathBuf};
 use hal::Kcv;
 use uuid::Uuid;
 
-use super::destroy::Impact;
 use crate::{
     ceremony::{CeremonyError, ShareError},
     proof::ProofError,
@@ -229,13 +228,10 @@ pub enum RootKeyError {
         serial: String,
     },
     /// Active objects, and nobody said that these may go.
-    #[error(
-        "{} of the objects are Active: nothing was destroyed. Have them deactivated, or, if all of this may be lost for ever, \
-         say --approve-destruction-of {}{}", impact.active(), impact.active(), mistaken(*approved)
-    )]
+    #[error("{}", not_approved(*active, *approved))]
     NotApproved {
-        /// What would be lost.
-        impact: Box<Impact>,
+        /// How many there are.
+        active: u64,
         /// The number that was approved.
         approved: Option<u64>,
     },
@@ -251,6 +247,15 @@ fn list(what: &[impl fmt::Display]) -> String {
     what.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-fn mistaken(approved: Option<u64>) -> String {
-    approved.map_or_else(String::new, |given| format!(" (not {given})"))
+fn not_approved(active: u64, approved: Option<u64>) -> String {
+    match approved {
+        Some(given) => format!(
+            "the destruction of {given} Active objects was approved, and {active} are Active: nothing was destroyed. Look at the \
+             report again"
+        ),
+        None => format!(
+            "{active} of the objects are Active: nothing was destroyed. Have them deactivated, or, if all of this may be lost \
+             for ever, say --approve-destruction-of {active}"
+        ),
+    }
 }

@@ -59,8 +59,8 @@ pub(super) fn run(args: &ImportArgs) -> Result<(), CliError> {
         Purpose::New => note("The root key is new here: make adapters under it with `keystead adapter create`."),
         Purpose::Restore => note("The root key was on record: what is sealed under it opens again."),
         Purpose::NextVersion => note(
-            "The new version is current. A running server re-wraps everything under it; `keystead root-key list` shows how far \
-             it is.",
+            "The new version is current. A running server re-wraps everything under it; `keystead root-key describe` shows how \
+             far it is.",
         ),
     }
     show(&[info]);

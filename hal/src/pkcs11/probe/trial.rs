@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 
 use super::super::{
     checks::{self, code},
+    profile::{IvMode, ProviderProfile},
     recovery::Fault,
-    schemes::{self, PREFERENCE, RootRef},
-    signers,
+    schemes::{self, RootRef},
+    self_test, signers,
 };
 use crate::{Kek, RootKeyId, RootKeyVersion, SelfCheck, SignScheme, SignerKind, WrapScheme};
 
@@ -26,6 +27,8 @@ const SESSIONS_TRIED: usize = 16;
 /// What the token did.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
+    /// The make of token that it was taken for: a page of `docs/hsm/`.
+    pub profile: &'static str,
     /// Whether root keys may be on this token.
     pub usable: bool,
     /// Why: each reason against it, or that there is none.
@@ -36,8 +39,8 @@ pub struct Trial {
     pub scheme_why: String,
     /// The schemes that work, best first; blobs of each would open.
     pub schemes: Vec<WrapScheme>,
-    /// Whose IV AES-GCM uses.
-    pub iv: IvMode,
+    /// Whose IV `aes-gcm` uses, as it came out; `None` where that scheme does not work.
+    pub iv: Option<IvMode>,
     /// Whether a protected key stays inside.
     pub keeps_keys_inside: bool,
     /// Each way out that was tried.
@@ -48,18 +51,6 @@ pub struct Trial {
     pub sessions: SessionTrial,
     /// How many session objects the trial left behind; 0, or the token does not destroy what it should.
     pub objects_left: usize,
-}
-
-/// Whose IV AES-GCM uses, as observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IvMode {
-    /// The one it is given.
-    Caller,
-    /// One of its own, which it writes into the buffer.
-    TokenWrites,
-    /// It does not take a length of 12 bytes, or does not offer AES-GCM.
-    None,
 }
 
 /// How many sessions may be open.
@@ -81,6 +72,7 @@ pub(super) fn try_out(
     module: &Pkcs11,
     slot: Slot,
     session: &Session,
+    profile: &ProviderProfile,
     stated: Option<u64>,
     pinned: Option<WrapScheme>,
 ) -> Trial {
@@ -88,20 +80,21 @@ pub(super) fn try_out(
     let made = session.generate_key(&Mechanism::AesKeyGen, &root_template(true));
     let mut mechanisms = vec![seen("makes-aes-256-keys", made.as_ref().map(|_| "a key of 32 bytes"))];
     let mut enforcement = Vec::new();
-    let (mut schemes, mut iv) = (Vec::new(), IvMode::None);
+    let (mut schemes, mut iv) = (Vec::new(), None);
     if let Ok(handle) = made {
-        let root = RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle };
-        enforcement = checks::enforcement(session, handle).unwrap_or_else(|fault| vec![not_learnt(&fault)]);
-        for scheme in PREFERENCE {
+        // A token on which nothing works is tried in the way that its profile has first.
+        let (_, dialect) = self_test::proven_schemes(session, profile).unwrap_or((Vec::new(), profile.dialect()));
+        let root = RootRef { key: RootKeyVersion::first(RootKeyId::from_uuid(Uuid::nil())), handle, dialect };
+        enforcement = checks::enforcement(session, root).unwrap_or_else(|fault| vec![not_learnt(&fault)]);
+        for &scheme in profile.order {
             let check = checks::round_trip(session, root, scheme).unwrap_or_else(|fault| not_learnt(&fault));
             if check.passed {
                 schemes.push(scheme);
             }
             mechanisms.push(check);
         }
-        let (check, mode) = gcm(session, handle);
-        iv = mode;
-        mechanisms.push(check);
+        iv = schemes.contains(&WrapScheme::AesGcm).then_some(dialect.iv);
+        mechanisms.push(gcm(session, handle));
         mechanisms.extend(check_values(session, handle));
         mechanisms.push(seen("destroys-keys", session.destroy_object(handle).as_ref().map(|()| "the key is gone")));
     }
@@ -111,6 +104,7 @@ pub(super) fn try_out(
     let (scheme, scheme_why) = choose(&schemes, pinned);
     let why = reasons_against(&mechanisms, &enforcement, scheme.is_some(), &scheme_why);
     Trial {
+        profile: profile.name,
         usable: why.is_empty(),
         why: if why.is_empty() { vec!["every check that a root key depends on passed".to_owned()] } else { why },
         scheme,
@@ -203,30 +197,26 @@ fn root_template(make: bool) -> Vec<Attribute> {
     template
 }
 
-/// AES-GCM as it is used, with additional data, and what becomes of the IV.
-fn gcm(session: &Session, key: ObjectHandle) -> (SelfCheck, IvMode) {
+/// AES-GCM with additional data and an IV of 12 bytes, and what becomes of the IV.
+fn gcm(session: &Session, key: ObjectHandle) -> SelfCheck {
     const NAME: &str = "aes-gcm-with-an-iv-of-12-bytes";
     let (given, plain) = ([0xa5; 12], Zeroizing::new([0x5a; Kek::LEN]));
     let mut iv = given;
     let sealed = seal(session, key, &mut iv, b"context", plain.as_slice());
     let sealed = match sealed {
         Ok(sealed) => sealed,
-        Err(error) => return (SelfCheck::new(NAME, false, code(&error)), IvMode::None),
+        Err(error) => return SelfCheck::new(NAME, false, code(&error)),
     };
-    let (mode, words) = if iv == given {
-        (IvMode::Caller, "it uses the IV that it is given")
-    } else {
-        (IvMode::TokenWrites, "it writes an IV of its own into the buffer")
-    };
+    let words = if iv == given { "the IV given is used" } else { "the token writes an IV of its own into the buffer" };
     let opened = open(session, key, iv, b"context", &sealed);
     if !opened.is_ok_and(|opened| opened.as_slice() == plain.as_slice()) {
-        return (SelfCheck::new(NAME, false, "what it sealed does not open"), mode);
+        return SelfCheck::new(NAME, false, "what it sealed does not open");
     }
     match open(session, key, iv, b"another", &sealed) {
-        Ok(_) => (SelfCheck::new(NAME, false, "it opens with other additional data"), mode),
+        Ok(_) => SelfCheck::new(NAME, false, "it opens with other additional data"),
         Err(error) => {
             let detail = format!("{words}; other additional data is refused with {}", code(&error));
-            (SelfCheck::new(NAME, true, detail), mode)
+            SelfCheck::new(NAME, true, detail)
         }
     }
 }

@@ -211,3 +211,46 @@ fn there_is_one_signing_key_for_each_purpose() {
     }
     assert_eq!(fixture.reopened().store.signers().unwrap(), [signer("attestation", 1), signer("ca", 2)]);
 }
+
+#[test]
+fn a_root_key_whose_destruction_has_begun_stays_suspended_until_it_is_destroyed() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    noticed(store, || store.begin_destruction(ROOT, 70, "journal".into()));
+    let row = root(&fixture);
+    assert_eq!((row.state, row.changed_at, row.destruction.as_deref()), (RootKeyState::Suspended, 70, Some("journal")));
+    for state in [RootKeyState::Active, RootKeyState::Suspended, RootKeyState::Destroyed] {
+        let error = refused(store, || store.set_root_key_state(ROOT, state, 71));
+        assert!(matches!(error, StoreError::StaleRootKey));
+    }
+    let error = refused(store, || store.begin_destruction(ROOT, 71, "other".into()));
+    assert!(matches!(error, StoreError::StaleRootKey));
+    assert!(matches!(refused(store, || store.add_version(ROOT, version_row(2))), StoreError::StaleRootKey));
+    let error = refused(store, || store.begin_destruction(Uuid::from_u128(9), 71, "other".into()));
+    assert!(matches!(error, StoreError::NotFound));
+    noticed(store, || store.shred(ROOT, 72, "certificate".into()));
+    let error = refused(store, || store.begin_destruction(ROOT, 73, "late".into()));
+    assert!(matches!(error, StoreError::StaleRootKey));
+}
+
+#[test]
+fn a_signer_is_replaced_by_one_for_the_same_purpose() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let signer = |number, purpose: &str| SignerRow {
+        purpose: purpose.into(),
+        id: Uuid::from_u128(number),
+        label: format!("signer {number}"),
+        kind: "ecdsa-p256".into(),
+        created_at: 1,
+    };
+    store.insert_signer(signer(1, "attestation")).unwrap();
+    store.insert_signer(signer(2, "ca")).unwrap();
+    for (old, new, taken) in [(3, 4, false), (2, 4, false), (1, 2, true)] {
+        let error = store.replace_signer(Uuid::from_u128(old), signer(new, "attestation")).unwrap_err();
+        assert_eq!(matches!(error, StoreError::Duplicate), taken, "{error}");
+        assert_eq!(store.signers().unwrap(), [signer(1, "attestation"), signer(2, "ca")]);
+    }
+    noticed(store, || store.replace_signer(Uuid::from_u128(1), signer(4, "attestation")));
+    assert_eq!(store.signers().unwrap(), [signer(4, "attestation"), signer(2, "ca")]);
+}

@@ -83,6 +83,7 @@ impl Bench {
             queue: 64,
             deadline: Duration::from_secs(10),
             scheme: None,
+            provider: None,
         });
         let p256 = || PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
         let authority = CertificateAuthority::create(p256(), Timestamp::now()).unwrap();

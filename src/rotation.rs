@@ -94,11 +94,10 @@ impl Rotator {
                 Err(Halt::Stopped) => return Ok(Ended::Stopped),
                 Err(Halt::Gone) => return Ok(Ended::Gone),
             };
-            if self.only_these_are_left(root, version, &damaged)? {
-                match self.finish(rotation, &damaged, stop)? {
-                    Some(ended) => return Ok(ended),
-                    None => {}
-                }
+            if self.only_these_are_left(root, version, &damaged)?
+                && let Some(ended) = self.finish(rotation, &damaged, stop)?
+            {
+                return Ok(ended);
             }
             // Something is left behind the place where this pass began: the pass before it was cut short.
             cursor = 0;

@@ -91,6 +91,14 @@ impl SoftHsm {
         self.instance.write_certificate(token, label, id, der);
     }
 
+    /// Makes a P-256 key on a token that wants the PIN for every signature (CKA_ALWAYS_AUTHENTICATE), and logs this process out.
+    ///
+    /// # Panics
+    /// Where the token does not exist or refuses.
+    pub fn key_that_always_asks(&self, token: &Token, label: &str) {
+        self.instance.key_that_always_asks(token, label);
+    }
+
     /// A copy of a token as it is now, for a child process that is to see no other.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Mutex};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
+    mechanism::Mechanism,
     object::{Attribute, CertificateType, ObjectClass},
     session::{Session, UserType},
     slot::Slot,
@@ -65,11 +66,7 @@ impl Instance {
 
     /// Writes an X.509 certificate to a token, and logs whoever is logged in there out.
     pub(crate) fn write_certificate(&self, token: &Token, label: &str, id: &[u8], der: &[u8]) {
-        let session = self.session(token);
-        match session.login(UserType::User, Some(&AuthPin::new(token.pin.clone().into()))) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-            Err(error) => panic!("the user does not log in: {error}"),
-        }
+        let session = self.user_of(token);
         let certificate = [
             Attribute::Class(ObjectClass::CERTIFICATE),
             Attribute::CertificateType(CertificateType::X_509),
@@ -82,6 +79,30 @@ impl Instance {
         ];
         session.create_object(&certificate).expect("the certificate is written");
         session.logout().expect("the user logs out");
+    }
+
+    /// Makes a P-256 key that wants the PIN for every signature, and logs whoever is logged in there out.
+    pub(crate) fn key_that_always_asks(&self, token: &Token, label: &str) {
+        let session = self.user_of(token);
+        let p256 = vec![0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+        let public = [Attribute::Token(true), Attribute::Verify(true), Attribute::EcParams(p256)];
+        let private = [
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Sign(true),
+            Attribute::AlwaysAuthenticate(true),
+            Attribute::Label(label.as_bytes().to_vec()),
+        ];
+        session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).expect("the key is made");
+        session.logout().expect("the user logs out");
+    }
+
+    fn user_of(&self, token: &Token) -> Session {
+        let session = self.session(token);
+        match session.login(UserType::User, Some(&AuthPin::new(token.pin.clone().into()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => session,
+            Err(error) => panic!("the user does not log in: {error}"),
+        }
     }
 
     /// Logs every session of this process on that token out; `false` where nobody was logged in.

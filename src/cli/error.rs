@@ -263,6 +263,16 @@ pub enum UsageError {
         /// The kind that was asked for.
         given: hal::SignerKind,
     },
+    /// The key in the HSM serves another purpose already.
+    #[error("the key {label:?} in the HSM is on record for {kept:?}: name another label for {setting}")]
+    SignerOfOtherPurpose {
+        /// Its label.
+        label: String,
+        /// Its purpose.
+        kept: String,
+        /// The setting that names it too.
+        setting: &'static str,
+    },
     /// Nothing says what to probe.
     #[error("give --config, or --module")]
     NoModuleNamed,

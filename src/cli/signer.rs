@@ -58,11 +58,16 @@ impl Purpose {
             Purpose::Audit => "audit",
         }
     }
+
+    /// Whether the key on record is for this.
+    fn is_of(self, row: &SignerRow) -> bool {
+        row.purpose.split(':').next() == Some(self.name())
+    }
 }
 
 /// The key of this label on record. The HSM is not asked.
 pub(super) fn recorded(store: &Store, purpose: Purpose, label: &Label) -> Result<(SignerId, SignerKind), CliError> {
-    let rows = store.signers()?;
+    let rows: Vec<_> = store.signers()?.into_iter().filter(|row| purpose.is_of(row)).collect();
     let found = rows.iter().find(|row| row.label == label.as_str());
     let known = found.and_then(|row| Some((SignerId::from_uuid(row.id), SignerKind::from_name(&row.kind)?)));
     known.ok_or_else(|| CliError::SignerNotRecorded {
@@ -73,7 +78,7 @@ pub(super) fn recorded(store: &Store, purpose: Purpose, label: &Label) -> Result
 }
 
 /// The key of this label, which is made and recorded where it is not there yet. A key that is on record but not in the HSM is
-/// an error to report, never one to cover up with a new key.
+/// an error to report, never one to cover up with a new key. One key serves one purpose.
 pub(super) fn obtain(
     admin: &Admin,
     hal: &dyn RootKeys,
@@ -82,35 +87,37 @@ pub(super) fn obtain(
     kind: Option<SignerKind>,
 ) -> Result<SignerInfo, CliError> {
     let rows = admin.store.signers()?;
-    let signer = match rows.iter().find(|row| row.label == label.as_str()) {
-        Some(row) => hal.describe_signer(SignerId::from_uuid(row.id))?,
-        None => {
-            let signer = match hal.find_signer(label)? {
-                Some(signer) => {
-                    note(format_args!("kept  key in the HSM: {:?}", label.as_str()));
-                    signer
-                }
-                None => make(admin, hal, purpose, label, kind.unwrap_or(SignerKind::EcdsaP256))?,
-            };
-            let is_first = rows.iter().all(|row| row.purpose != purpose.name());
-            admin.store.insert_signer(SignerRow {
-                // A later key for the same purpose stands beside the one that it replaces.
-                purpose: if is_first { purpose.name().to_owned() } else { format!("{}:{label}", purpose.name()) },
-                id: *signer.id.as_uuid(),
-                label: label.to_string(),
-                kind: signer.kind.name().to_owned(),
-                created_at: Timestamp::now().as_second(),
-            })?;
-            signer
+    let on_record = rows.iter().find(|row| row.label == label.as_str());
+    let (signer, is_new) = match on_record {
+        Some(row) if !purpose.is_of(row) => {
+            let (label, kept, setting) = (label.to_string(), row.purpose.clone(), purpose.setting());
+            return Err(UsageError::SignerOfOtherPurpose { label, kept, setting }.into());
         }
+        Some(row) => (hal.describe_signer(SignerId::from_uuid(row.id))?, false),
+        None => match hal.find_signer(label)? {
+            Some(signer) => {
+                note(format_args!("kept  key in the HSM: {:?}", label.as_str()));
+                (signer, true)
+            }
+            None => (make(admin, hal, purpose, label, kind.unwrap_or(SignerKind::EcdsaP256))?, true),
+        },
     };
-    match kind {
-        Some(wanted) if wanted != signer.kind => {
-            let (label, kept, given) = (label.to_string(), signer.kind, wanted);
-            Err(UsageError::OtherSignerKind { label, kept, given }.into())
-        }
-        _ => Ok(signer),
+    if let Some(given) = kind.filter(|wanted| *wanted != signer.kind) {
+        return Err(UsageError::OtherSignerKind { label: label.to_string(), kept: signer.kind, given }.into());
     }
+    if is_new {
+        let is_first = rows.iter().all(|row| row.purpose != purpose.name());
+        let row = SignerRow {
+            // A later key for the same purpose stands beside the one that it replaces.
+            purpose: if is_first { purpose.name().to_owned() } else { format!("{}:{label}", purpose.name()) },
+            id: *signer.id.as_uuid(),
+            label: label.to_string(),
+            kind: signer.kind.name().to_owned(),
+            created_at: Timestamp::now().as_second(),
+        };
+        admin.act("signer.record", Subject::default(), || Ok(admin.store.insert_signer(row)?))?;
+    }
+    Ok(signer)
 }
 
 fn make(

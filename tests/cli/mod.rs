@@ -10,7 +10,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use tempfile::TempDir;
@@ -25,11 +25,15 @@ pub(crate) struct Ran {
 /// Runs `keystead` with arguments that are separated by blanks.
 pub(crate) fn keystead(line: &str) -> Ran {
     let output = Command::new(program()).args(line.split_whitespace()).stdin(Stdio::null()).output().unwrap();
-    Ran {
-        code: output.status.code().expect("it ends by itself"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    ran(&format!("keystead {line}"), output)
+}
+
+/// What `command` did, which must have ended by itself.
+pub(crate) fn ran(command: &str, output: Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (status, stdout, stderr) = (output.status, text(output.stdout), text(output.stderr));
+    let code = status.code().unwrap_or_else(|| panic!("{command}: {status}\n{stdout}{stderr}"));
+    Ran { code, stdout, stderr }
 }
 
 /// Runs `keystead`, which must succeed; its standard output.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::server;
 use crate::{
-    cli::{Ran, program, succeed},
+    cli::{Ran, program, ran, succeed},
     harness::server::write_private,
 };
 
@@ -43,6 +43,7 @@ impl ClientToken {
             queue: 8,
             deadline: Duration::from_secs(30),
             scheme: None,
+            provider: None,
         });
         let folder = tempfile::tempdir().unwrap();
         write_private(&folder.path().join("pin"), &token.pin);
@@ -104,12 +105,7 @@ fn check_once(conf: &Path, token: &str, more: &str) -> Ran {
     command.args(["check", "--as", "generic", "--client-token", token, "--ca"]).arg(ca);
     command.args(["--addr", &server().addr().to_string(), "--server-name", "localhost"]);
     command.args(more.split_whitespace()).env(CONF_VARIABLE, conf).stdin(Stdio::null());
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code().expect("it ends by itself"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    ran("keystead check", command.output().unwrap())
 }
 
 fn succeeds(ran: &Ran, expected: &[&str]) {
@@ -209,6 +205,22 @@ fn a_certificate_whose_key_is_not_on_the_token_is_refused() {
     }
     let ran = check(client.alone().conf(), &client.argument(), "");
     fails(&ran, 1, "no private key on the token belongs to the certificate");
+}
+
+#[test]
+fn a_key_that_wants_its_pin_for_every_signature_is_refused_by_name() {
+    let Some(client) = ClientToken::new() else { return };
+    client.softhsm.key_that_always_asks(&client.token, "signature key");
+    let lone = client.alone();
+    let ecdsa = client.folder.path().join("ecdsa.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    std::fs::write(&ecdsa, certificate.pem()).unwrap();
+    let rsa = server().dir().join("client/cert.pem");
+    for (cert, expected) in [(&ecdsa, "the key \"signature key\" on the token wants its PIN"), (&rsa, "no private key")]
+    {
+        fails(&check(lone.conf(), &client.argument(), &format!("--cert {}", cert.display())), 1, expected);
+    }
 }
 
 #[test]

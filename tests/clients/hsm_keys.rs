@@ -8,13 +8,13 @@ use std::{
 };
 
 use kmip::{client::Client, enums::Operation, version::Version};
-use pkcs11_fixtures::SoftHsm;
+use pkcs11_fixtures::{PrivateModule, SoftHsm};
 use tempfile::TempDir;
 
 use super::message::{Batch as _, message};
 use crate::{
     cli::{fail, keystead, succeed},
-    harness::server::{Server, client_config, connect},
+    harness::server::{Server, client_config, connect, write_private},
 };
 
 /// For what should happen soon.
@@ -32,6 +32,17 @@ impl Data {
         let data = Self { folder: tempfile::tempdir().unwrap() };
         Server::set_up(&data.dir(), &format!("--hsm softhsm {options}"), &[]);
         Some(data)
+    }
+
+    /// The same with the token of `module`.
+    fn on(module: &PrivateModule, options: &str) -> Self {
+        let data = Self { folder: tempfile::tempdir().unwrap() };
+        let (token, pin) = (module.token(), data.folder.path().join("pin"));
+        write_private(&pin, &token.pin);
+        let token = format!("--token-label {} --pin-file {}", token.label, pin.display());
+        let module = module.module_path();
+        Server::set_up(&data.dir(), &format!("--hsm pkcs11 --module {} {token} {options}", module.display()), &[]);
+        data
     }
 
     fn dir(&self) -> PathBuf {
@@ -184,6 +195,32 @@ fn a_label_that_was_never_made_is_a_clear_error_until_init_makes_it() {
 }
 
 #[test]
+fn a_key_serves_one_purpose_and_has_the_kind_that_is_asked_for() {
+    let Some(data) = Data::new("--tls-key ecdsa-p256 --ca-key hsm") else { return };
+    data.configure("key = \"tls/server.key\"", "key = \"hsm:keystead-ca\"");
+    let said = fail(1, &format!("serve {}", data.config()));
+    assert!(said.contains("no key of this label was made for this directory"), "{said}");
+    std::fs::remove_file(data.file("tls/server.pem")).unwrap();
+    let init = format!("init --dir {}", data.dir().display());
+    let said = fail(2, &init);
+    assert!(
+        said.contains("\"keystead-ca\" in the HSM is on record for \"ca\": name another label for tls.key"),
+        "{said}"
+    );
+    data.configure("key = \"hsm:keystead-ca\"\n#", "key = \"hsm:web\"\n#");
+    succeed(&format!("{init} --tls-key hsm-ecdsa-p384"));
+    std::fs::remove_file(data.file("tls/server.pem")).unwrap();
+    let said = fail(2, &format!("{init} --tls-key hsm"));
+    assert!(said.contains("\"web\" in the HSM is of the kind ecdsa-p384, not ecdsa-p256"), "{said}");
+    succeed(&init);
+    ask(&data.serve()).unwrap();
+    // A second key for the server stands beside the first.
+    data.configure("key = \"hsm:web\"", "key = \"hsm:web 2\"");
+    data.renew();
+    ask(&data.serve()).unwrap();
+}
+
+#[test]
 fn a_hang_up_shows_a_renewed_certificate_of_the_same_key_and_keeps_the_old_one_otherwise() {
     let Some(data) = Data::new("--tls-key hsm") else { return };
     let server = data.serve();
@@ -228,6 +265,27 @@ fn while_the_token_is_away_handshakes_fail_at_once_and_heal_when_it_is_back() {
     data.plug_in();
     succeeds_soon(&server);
     open.exchange(&request).unwrap();
+}
+
+#[test]
+fn a_module_that_hangs_while_it_signs_costs_handshakes_the_deadline_and_nobody_else_anything() {
+    let Some(module) = PrivateModule::new("hangs") else { return };
+    let data = Data::on(&module, "--tls-key hsm");
+    let server = data.serve();
+    let mut open = server.connect(Version::V1_1);
+    module.control().tell("hang C_Sign").unwrap();
+    let request = message(Version::V1_1).op(Operation::DiscoverVersions, []).build();
+    std::thread::scope(|scope| {
+        let hanging: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&server).unwrap_err())).collect();
+        while hanging.iter().any(|handshake| !handshake.is_finished()) {
+            let start = Instant::now();
+            open.exchange(&request).expect("a connection that is open goes on");
+            // Far less than the deadline of the HSM, which is two seconds.
+            assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+        }
+    });
+    module.control().tell("release").unwrap();
+    succeeds_soon(&server);
 }
 
 #[test]

@@ -81,7 +81,6 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
     let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
-    root_keys::expect_recorded(trust.current().root_keys(), &*hal);
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));

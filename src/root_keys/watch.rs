@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hal::{HalError, RootKeyInfo, RootKeyVersion, RootKeys};
+use hal::{HalError, Kcv, RootKeyInfo, RootKeyVersion, RootKeys};
 
 use super::{key, recorded_kcv, version_row};
 use crate::{
@@ -36,17 +36,6 @@ pub enum IdentifyError {
     Store(#[from] StoreError),
 }
 
-/// From now on the HAL uses the root keys of `rows` only where their check values are those on record.
-pub fn expect_recorded<'a>(rows: impl IntoIterator<Item = &'a RootKeyRow>, hal: &dyn RootKeys) {
-    for row in rows {
-        for version in row.versions.iter().filter(|version| version.state != VersionState::Retired) {
-            if let Some(kcv) = recorded_kcv(version) {
-                hal.expect_root(key(row.id, version.version), kcv);
-            }
-        }
-    }
-}
-
 /// Records label and check value of the root keys that an older version of the program recorded without.
 ///
 /// # Errors
@@ -68,18 +57,28 @@ fn record(store: &Store, row: &RootKeyRow, info: &RootKeyInfo) -> Result<(), Sto
 }
 
 /// Follows the root keys on record for as long as `trust` is there, on a thread of its own: a token may take long to answer.
+/// When it returns, the HAL uses every one only where its check value is that on record.
 ///
 /// # Errors
 /// The thread could not be started.
 pub fn follow(store: &Arc<Store>, hal: &Arc<dyn RootKeys>, trust: &Arc<LiveTrust>) -> io::Result<()> {
-    let (store, trust) = (Arc::downgrade(store), Arc::downgrade(trust));
-    let mut watch = Watch { store, hal: Arc::downgrade(hal), looked_at: HashMap::new(), away: false };
+    let mut watch = Watch {
+        store: Arc::downgrade(store),
+        hal: Arc::downgrade(hal),
+        expected: HashMap::new(),
+        looked_at: HashMap::new(),
+        away: false,
+    };
+    watch.expect(trust.current().root_keys(), &**hal);
+    let trust = Arc::downgrade(trust);
     thread::Builder::new().name("root-keys".to_owned()).spawn(move || watch.run(&trust)).map(drop)
 }
 
 struct Watch {
     store: Weak<Store>,
     hal: Weak<dyn RootKeys>,
+    /// What the HAL was told, so that it is told once: it tests a key anew each time.
+    expected: HashMap<RootKeyVersion, Kcv>,
     /// What came of looking at a version, and when that was.
     looked_at: HashMap<RootKeyVersion, (Look, Instant)>,
     /// The HSM was away when it was asked last, and operators know.
@@ -94,13 +93,30 @@ enum Look {
 
 impl Watch {
     fn run(&mut self, trust: &Weak<LiveTrust>) {
+        let mut counted = false;
         while let (Some(store), Some(hal), Some(trust)) = (self.store.upgrade(), self.hal.upgrade(), trust.upgrade()) {
             let trust = trust.current();
             let rows: Vec<&RootKeyRow> = trust.root_keys().collect();
-            expect_recorded(rows.iter().copied(), &*hal);
+            self.expect(rows.iter().copied(), &*hal);
+            if !counted {
+                counted = count_seals(&store, &rows, &*hal);
+            }
             self.look(&store, &*hal, &rows);
             drop((store, hal));
             thread::sleep(POLL);
+        }
+    }
+
+    fn expect<'a>(&mut self, rows: impl IntoIterator<Item = &'a RootKeyRow>, hal: &dyn RootKeys) {
+        for row in rows {
+            for version in row.versions.iter().filter(|version| version.state != VersionState::Retired) {
+                let key = key(row.id, version.version);
+                if let Some(kcv) = recorded_kcv(version)
+                    && self.expected.insert(key, kcv) != Some(kcv)
+                {
+                    hal.expect_root(key, kcv);
+                }
+            }
         }
     }
 
@@ -156,6 +172,17 @@ impl Watch {
         }
         self.looked_at.insert(key, (Look::Unusable(error), Instant::now()));
     }
+}
+
+/// Tells the HAL how often each version has sealed at most: every KEK that there ever was, erased ones too, was wrapped under
+/// each version once or not at all. Returns whether that could be counted.
+fn count_seals(store: &Store, rows: &[&RootKeyRow], hal: &dyn RootKeys) -> bool {
+    let Ok(counts) = store.keks_ever() else { return false };
+    for row in rows {
+        let made = counts.iter().find(|(root, _)| *root == row.id).map_or(0, |(_, count)| *count);
+        versions_in_use(row).into_iter().for_each(|key| hal.expect_seals(key, made));
+    }
+    true
 }
 
 /// The versions that something may be under. A row without any is of an older database, which knows of one.

@@ -193,3 +193,107 @@ fn versions_in_use(row: &RootKeyRow) -> Vec<RootKeyVersion> {
     let used = row.versions.iter().filter(|version| version.state != VersionState::Retired);
     used.map(|version| key(row.id, version.version)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use hal::{Label, Refusal, SecretBytes, software::SoftwareHal};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        root_keys::new_row,
+        store::{RootKeyVersionRow, StoreOptions},
+        trust::TrustSource,
+    };
+
+    struct Site {
+        store: Arc<Store>,
+        hal: Arc<dyn RootKeys>,
+        root: RootKeyInfo,
+        _folder: TempDir,
+    }
+
+    impl Site {
+        /// A root key in the HAL, of which the store knows what `row` makes of it.
+        fn new(row: impl FnOnce(RootKeyRow) -> RootKeyRow) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let passphrase = SecretBytes::from(b"a passphrase of a test".to_vec());
+            let hal = SoftwareHal::create(&folder.path().join("keys"), &passphrase).unwrap();
+            let root = hal.generate_root(&Label::new("main").unwrap()).unwrap();
+            let store = Store::open(&folder.path().join("store.db"), StoreOptions::default()).unwrap();
+            store.insert_root_key(row(new_row(&root, 5))).unwrap();
+            Self { store: Arc::new(store), hal: Arc::new(hal), root, _folder: folder }
+        }
+
+        /// What a server would have seen by now.
+        fn watched(&self) -> Watch {
+            let mut watch = Watch {
+                store: Arc::downgrade(&self.store),
+                hal: Arc::downgrade(&self.hal),
+                expected: HashMap::new(),
+                looked_at: HashMap::new(),
+                away: false,
+            };
+            let rows = self.store.root_keys().unwrap();
+            watch.expect(&rows, &*self.hal);
+            watch.look(&self.store, &*self.hal, &rows.iter().collect::<Vec<_>>());
+            watch
+        }
+
+        fn unnamed(row: RootKeyRow) -> RootKeyRow {
+            RootKeyRow { label: String::new(), versions: Vec::new(), ..row }
+        }
+    }
+
+    #[test]
+    fn what_an_older_database_lacks_is_recorded_at_the_first_contact() {
+        let site = Site::new(Site::unnamed);
+        let watch = site.watched();
+        assert!(watch.looked_at[&site.root.key()].0 == Look::Well);
+        assert_eq!(site.store.root_keys().unwrap(), [new_row(&site.root, 5)]);
+        let site = Site::new(Site::unnamed);
+        identify(&site.store, &*site.hal).unwrap();
+        identify(&site.store, &*site.hal).unwrap();
+        assert_eq!(site.store.root_keys().unwrap(), [new_row(&site.root, 5)]);
+    }
+
+    #[test]
+    fn another_key_than_the_one_on_record_is_refused_and_told() {
+        let other = |row: RootKeyRow| {
+            let versions = row.versions.iter().map(|version| {
+                let [a, b, c] = version.kcv;
+                RootKeyVersionRow { kcv: [a ^ 1, b, c], ..version.clone() }
+            });
+            RootKeyRow { versions: versions.collect(), ..row }
+        };
+        let site = Site::new(other);
+        let watch = site.watched();
+        let replaced = HalError::Refused(Refusal::KeyReplaced);
+        assert!(watch.looked_at[&site.root.key()].0 == Look::Unusable(replaced.clone()));
+        assert!(replaced.to_string().contains("attach the right token"));
+        let kek = hal::Kek::new(zeroize::Zeroizing::new([7; 32]));
+        assert_eq!(site.hal.wrap_kek(site.root.key(), &kek), Err(replaced));
+    }
+
+    #[test]
+    fn a_root_key_that_is_gone_or_not_made_yet_is_not_looked_for() {
+        for state in [RootKeyState::Suspended, RootKeyState::Destroyed] {
+            let site = Site::new(|row| RootKeyRow {
+                state,
+                destroyed_at: (state == RootKeyState::Destroyed).then_some(6),
+                versions: Vec::new(),
+                ..row
+            });
+            assert!(site.watched().looked_at.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_server_expects_what_is_on_record_before_it_answers() {
+        let site = Site::new(|row| row);
+        let trust = LiveTrust::start(TrustSource::store(&site.store), &[]).unwrap();
+        follow(&site.store, &site.hal, &trust).unwrap();
+        let kek = hal::Kek::new(zeroize::Zeroizing::new([7; 32]));
+        site.hal.wrap_kek(site.root.key(), &kek).unwrap();
+    }
+}

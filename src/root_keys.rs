@@ -6,7 +6,7 @@
 use hal::{Kcv, KcvMethod, RootKeyId, RootKeyInfo, RootKeyVersion};
 use uuid::Uuid;
 
-pub use self::watch::{IdentifyError, expect_counted, expect_recorded, follow, identify};
+pub use self::watch::{IdentifyError, follow, identify};
 use crate::store::{RootKeyRow, RootKeyState, RootKeyVersionRow, VersionState};
 
 mod watch;

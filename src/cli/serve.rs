@@ -81,8 +81,6 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
     let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
-    root_keys::expect_recorded(trust.current().root_keys(), &*hal);
-    root_keys::expect_counted(&store, &*hal)?;
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
@@ -93,7 +91,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         hal: Arc::clone(&hal),
         audit: Arc::clone(&audit),
         actor: Actor::Server,
-        per_second: 0,
+        per_second: config.hsm.rotation_per_second,
     });
     let rotations =
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;

@@ -342,6 +342,14 @@ impl Store {
         self.engine.kek_counts()
     }
 
+    /// How many KEKs each root key has ever had, those erased since included. Reads all of them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn keks_ever(&self) -> Result<Vec<(Uuid, u64)>, StoreError> {
+        self.engine.keks_ever()
+    }
+
     /// KEKs of `root` behind the place `after_seq` that are under another version than `not_version`, at most `limit`.
     ///
     /// # Errors

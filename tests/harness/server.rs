@@ -181,6 +181,11 @@ impl Server {
         Client::new(connect(self.addr, config).expect("the server accepts the connection"), version)
     }
 
+    /// What it printed and logged since it was asked last.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().try_iter().collect()
+    }
+
     /// Waits for a line that it prints or logs.
     pub fn wait_for(&self, part: &str) -> String {
         let mut seen = Vec::new();

@@ -178,7 +178,10 @@ fn shared_out<T: Sync, R: Send>(server: &Server, all: &[T], work: impl Fn(&mut C
                 scope.spawn(move || share.map(|one| work(&mut client, one)).collect::<Vec<_>>())
             })
             .collect();
-        shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
+        let done = |share: thread::ScopedJoinHandle<'_, Vec<R>>| {
+            share.join().unwrap_or_else(|_| panic!("the server said:\n{}", server.lines().join("\n")))
+        };
+        shares.into_iter().flat_map(done).collect()
     })
 }
 

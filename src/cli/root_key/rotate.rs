@@ -86,7 +86,7 @@ pub(super) fn run(args: &RotateArgs) -> Result<(), CliError> {
         hal,
         audit: admin.audit(),
         actor: Actor::LocalUser { uid: getuid().as_raw() },
-        per_second: 0,
+        per_second: admin.config.hsm.rotation_per_second,
     };
     report(&row, &finish(&admin, &row, &rotator, &rotation)?)
 }

@@ -96,6 +96,14 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<KekCount>, StoreErro
     Ok(counts.collect::<Result<_, _>>()?)
 }
 
+/// How many KEKs each root key has ever had.
+pub(super) fn ever(connection: &Connection) -> Result<Vec<(Uuid, u64)>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT r.id, count(*) FROM kek AS k JOIN root_key AS r ON r.seq = k.root GROUP BY k.root")?;
+    let counts = select.query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?)))?;
+    Ok(counts.collect::<Result<_, _>>()?)
+}
+
 /// KEKs behind `after` that are under another version than `not_version`.
 pub(super) fn next(
     connection: &Connection,

@@ -29,6 +29,10 @@ impl Sqlite {
         self.readers.read(keks::counts)
     }
 
+    pub(in crate::store) fn keks_ever(&self) -> Result<Vec<(Uuid, u64)>, StoreError> {
+        self.readers.read(keks::ever)
+    }
+
     pub(in crate::store) fn next_keks(
         &self,
         root: Uuid,

@@ -91,6 +91,7 @@ fn an_object_destroyed_before_its_step_stays_destroyed() {
     assert_eq!(fixture.object(rows[0].id).unwrap().sealed, None);
     assert_eq!(rotation(&fixture).done, 1);
     assert_eq!(fixture.store.kek_count(ROOT, 2).unwrap(), 1);
+    assert_eq!(fixture.store.keks_ever().unwrap(), [(ROOT, 2)]);
     let text = rusqlite::Connection::open(fixture.path()).unwrap();
     let zeroed = "SELECT count(*) FROM kek WHERE wrapped = zeroblob(88) AND version = zeroblob(4)";
     assert_eq!(text.query_row(zeroed, [], |row| row.get::<_, i64>(0)).unwrap(), 1);

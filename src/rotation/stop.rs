@@ -49,7 +49,7 @@ pub(super) struct Backoff(Duration);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(250);
-    const LONGEST: Duration = Duration::from_secs(10);
+    const LONGEST: Duration = Duration::from_secs(3);
 
     pub(super) fn new() -> Self {
         Self(Self::FIRST)

@@ -183,10 +183,11 @@ fn the_pin_changes_and_the_pin_file_follows() {
             write_private(&server.dir().join("new-pin"), &new);
             // SoftHSM2 reads the new PIN when it is initialised.
             server.fault("break-link");
+            server.server().wait_for("PIN");
         },
         end: |server| rename(server.dir().join("new-pin"), server.pin_file()).unwrap(),
         seen: true,
-        log: &["PIN"],
+        log: &["token"],
     });
 }
 
@@ -197,10 +198,11 @@ fn another_token_with_the_same_label_is_refused() {
         begin: |server| {
             server.fault("wrong-token 0000000000000001");
             server.fault("break-link");
+            server.server().wait_for("serial");
         },
         end: |server| server.fault("pass"),
         seen: true,
-        log: &["serial"],
+        log: &["token"],
     });
 }
 

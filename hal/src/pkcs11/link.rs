@@ -255,8 +255,9 @@ impl Link {
 
     /// Records a check value. Keys bound already are bound anew, so that it holds for them too.
     pub(super) fn expect(&self, key: RootKeyVersion, kcv: Kcv) {
-        self.expected.set(key, kcv);
-        if let Some((login, _)) = &self.standing.read().login {
+        if self.expected.set(key, kcv)
+            && let Some((login, _)) = &self.standing.read().login
+        {
             login.roots.write().remove(&key);
         }
     }

@@ -98,7 +98,8 @@ impl Expected {
         self.0.read().get(&key).copied()
     }
 
-    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) {
-        self.0.write().insert(key, kcv);
+    /// Returns whether that is news.
+    pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) -> bool {
+        self.0.write().insert(key, kcv) != Some(kcv)
     }
 }

@@ -33,6 +33,7 @@ mod crew;
 pub mod initialise;
 mod link;
 mod login;
+mod lookout;
 mod module;
 mod pin;
 mod pool;

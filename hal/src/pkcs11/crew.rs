@@ -15,7 +15,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
-use super::{link::Link, workers::Worker};
+use super::{link::Link, lookout::Lookout, workers::Worker};
 
 pub(super) type Job = Box<dyn FnMut(&mut Worker) -> Flow + Send>;
 
@@ -41,6 +41,8 @@ pub(super) struct Crew {
     /// Somebody was hired in the place of one who hangs, and may have to go when that one is back.
     crowded: AtomicBool,
     wanted: usize,
+    /// Where a worker that is about to go to sleep waits for one more job.
+    pub(super) lookout: Lookout<Job>,
 }
 
 /// When the job that a worker is in has to be over: microseconds after the crew's start, 0 while there is none.
@@ -72,6 +74,7 @@ impl Crew {
             roster: Mutex::new(Roster { free: (0..desks).rev().collect(), hired: 0, target: workers }),
             crowded: AtomicBool::new(false),
             wanted: workers,
+            lookout: Lookout::new(),
         }
     }
 
@@ -140,7 +143,7 @@ impl Crew {
 
     fn work(self: &Arc<Self>, desk: usize) {
         let mut worker = Worker::new(Arc::clone(&self.link), Arc::clone(self), desk);
-        while let Ok(mut job) = self.inbox.recv() {
+        while let Some(mut job) = self.next_job() {
             match job(&mut worker) {
                 Flow::Done => {}
                 Flow::HandOn => return self.hand_on(job),
@@ -150,6 +153,16 @@ impl Crew {
                 return;
             }
         }
+    }
+
+    /// The next job; `None` where no more will come.
+    fn next_job(&self) -> Option<Job> {
+        if self.inbox.is_empty()
+            && let Some(job) = self.lookout.wait()
+        {
+            return Some(job);
+        }
+        self.inbox.recv().ok()
     }
 
     /// Whether there are more workers than there are to be, because one that hung is back; the one at `desk` is struck off then.

@@ -86,7 +86,11 @@ impl Pool {
             }
             Flow::Done
         });
-        jobs.try_send(job).map_err(|error| match error {
+        let sent = match self.crew.lookout.hand(job) {
+            Ok(()) => Ok(()),
+            Err(job) => jobs.try_send(job),
+        };
+        sent.map_err(|error| match error {
             TrySendError::Full(_) => HalError::Unavailable(Outage::Overloaded),
             TrySendError::Disconnected(_) => HalError::Unavailable(Outage::DeviceFailed),
         })?;

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hal::{HalError, Outage, Refusal, RootKeyVersion, WrappedKek};
@@ -21,6 +21,8 @@ use crate::store::{KekRow, Rewrapped, RootKeyState, RotationStep, StoreError, Ve
 
 /// KEKs handed to the HSM in one call: so many may each wait for an HSM that has just gone away.
 const CALL: usize = 16;
+/// An HSM that wraps a KEK again in less is fast. One across a network takes longer, and many calls at a time.
+const FAST: Duration = Duration::from_micros(300);
 /// How often a suspended root key is looked at.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,9 @@ pub(super) struct Pass<'a> {
     progress: Mutex<Progress>,
     /// The HSM does not wrap, and operators know.
     waits: AtomicBool,
+    /// The HSM answers so fast that calls take turns.
+    is_fast: AtomicBool,
+    turn: Mutex<()>,
 }
 
 struct Progress {
@@ -87,7 +92,16 @@ impl<'a> Pass<'a> {
             halt: None,
         };
         let throttle = Throttle::new(rotator.per_second);
-        Self { rotator, under, stop, throttle, progress: Mutex::new(progress), waits: AtomicBool::new(false) }
+        Self {
+            rotator,
+            under,
+            stop,
+            throttle,
+            progress: Mutex::new(progress),
+            waits: AtomicBool::new(false),
+            is_fast: AtomicBool::new(true),
+            turn: Mutex::new(()),
+        }
     }
 
     /// Works with so many threads until nothing is left to read, and returns what cannot be opened.
@@ -205,7 +219,7 @@ impl<'a> Pass<'a> {
                 }
             }
             let (keks, wrapped): (Vec<_>, Vec<_>) = readable.into_iter().unzip();
-            let answers = self.rotator.hal.rewrap_keks(&wrapped, self.under);
+            let answers = self.ask(&wrapped);
             for (kek, answer) in keks.into_iter().zip(answers) {
                 match judge(answer) {
                     Verdict::Rewrapped(new) => {
@@ -220,6 +234,18 @@ impl<'a> Pass<'a> {
             }
         }
         (done, damaged, later, obstacle)
+    }
+
+    /// Has the HSM wrap some KEKs again. A token that answers within microseconds works on this machine's own processors, where
+    /// two calls at a time only get in each other's way; so they take turns, and one thread stores while another one asks.
+    fn ask(&self, wrapped: &[WrappedKek]) -> Vec<Result<WrappedKek, HalError>> {
+        let turn = self.is_fast.load(Ordering::Relaxed).then(|| self.turn.lock());
+        let start = Instant::now();
+        let answers = self.rotator.hal.rewrap_keks(wrapped, self.under);
+        let each = start.elapsed().checked_div(u32::try_from(wrapped.len()).unwrap_or(u32::MAX));
+        self.is_fast.store(each.is_some_and(|each| each < FAST), Ordering::Relaxed);
+        drop(turn);
+        answers
     }
 
     /// The versions that something may be under. `None` where the store does not say now: then the HSM decides.

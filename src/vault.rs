@@ -1,4 +1,4 @@
-//! Seals key material and opens it again: the one module that names both `hal` and the store's identifiers.
+//! Seals key material and opens it again: the one module where it passes from the clear to what the store keeps, and back.
 //!
 //! Every object has a KEK of its own, 256 bits, never reused: it seals exactly one material with AES-256-GCM and is itself
 //! wrapped by the adapter's root key in the HSM. The additional data binds what never changes (adapter, object, object

@@ -13,6 +13,17 @@ pub(super) fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// `text` with everything escaped that would act on a terminal or on whoever reads it, rather than be seen: control characters,
+/// line ends, invisible characters and such as change the direction of writing.
+pub(super) fn visible(text: &str) -> String {
+    let escaped = text.chars().map(|letter| match letter {
+        // These alone are only escaped inside of quotes.
+        '"' | '\'' | '\\' => String::from(letter),
+        _ => letter.escape_debug().to_string(),
+    });
+    escaped.collect()
+}
+
 /// Prints one line that is not the result: what a command is doing, or kept as it was.
 pub(super) fn note(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
@@ -60,5 +71,16 @@ pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]], none
     for row in std::iter::once(&heads.map(str::to_owned)).chain(rows) {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         say(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_escaped_and_letters_as_they_are() {
+        assert_eq!(visible("a\u{1b}[2Jb\nc\u{9b}\u{202e}\u{7f}"), "a\\u{1b}[2Jb\\nc\\u{9b}\\u{202e}\\u{7f}");
+        assert_eq!(visible("Schlüssel \"1\" 'x' \\"), "Schlüssel \"1\" 'x' \\");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 
+use hal::HalError;
 use kmip::{enums::Operation, objects::Object, ttlv, version::Version};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,8 +19,8 @@ use super::{
     unit::Unit,
 };
 use crate::{
-    store::{Change, IndexEntries, ObjectId, ObjectRow, StoreError},
-    vault::Material,
+    store::{Change, IndexEntries, ObjectId, ObjectRow, SealedRow, StoreError},
+    vault::{Material, VaultError},
 };
 
 /// How often a change starts again because another node changed the object first.
@@ -197,9 +198,28 @@ impl Ctx<'_> {
             self.engine.refresh_trust()?;
         }
         root_key::may_open(&self.engine.parts.trust.current(), sealed.root)?;
-        let material = self.engine.parts.vault.open(&object.place(), sealed)?;
+        let material = self.open(object, sealed)?;
         let item = ttlv::decode(material.expose(), &STORED).map_err(|_| OpError::CorruptObject)?;
         Object::from_item(item, Version::V1_4).map_err(|_| OpError::CorruptObject)
+    }
+
+    /// Opens the material, under the version that the store says now where the one that it was read under is gone: a rotation
+    /// may have brought it under a newer one since, and the old one been retired.
+    fn open(&self, object: &ManagedObject, sealed: &SealedRow) -> Result<Material, OpError> {
+        let (store, vault) = (&self.engine.parts.store, &self.engine.parts.vault);
+        match vault.open(&object.place(), sealed) {
+            Err(VaultError::Hal(HalError::UnknownRootKey(unknown))) => {
+                let row = store.object(object.adapter, object.id)?;
+                let newer = row.and_then(|row| row.sealed).filter(|newer| {
+                    newer.root == sealed.root && newer.version != sealed.version && !newer.wrapped_kek.is_empty()
+                });
+                match newer {
+                    Some(newer) => Ok(vault.open(&object.place(), &newer)?),
+                    None => Err(VaultError::Hal(HalError::UnknownRootKey(unknown)).into()),
+                }
+            }
+            result => Ok(result?),
+        }
     }
 
     /// Random bytes for a new key.

@@ -181,10 +181,11 @@ impl<'a> Pass<'a> {
         let mut backoff = Backoff::new();
         loop {
             let (done, damaged, later, obstacle) = self.try_rewrap(&rest);
+            self.commit(number, last, done, &damaged, later.is_empty())?;
+            // Only now: where the rotation is gone, what failed may just have been destroyed or brought along by another.
             for kek in &damaged {
                 self.rotator.report_damaged(self.root(), kek);
             }
-            self.commit(number, last, done, &damaged, later.is_empty())?;
             if self.stop.is_stopped() && !later.is_empty() {
                 return Err(Halt::Stopped);
             }
@@ -322,9 +323,7 @@ impl Progress {
 fn judge(answer: Result<WrappedKek, HalError>) -> Verdict {
     match answer {
         Ok(wrapped) => Verdict::Rewrapped(wrapped),
-        Err(HalError::Tampered | HalError::Refused(Refusal::SchemeNotSupported | Refusal::UnknownBlobFormat)) => {
-            Verdict::Damaged
-        }
+        Err(HalError::Tampered | HalError::Refused(Refusal::UnknownBlobFormat)) => Verdict::Damaged,
         Err(error) => Verdict::Later(error),
     }
 }
@@ -356,7 +355,8 @@ mod tests {
         let damaged = |error| matches!(judge(Err(error)), Verdict::Damaged);
         let key = RootKeyVersion::first(hal::RootKeyId::from_uuid(Uuid::nil()));
         assert!(damaged(HalError::Tampered));
-        assert!(damaged(HalError::Refused(Refusal::SchemeNotSupported)));
+        assert!(damaged(HalError::Refused(Refusal::UnknownBlobFormat)));
+        assert!(!damaged(HalError::Refused(Refusal::SchemeNotSupported)), "another token may know the scheme");
         assert!(!damaged(HalError::Unavailable(Outage::DeviceFailed)));
         assert!(!damaged(HalError::UnknownRootKey(key)), "the wrong token may be attached");
         assert!(!damaged(HalError::Refused(Refusal::KeyReplaced)));

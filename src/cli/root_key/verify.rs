@@ -1,6 +1,9 @@
 //! `keystead root-key verify-attestation`: checks a signed statement with nothing but the file and the signer's public key.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -9,7 +12,7 @@ use super::RootKeyError;
 use crate::{
     cli::{
         CliError,
-        output::{json, say},
+        output::{json, say, visible},
     },
     statement::{
         self, Attestation, Attributes, Claim, Holding, PublicKey, RotationProof, ShredCertificate, Token, Verified,
@@ -35,7 +38,7 @@ pub(in crate::cli) struct VerifyArgs {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    /// The signature is right, and what is said is good enough.
+    /// The signature is right, and what is said is good enough; whose signature it is, only `trusted` tells.
     valid: bool,
     /// The signer is the one that was given.
     trusted: bool,
@@ -106,61 +109,66 @@ fn print(Verified { statement, signer, trusted }: &Verified) {
         Claim::Rotation(proof) => print_rotation(proof),
         Claim::Shred(certificate) => print_shred(certificate),
     }
-    say(format_args!("made        {} by {}", statement.time, statement.product));
-    say(format_args!("signed by   {} key {} ({whose})", signer.kind(), signer.fingerprint()));
+    show(format_args!("made        {} by {}", statement.time, statement.product));
+    show(format_args!("signed by   {} key {} ({whose})", signer.kind(), signer.fingerprint()));
 }
 
 fn print_attestation(attestation: &Attestation) {
     let Attestation { root_key, label, version, kcv, scheme, is_hsm, attributes, copies, .. } = attestation;
-    say("ATTESTATION OF A ROOT KEY");
-    say(format_args!("root key    {label:?}, {root_key}, version {version}"));
-    say(format_args!("KCV         {kcv}"));
-    say(format_args!("wraps by    {scheme}"));
+    show("ATTESTATION OF A ROOT KEY");
+    show(format_args!("root key    {label:?}, {root_key}, version {version}"));
+    show(format_args!("KCV         {kcv}"));
+    show(format_args!("wraps by    {scheme}"));
     if !is_hsm {
-        say("held by     SOFTWARE: no HSM holds this root key");
+        show("held by     SOFTWARE: no HSM holds this root key");
     }
     for Holding { token, self_test } in copies {
         if let Some(token) = token {
-            say(format_args!("held by     {}", described(token)));
+            show(format_args!("held by     {}", described(token)));
         }
         for test in self_test {
             let verdict = if test.passed { "passed" } else { "FAILED" };
-            say(format_args!("  {verdict}    {}: {}", test.check, test.detail));
+            show(format_args!("  {verdict}    {}: {}", test.check, test.detail));
         }
     }
-    say(format_args!("it says     {}", said(attributes)));
+    show(format_args!("it says     {}", said(attributes)));
 }
 
 fn print_rotation(proof: &RotationProof) {
     let RotationProof { root_key, label, from_version, to_version, kcv, .. } = proof;
-    say("PROOF OF A ROTATION");
-    say(format_args!("root key    {label:?}, {root_key}, from version {from_version} to {to_version}"));
-    say(format_args!("KCV         {kcv}"));
-    say(format_args!("began       {}, ended {}", proof.started_at, proof.finished_at));
-    say(format_args!("re-wrapped  {} KEKs; {} left under other versions", proof.rewrapped, proof.remaining));
+    show("PROOF OF A ROTATION");
+    show(format_args!("root key    {label:?}, {root_key}, from version {from_version} to {to_version}"));
+    show(format_args!("KCV         {kcv}"));
+    show(format_args!("began       {}, ended {}", proof.started_at, proof.finished_at));
+    show(format_args!("re-wrapped  {} KEKs; {} left under other versions", proof.rewrapped, proof.remaining));
 }
 
 fn print_shred(certificate: &ShredCertificate) {
     let ShredCertificate { root_key, label, is_hsm, versions, adapters, .. } = certificate;
-    say("CERTIFICATE OF A DESTRUCTION");
-    say(format_args!("root key    {label:?}, {root_key}"));
+    show("CERTIFICATE OF A DESTRUCTION");
+    show(format_args!("root key    {label:?}, {root_key}"));
     if !is_hsm {
-        say("held by     SOFTWARE: copies of its file may still hold it");
+        show("held by     SOFTWARE: copies of its file may still hold it");
     }
     for version in versions {
-        say(format_args!("version {:<3} KCV {}", version.version, version.kcv));
+        show(format_args!("version {:<3} KCV {}", version.version, version.kcv));
         for token in &version.destroyed_on {
-            say(format_args!("  destroyed on {}", described(token)));
+            show(format_args!("  destroyed on {}", described(token)));
         }
     }
     for adapter in adapters {
         let states: Vec<_> = adapter.states.iter().map(|count| format!("{} {}", count.objects, count.state)).collect();
         let states = if states.is_empty() { "no objects".to_owned() } else { states.join(", ") };
-        say(format_args!("adapter     {:?}: {states}", adapter.name));
+        show(format_args!("adapter     {:?}: {states}", adapter.name));
     }
     let ShredCertificate { objects, active_objects, keks_erased, user_id, .. } = certificate;
-    say(format_args!("objects     {objects}, of which {active_objects} Active; {keks_erased} wrapped KEKs erased"));
-    say(format_args!("done by     the user with the number {user_id}"));
+    show(format_args!("objects     {objects}, of which {active_objects} Active; {keks_erased} wrapped KEKs erased"));
+    show(format_args!("done by     the user with the number {user_id}"));
+}
+
+/// Prints one line. Whoever wrote the statement chose its words, and the signer is perhaps nobody to trust.
+fn show(line: impl Display) {
+    say(visible(&line.to_string()));
 }
 
 fn described(token: &Token) -> String {

@@ -276,8 +276,9 @@ fn add_version(connection: &Connection, root: Uuid, row: &RootKeyVersionRow) -> 
     if rotations::is_unfinished(connection, root.seq)? {
         return Err(StoreError::Rotating);
     }
-    let demote = "UPDATE root_key_version SET state = ?3 WHERE root = ?1 AND version = ?2";
-    connection.execute(demote, params![root.seq, root.current_version, version_code(VersionState::Superseded)])?;
+    let demote = "UPDATE root_key_version SET state = ?3 WHERE root = ?1 AND version = ?2 AND state = ?4";
+    let (before, after) = (version_code(VersionState::Current), version_code(VersionState::Superseded));
+    must_find(connection.execute(demote, params![root.seq, root.current_version, after, before])?)?;
     insert_version(connection, root.seq, &RootKeyVersionRow { state: VersionState::Current, ..row.clone() })?;
     let promote = "UPDATE root_key SET current_version = ?2, changed_at = ?3 WHERE seq = ?1";
     connection.execute(promote, params![root.seq, row.version, row.created_at])?;

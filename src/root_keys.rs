@@ -3,7 +3,7 @@
 //! The store says which root keys there are and which version of each is current; the HSM holds them. Neither is changed to
 //! follow the other: where they differ, an operator reads what to do.
 
-use hal::{Kcv, KcvMethod, RootKeyId, RootKeyInfo, RootKeyVersion};
+use hal::{Kcv, KcvMethod, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys};
 use uuid::Uuid;
 
 pub use self::watch::{IdentifyError, follow, identify};
@@ -54,6 +54,17 @@ pub fn recorded_kcv(row: &RootKeyVersionRow) -> Option<Kcv> {
     let methods = [KcvMethod::EcbZeroBlock, KcvMethod::GcmZeroBlock];
     let method = methods.into_iter().find(|method| method_name(*method) == row.kcv_method)?;
     Some(Kcv { method, value: row.kcv })
+}
+
+/// Tells the HSM the check values on record, so that another key under the id of one of these versions is refused.
+pub fn expect_recorded(rows: &[RootKeyRow], hal: &dyn RootKeys) {
+    for row in rows {
+        for version in row.versions.iter().filter(|version| version.state != VersionState::Retired) {
+            if let Some(kcv) = recorded_kcv(version) {
+                hal.expect_root(key(row.id, version.version), kcv);
+            }
+        }
+    }
 }
 
 /// The name of a method of computing check values, as the HAL writes it too.

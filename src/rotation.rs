@@ -4,15 +4,16 @@
 //! left to do only shrinks. The job reads KEKs in the order in which they were made, has the HSM wrap them again (which opens
 //! each new one before it is handed out), and replaces them in steps that also say how far it has come: whoever goes on after
 //! a crash misses nothing. A KEK that was erased meanwhile stays erased. An HSM that is away, a full disk or a suspended root
-//! key make the job wait; a KEK that is damaged is counted, named in the log, and left as it is. The rotation is finished when
-//! a scan of the whole store finds nothing but those under older versions; that is signed. Any number of processes may work
-//! on one rotation at once, though one is enough. Sealed bodies are never touched, and no KEK is ever in the clear here.
+//! key make the job wait; where only its own root key is in its way, rotations of others have their turn first. A KEK that is
+//! damaged is counted, named in the log, and left as it is. The rotation is finished when a scan of the whole store finds
+//! nothing but those under older versions; that is signed. Any number of processes may work on one rotation at once, though
+//! one is enough. Sealed bodies are never touched, and no KEK is ever in the clear here.
 
 mod background;
 mod pass;
 mod stop;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use hal::RootKeys;
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ use crate::{
     proof,
     root_keys::key,
     statement::{CheckValue, Claim, RotationProof},
-    store::{KekRow, RootKeyRow, RotationRow, Store, StoreError},
+    store::{KekRow, RootKeyRow, RootKeyState, RotationRow, Store, StoreError},
 };
 
 /// KEKs read and replaced in one step.
@@ -61,22 +62,39 @@ pub enum Ended {
     },
     /// It was asked to stop; it goes on from there the next time.
     Stopped,
+    /// Something is in the way of this one alone, and others wait for their turn.
+    GaveWay,
     /// There is nothing to do any more: another process has finished it, or the root key was destroyed.
     Gone,
 }
 
 impl Rotator {
-    /// Works on every rotation that is not finished, one after the other.
+    /// Works on every rotation that is not finished and whose root key is active, one after the other. One that cannot go on
+    /// for a reason of its own gives way where others wait.
     ///
     /// # Errors
     /// The database failed.
     pub fn run_pending(&self, stop: &Stop) -> Result<(), StoreError> {
-        for rotation in self.store.rotations()?.iter().filter(|rotation| rotation.finished_at.is_none()) {
-            if self.run(rotation, stop)? == Ended::Stopped {
+        for rotation in self.ready()? {
+            if self.run_as(&rotation, stop, true)? == Ended::Stopped {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Rotations that can be worked on.
+    fn ready(&self) -> Result<Vec<RotationRow>, StoreError> {
+        let roots = self.store.root_keys()?;
+        let is_active = |id: Uuid| roots.iter().any(|row| row.id == id && row.state == RootKeyState::Active);
+        let mut rotations = self.store.rotations()?;
+        rotations.retain(|rotation| rotation.finished_at.is_none() && is_active(rotation.root));
+        Ok(rotations)
+    }
+
+    /// Whether a rotation of another root key could be worked on.
+    fn others_wait(&self, root: Uuid) -> bool {
+        self.ready().is_ok_and(|ready| ready.iter().any(|rotation| rotation.root != root))
     }
 
     /// Works on `rotation` until it is finished or `stop` says so.
@@ -84,14 +102,19 @@ impl Rotator {
     /// # Errors
     /// The database failed.
     pub fn run(&self, rotation: &RotationRow, stop: &Stop) -> Result<Ended, StoreError> {
+        self.run_as(rotation, stop, false)
+    }
+
+    fn run_as(&self, rotation: &RotationRow, stop: &Stop, gives_way: bool) -> Result<Ended, StoreError> {
         let (root, version) = (rotation.root, rotation.to_version);
         tracing::info!(root_key = %root, version, cursor = rotation.cursor, total = rotation.total, "rotation begins");
         let mut cursor = rotation.cursor;
         loop {
-            let pass = Pass::new(self, key(root, version), cursor, stop);
+            let pass = Pass::new(self, key(root, version), cursor, stop, gives_way);
             let damaged = match pass.run(self.threads()) {
                 Ok(damaged) => damaged,
                 Err(Halt::Stopped) => return Ok(Ended::Stopped),
+                Err(Halt::GaveWay) => return Ok(Ended::GaveWay),
                 Err(Halt::Gone) => return Ok(Ended::Gone),
             };
             if self.only_these_are_left(root, version, &damaged)?
@@ -226,6 +249,3 @@ fn proof_of(root: &RootKeyRow, rotation: &RotationRow, damaged: u64, at: Timesta
         remaining: damaged,
     })
 }
-
-/// How often a rotation that nobody was told of is looked for.
-const LOOK: Duration = Duration::from_secs(1);

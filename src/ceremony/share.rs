@@ -33,8 +33,13 @@ pub struct Share {
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
     /// It is written in another way.
-    #[error("it is no share of a root key, or was damaged: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("it is no share of a root key, or was damaged: line {line}, column {column}")]
+    Json {
+        /// Where, from 1.
+        line: usize,
+        /// Where in the line.
+        column: usize,
+    },
     /// Its format is another.
     #[error("it has the format {found:?}, this program knows {FORMAT:?}")]
     Format {
@@ -53,6 +58,13 @@ pub enum ShareError {
     /// The label.
     #[error(transparent)]
     Label(#[from] InvalidLabel),
+}
+
+/// The error's own words may repeat what was read, and so the share: only the place is kept.
+impl From<serde_json::Error> for ShareError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
 }
 
 /// The file, as it is written and read. The value is borrowed, so that reading makes no copy of it.

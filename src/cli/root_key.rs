@@ -14,14 +14,17 @@ mod signer;
 mod suspend;
 mod verify;
 
+use std::sync::Arc;
+
 use clap::Subcommand;
-use hal::RootKeyInfo;
+use hal::{RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 
 pub(super) use self::{create::make, error::RootKeyError, list::identify, suspend::must_be_usable};
 use super::{
     CliError,
     admin::{Admin, Subject},
+    backend,
     output::table,
 };
 use crate::{
@@ -96,6 +99,13 @@ pub(super) fn record(admin: &Admin, root: &RootKeyInfo) -> Result<(), CliError> 
         Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a root key", name: root.label.to_string() }),
         result => Ok(result?),
     }
+}
+
+/// Opens the HSM, which then refuses another key under the id of one on record.
+fn open_hsm(admin: &Admin) -> Result<Arc<dyn RootKeys>, CliError> {
+    let hal = backend::open(&admin.config.hsm)?;
+    root_keys::expect_recorded(&admin.store.root_keys()?, &*hal);
+    Ok(hal)
 }
 
 /// What an action is about, for the audit log.

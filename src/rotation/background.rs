@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LOOK, Rotator, Stop};
+use super::{Rotator, Stop};
 
+/// How often a rotation that nobody was told of is looked for.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often the end of the thread is looked for.
 const POLL: Duration = Duration::from_millis(5);
 

@@ -25,12 +25,16 @@ const CALL: usize = 16;
 const FAST: Duration = Duration::from_micros(300);
 /// How often a suspended root key is looked at.
 const SUSPENDED: Duration = Duration::from_secs(1);
+/// How long a rotation waits for what is in the way of it alone before others have their turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a pass ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
     /// It was asked to.
     Stopped,
+    /// Something is in the way of this rotation alone, and others wait.
+    GaveWay,
     /// The rotation is finished, or the root key is no more.
     Gone,
 }
@@ -40,6 +44,8 @@ pub(super) struct Pass<'a> {
     rotator: &'a Rotator,
     under: RootKeyVersion,
     stop: &'a Stop,
+    /// It lets others go first where only it cannot go on.
+    gives_way: bool,
     throttle: Throttle,
     progress: Mutex<Progress>,
     /// The HSM does not wrap, and operators know.
@@ -81,7 +87,13 @@ enum Verdict {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(rotator: &'a Rotator, under: RootKeyVersion, cursor: i64, stop: &'a Stop) -> Self {
+    pub(super) fn new(
+        rotator: &'a Rotator,
+        under: RootKeyVersion,
+        cursor: i64,
+        stop: &'a Stop,
+        gives_way: bool,
+    ) -> Self {
         let progress = Progress {
             read: cursor,
             next: 0,
@@ -96,6 +108,7 @@ impl<'a> Pass<'a> {
             rotator,
             under,
             stop,
+            gives_way,
             throttle,
             progress: Mutex::new(progress),
             waits: AtomicBool::new(false),
@@ -169,6 +182,9 @@ impl<'a> Pass<'a> {
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(root_key = %row.id, label = row.label, "rotation waits: the root key is suspended");
             }
+            if self.gives_way && self.rotator.others_wait(self.root()) {
+                return Err(Halt::GaveWay);
+            }
             if self.stop.sleep(SUSPENDED) {
                 return Err(Halt::Stopped);
             }
@@ -179,6 +195,7 @@ impl<'a> Pass<'a> {
     fn rewrap(&self, batch: Batch) -> Result<(), Halt> {
         let Batch { number, last, keks: mut rest } = batch;
         let mut backoff = Backoff::new();
+        let mut stuck_since = None;
         loop {
             let (done, damaged, later, obstacle) = self.try_rewrap(&rest);
             self.commit(number, last, done, &damaged, later.is_empty())?;
@@ -190,6 +207,13 @@ impl<'a> Pass<'a> {
                 return Err(Halt::Stopped);
             }
             let Some(obstacle) = obstacle else { return Ok(()) };
+            // An outage is in everybody's way.
+            let since = match obstacle {
+                HalError::Unavailable(_) => None,
+                _ => Some(stuck_since.unwrap_or_else(Instant::now)),
+            };
+            stuck_since = since;
+            self.give_way(since)?;
             if obstacle == HalError::Unavailable(Outage::Overloaded) {
                 // Requests go first: nothing that an operator should look at.
                 tracing::debug!(root_key = %self.under, "rotation waits: {obstacle}");
@@ -201,6 +225,19 @@ impl<'a> Pass<'a> {
             }
             rest = later;
         }
+    }
+
+    /// Ends the pass where it has waited long enough for what is in its own way, and others wait for their turn.
+    fn give_way(&self, stuck_since: Option<Instant>) -> Result<(), Halt> {
+        // Another thread has.
+        if self.progress.lock().halt == Some(Halt::GaveWay) {
+            return Err(Halt::GaveWay);
+        }
+        let long_enough = stuck_since.is_some_and(|since| since.elapsed() >= PATIENCE);
+        if self.gives_way && long_enough && self.rotator.others_wait(self.root()) {
+            return Err(Halt::GaveWay);
+        }
+        Ok(())
     }
 
     /// Wraps what it can: KEKs done, damaged, left for later, and why they were left.

@@ -1,11 +1,13 @@
 //! Root keys as operators look after them.
 
+use hal::{DestroyConsent, RootKeys as _, SecretBytes, software::SoftwareHal};
 use keystead::{
     root_keys,
     store::{RootKeyRow, RootKeyState, Store, StoreOptions},
 };
 use serde_json::Value;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{Data, keystead};
 
@@ -177,4 +179,20 @@ fn an_object_tells_why_it_does_not_open() {
     assert!(said.contains("destroyed"), "{said}");
     let said = data.fail(1, &format!("root-key resume {ROOT}"));
     assert!(said.contains("destroyed"), "{said}");
+}
+
+#[test]
+fn a_version_that_the_hsm_does_not_hold_is_not_retired() {
+    let data = Data::new();
+    data.succeed(&format!("root-key rotate {ROOT}"));
+    let passphrase = std::fs::read_to_string(data.file("hsm/passphrase")).unwrap();
+    let passphrase = SecretBytes::new(Zeroizing::new(passphrase.trim_end().as_bytes().to_vec()));
+    let hsm = SoftwareHal::open(&data.file("hsm/root-keys"), &passphrase).unwrap();
+    let id: Uuid = described(&data, ROOT)["id"].as_str().unwrap().parse().unwrap();
+    let old = root_keys::key(id, 1);
+    hsm.destroy_root(old, DestroyConsent::approved_for(old)).unwrap();
+    drop(hsm);
+    let said = data.fail(1, &format!("root-key retire {ROOT} --version 1 --yes"));
+    assert!(said.contains("not on this HSM"), "{said}");
+    assert_eq!(described(&data, ROOT)["versions"][0]["state"], "superseded");
 }

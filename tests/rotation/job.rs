@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hal::{DestroyConsent, HalError, RootKeys};
+use hal::{DestroyConsent, HalError, Label, RootKeys};
 use keystead::{
     audit::Actor,
-    root_keys::key,
+    root_keys::{self, key},
     rotation::{Ended, Rotator, Stop},
     statement::{self, Claim, RotationProof},
     store::{RootKeyState, RotationRow, StoreError, VersionState},
@@ -351,6 +351,29 @@ fn a_suspended_root_key_makes_a_rotation_wait_and_a_destroyed_one_ends_it() {
         let expected = if last == RootKeyState::Active { Ended::Finished { damaged: 0 } } else { Ended::Gone };
         assert_eq!(ended, expected);
     }
+}
+
+#[test]
+fn a_suspended_root_key_does_not_keep_others_from_being_rotated() {
+    let server = TestServer::new();
+    let first = server.root_key().id;
+    server.new_version();
+    server.store.set_root_key_state(first, RootKeyState::Suspended, 5).unwrap();
+    let other = server.hal.generate_root(&Label::new("other").unwrap()).unwrap();
+    server.store.insert_root_key(root_keys::new_row(&other, 5)).unwrap();
+    let next = other.key().next().unwrap();
+    let info = server.hal.generate_version(next, &other.label).unwrap();
+    server.store.add_version(*next.root.as_uuid(), root_keys::version_row(&info, 6)).unwrap();
+    let finished = || {
+        let rotations = server.store.rotations().unwrap();
+        rotations.iter().map(|row| (row.root == first, row.finished_at.is_some())).collect::<Vec<_>>()
+    };
+    own_rotator(&server).run_pending(&Stop::default()).unwrap();
+    assert_eq!(finished(), [(true, false), (false, true)]);
+    // And it has its turn once it is resumed.
+    server.store.set_root_key_state(first, RootKeyState::Active, 7).unwrap();
+    own_rotator(&server).run_pending(&Stop::default()).unwrap();
+    assert_eq!(finished(), [(true, true), (false, true)]);
 }
 
 #[test]

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use hal::{RootKeyVersion, RootKeys};
 
-use super::{RootKeyError, about, find};
+use super::{RootKeyError, about, find, open_hsm};
 use crate::{
     cli::{
         CliError, ConfigArgs,
         admin::Admin,
-        backend,
         data_dir::write_new_file,
         output::{note, say},
     },
@@ -36,7 +35,7 @@ pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let row = find(&admin, &args.label)?;
     let key = root_keys::key(row.id, args.version.unwrap_or(row.current_version));
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     let attestation = admin.act("root_key.attest", about(&row), || attest(&admin, &*hal, key))?;
     match &args.out {
         Some(path) => {

@@ -8,12 +8,11 @@ use hal::{Label, RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{attest::attest_new, show};
+use super::{attest::attest_new, open_hsm, show};
 use crate::{
     cli::{
         CliError, ConfigArgs,
         admin::{Admin, Subject},
-        backend,
         output::{note, progress},
     },
     root_keys,
@@ -31,7 +30,7 @@ pub(in crate::cli) struct CreateArgs {
 
 pub(super) fn run(args: &CreateArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     let making = format_args!("making root key {:?}", args.label.as_str());
     let root = progress(making, || make(&admin, &*hal, &args.label))?;
     show(&[root]);
@@ -84,8 +83,14 @@ fn announce(admin: &Admin, id: Uuid, label: &Label) -> Result<(), CliError> {
         versions: Vec::new(),
     };
     match admin.store.insert_root_key(row) {
-        // By the run that was interrupted.
-        Err(StoreError::Duplicate) => Ok(()),
+        Err(StoreError::Duplicate) => {
+            let rows = admin.store.root_keys()?;
+            // By the run that was interrupted; else another key has taken the label since it was looked for.
+            if rows.iter().any(|row| row.id == id && row.is_unmade()) {
+                return Ok(());
+            }
+            Err(CliError::Exists { what: "a root key with the label", name: label.to_string() })
+        }
         result => Ok(result?),
     }
 }

@@ -17,12 +17,11 @@ use kmip::enums::State;
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use super::{RootKeyError, about, find};
+use super::{RootKeyError, about, find, open_hsm};
 use crate::{
     cli::{
         CliError, ConfigArgs,
         admin::{Admin, shown_time},
-        backend,
         data_dir::write_new_file,
         output::{json, note, progress, say, table},
     },
@@ -120,7 +119,7 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
     } else {
         note("the destruction of this root key has begun already: it goes on");
     }
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     progress(format_args!("destroying root key {:?}", row.label), || {
         admin.act("root_key.destroy", about(&row), || destroy(args, &admin, &*hal, &row))
     })?;
@@ -133,19 +132,24 @@ pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
 fn destroy(args: &DestroyArgs, admin: &Admin, hal: &dyn RootKeys, row: &RootKeyRow) -> Result<(), CliError> {
     // Without its signer there is no certificate, so nothing begins without it.
     proof::signer(&admin.store, hal).map_err(RootKeyError::from)?;
-    let held = held(hal, row)?;
+    let before = held(hal, row)?;
     let journal = match &row.destruction {
         Some(text) => serde_json::from_str(text).map_err(|_| RootKeyError::BadJournal)?,
-        None => begin(args, admin, row, &held, hal.capabilities().is_hsm)?,
+        None => begin(args, admin, row, &before, hal.capabilities().is_hsm)?,
     };
     // What the journal names and the HSM does not hold, an earlier run destroyed, if this is the same HSM.
     demand_tokens(row, hal, &journal)?;
-    let versions: BTreeSet<_> = held.iter().map(RootKeyInfo::key).collect();
+    let versions: BTreeSet<_> = before.iter().map(RootKeyInfo::key).collect();
     for key in versions {
         match hal.destroy_root(key, DestroyConsent::approved_for(key)) {
             Ok(()) | Err(HalError::UnknownRootKey(_)) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    // What is certified is what the HSM says now: a version may have come since it was asked, or a token not have obeyed.
+    let left = held(hal, row)?;
+    if let Some(left) = left.first() {
+        return Err(RootKeyError::StillInHsm { label: row.label.clone(), version: left.version }.into());
     }
     let certificate = certificate(admin, row, &journal)?;
     let signed = proof::sign(&admin.store, hal, Claim::Shred(certificate)).map_err(RootKeyError::from)?;
@@ -185,17 +189,46 @@ fn begin(
     };
     let journal = Journal { versions: held.iter().map(doomed).collect(), is_hsm };
     // From here on no object is made or opened under the root key. What became Active since the report was not approved.
-    let before = row.state;
-    admin.store.set_root_key_state(row.id, RootKeyState::Suspended, Timestamp::now().as_second())?;
+    let was_active = fresh(admin, row)?.is_some_and(|row| row.state == RootKeyState::Active);
+    let at = Timestamp::now().as_second();
+    admin.store.set_root_key_state(row.id, RootKeyState::Suspended, at)?;
+    match begin_suspended(args, admin, row, &journal) {
+        Ok(()) => Ok(journal),
+        Err(error) => {
+            if was_active {
+                resume(admin, row, at);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn begin_suspended(args: &DestroyArgs, admin: &Admin, row: &RootKeyRow, journal: &Journal) -> Result<(), CliError> {
     let impact = Impact::of(admin, row)?;
     if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
-        admin.store.set_root_key_state(row.id, before, Timestamp::now().as_second())?;
         let approved = args.approve_destruction_of;
         return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
     }
-    let text = serde_json::to_string(&journal).map_err(CliError::Json)?;
-    admin.store.begin_destruction(row.id, Timestamp::now().as_second(), text)?;
-    Ok(journal)
+    let text = serde_json::to_string(journal).map_err(CliError::Json)?;
+    Ok(admin.store.begin_destruction(row.id, Timestamp::now().as_second(), text)?)
+}
+
+/// Lets a root key that was suspended at `at` for a destruction work again, unless somebody else has changed it since.
+fn resume(admin: &Admin, row: &RootKeyRow, at: i64) {
+    let resumed = fresh(admin, row).and_then(|now| match now {
+        Some(now) if now.changed_at == at && now.destruction.is_none() => {
+            Ok(admin.store.set_root_key_state(row.id, RootKeyState::Active, Timestamp::now().as_second())?)
+        }
+        _ => Ok(()),
+    });
+    if let Err(error) = resumed {
+        note(format_args!("the root key {:?} stays suspended until `keystead root-key resume`: {error}", row.label));
+    }
+}
+
+/// The row as it is on record now.
+fn fresh(admin: &Admin, row: &RootKeyRow) -> Result<Option<RootKeyRow>, CliError> {
+    Ok(admin.store.root_keys()?.into_iter().find(|other| other.id == row.id))
 }
 
 /// Sees to it that every token of the journal is attached: one that is not may still hold the root key.

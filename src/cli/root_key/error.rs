@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     ceremony::{CeremonyError, ShareError},
+    cli::output::visible,
     proof::ProofError,
     statement::{StatementError, Weakness},
 };
@@ -199,19 +200,32 @@ pub enum RootKeyError {
     /// The imported key is not the one that objects are sealed under.
     #[error(
         "the imported key does not open what is stored under version {version} of {label:?}, although its check value is the \
-         one on record: it was taken out of the HSM again"
+         one on record: {}",
+        if *was_there { "it was in the HSM before and stays there" } else { "it was taken out of the HSM again" }
     )]
     DoesNotOpen {
         /// The root key's label.
         label: String,
         /// The version.
         version: u32,
+        /// Whether the HSM held it before.
+        was_there: bool,
     },
     /// A version that should be destroyed is not to be found.
     #[error(
         "version {version} of {label:?} is not on this HSM: nothing was destroyed; attach every token that holds the root key"
     )]
     NotInHsm {
+        /// The root key's label.
+        label: String,
+        /// The version.
+        version: u32,
+    },
+    /// A version that was destroyed is still to be found.
+    #[error(
+        "version {version} of {label:?} is still on this HSM, or there again: no certificate was signed; run this again"
+    )]
+    StillInHsm {
         /// The root key's label.
         label: String,
         /// The version.
@@ -244,7 +258,8 @@ pub enum RootKeyError {
 }
 
 fn list(what: &[impl fmt::Display]) -> String {
-    what.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    // Words of a statement may be among them.
+    what.iter().map(|one| visible(&one.to_string())).collect::<Vec<_>>().join("; ")
 }
 
 fn not_approved(active: u64, approved: Option<u64>) -> String {

@@ -6,13 +6,12 @@ use clap::Args;
 use hal::{DestroyConsent, HalError, Kcv, RootKeyInfo, RootKeyVersion, RootKeys, WrappedKek};
 use jiff::Timestamp;
 
-use super::{RootKeyError, attest::attest_new, show};
+use super::{RootKeyError, attest::attest_new, open_hsm, show};
 use crate::{
     ceremony::{Recovered, Share, Terms},
     cli::{
         CliError, ConfigArgs,
         admin::{Admin, Subject},
-        backend,
         output::{note, progress},
     },
     config::read_secret_file,
@@ -53,7 +52,7 @@ pub(in crate::cli) enum Purpose {
 pub(super) fn run(args: &ImportArgs) -> Result<(), CliError> {
     let admin = Admin::open(args.config.load()?)?;
     let recovered = args.shares.combine()?;
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     let (info, purpose) = import(&admin, &*hal, &recovered)?;
     match purpose {
         Purpose::New => note("The root key is new here: make adapters under it with `keystead adapter create`."),
@@ -195,7 +194,7 @@ fn into_hsm(admin: &Admin, hal: &dyn RootKeys, recovered: &Recovered) -> Result<
     if !was_there {
         hal.destroy_root(*key, DestroyConsent::approved_for(*key))?;
     }
-    Err(RootKeyError::DoesNotOpen { label: label_text, version }.into())
+    Err(RootKeyError::DoesNotOpen { label: label_text, version, was_there }.into())
 }
 
 /// The check value on record of a version; `None` where none is.

@@ -7,16 +7,15 @@ use clap::Args;
 use hal::{DestroyConsent, HalError};
 use jiff::Timestamp;
 
-use super::{RootKeyError, about, find, suspend::must_be_usable};
+use super::{RootKeyError, about, find, open_hsm, suspend::must_be_usable};
 use crate::{
     cli::{
         CliError, ConfigArgs,
         admin::Admin,
-        backend,
         output::{progress, say},
     },
     root_keys,
-    store::StoreError,
+    store::{StoreError, VersionState},
 };
 
 #[derive(Debug, Args)]
@@ -41,9 +40,10 @@ pub(super) fn run(args: &RetireArgs) -> Result<(), CliError> {
     if row.current_version == version {
         return Err(RootKeyError::IsCurrent { label, version }.into());
     }
-    if row.version(version).is_none() {
+    let Some(old) = row.version(version) else {
         return Err(RootKeyError::NoVersion { label, version, current: row.current_version }.into());
-    }
+    };
+    let was_retired = old.state == VersionState::Retired;
     let keks = admin.store.kek_count(row.id, version)?;
     if keks > 0 {
         return Err(RootKeyError::StillInUse { label, version, keks }.into());
@@ -51,12 +51,16 @@ pub(super) fn run(args: &RetireArgs) -> Result<(), CliError> {
     if !args.yes {
         return Err(RootKeyError::BackupsNeedIt { label, version }.into());
     }
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     let key = root_keys::key(row.id, version);
     // The right token is attached: one that does not know the version would else seem to have lost it already.
     hal.describe_root(root_keys::key(row.id, row.current_version))?;
     progress(format_args!("destroying version {version} of root key {label:?}"), || {
         admin.act("root_key.retire", about(&row), || {
+            // On record as retired only what can be destroyed: a token that is not attached may hold the version.
+            if !was_retired && !hal.list_roots()?.iter().any(|info| info.key() == key) {
+                return Err(RootKeyError::NotInHsm { label: label.clone(), version }.into());
+            }
             match admin.store.retire_version(row.id, version, Timestamp::now().as_second()) {
                 Err(StoreError::InUse { keks }) => {
                     return Err(RootKeyError::StillInUse { label: label.clone(), version, keks }.into());
@@ -64,8 +68,12 @@ pub(super) fn run(args: &RetireArgs) -> Result<(), CliError> {
                 result => result?,
             }
             match hal.destroy_root(key, DestroyConsent::approved_for(key)) {
+                Ok(()) => Ok(()),
                 // A run that was interrupted has destroyed it.
-                Ok(()) | Err(HalError::UnknownRootKey(_)) => Ok(()),
+                Err(HalError::UnknownRootKey(_)) if was_retired => Ok(()),
+                Err(HalError::UnknownRootKey(_)) => {
+                    Err(RootKeyError::NotInHsm { label: label.clone(), version }.into())
+                }
                 Err(error) => Err(CliError::from(error)),
             }
         })

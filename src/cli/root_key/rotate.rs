@@ -20,6 +20,7 @@ use super::{
     find,
     import::{self, ShareArgs, may_rotate},
     list::identify,
+    open_hsm,
     suspend::must_be_usable,
 };
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     cli::{
         CliError, ConfigArgs,
         admin::Admin,
-        backend,
         data_dir::ServerLock,
         error::UsageError,
         output::{note, progress, say},
@@ -64,7 +64,7 @@ pub(super) fn run(args: &RotateArgs) -> Result<(), CliError> {
     identify(&admin);
     let row = find(&admin, &args.label)?;
     must_be_usable(&row)?;
-    let hal = backend::open(&admin.config.hsm)?;
+    let hal = open_hsm(&admin)?;
     if !args.finish {
         begin(&admin, &*hal, &row, &args.shares)?;
     }

@@ -351,12 +351,13 @@ impl Link {
         let found = match learnt {
             Some(learnt) => token::find_again(module.pkcs11(), &self.label, &learnt.serial),
             None => find_token(module.pkcs11(), &self.label, self.serial.as_deref()),
-        }?;
-        // The token says itself that its PIN is not locked any more: somebody with the right to do so reset it.
-        if pins.is_locked() {
-            pins.allow();
+        };
+        match &found {
+            Ok(_) => pins.shown_locked(false),
+            Err(Fault::Stop(HalError::Refused(Refusal::PinLocked))) => pins.shown_locked(true),
+            Err(_) => {}
         }
-        Ok(found)
+        found
     }
 
     /// Finds out, once, what the token can do; afterwards repeats it.

@@ -30,12 +30,18 @@ const KEY_LEN: usize = 32;
 
 /// The root key with its handle, self-tested once per login.
 pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, Fault> {
-    if let Some(bound) = conn.login.roots.read().get(&key) {
+    // Read once: a value put on record in the middle of this is not the one that the key is held to here, and so the next call
+    // binds the key anew.
+    let expected = conn.expected.get(key);
+    if let Some(bound) = conn.login.roots.read().get(&key)
+        && bound.held_to == expected
+    {
         return Ok(Arc::clone(bound));
     }
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
-    demand_expected(conn, key, handle)?;
-    let bound = Arc::new(self_test::bind(&conn.session, root_ref(conn, key, handle), &conn.login.candidates)?);
+    demand_expected(conn, key, handle, expected)?;
+    let root = root_ref(conn, key, handle);
+    let bound = Arc::new(self_test::bind(&conn.session, root, &conn.login.candidates, expected)?);
     conn.login.roots.write().insert(key, Arc::clone(&bound));
     Ok(bound)
 }
@@ -45,8 +51,8 @@ fn root_ref(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> RootRef {
 }
 
 /// Refuses a key whose check value is not the one on record.
-fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<(), Fault> {
-    let Some(expected) = conn.expected.get(key) else { return Ok(()) };
+fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle, expected: Option<Kcv>) -> Result<(), Fault> {
+    let Some(expected) = expected else { return Ok(()) };
     let found = key_check_value(&conn.session, handle)?;
     if !expected.admits(found) {
         tracing::error!(root = %key, %expected, %found, "root key refused: another key has its id");
@@ -133,7 +139,7 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
 pub(super) fn destroy(conn: &Conn, key: RootKeyVersion) -> Result<(), Fault> {
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
     // The consent is for the key on record, not for whatever has its id.
-    demand_expected(conn, key, handle)?;
+    demand_expected(conn, key, handle, conn.expected.get(key))?;
     conn.login.roots.write().remove(&key);
     conn.session.destroy_object(handle)?;
     // Another worker may have bound the key between the two lines above.

@@ -337,6 +337,7 @@ impl Link {
             roots: RwLock::default(),
             signers: RwLock::default(),
             anchor: Mutex::new(None),
+            making: Mutex::new(()),
         });
         let conn = self.conn(anchor, login);
         let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);

@@ -3,7 +3,7 @@
 //! A root key is found by its CKA_ID (a mark of this software, the root key's UUID, its version) and exactly one match is
 //! demanded. "Not found" is only believed from a token that is there and logged in, and never leads to a new key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cryptoki::{
     mechanism::{Mechanism, aead::GcmParams},
@@ -20,13 +20,16 @@ use super::{
     workers::Conn,
 };
 use crate::{
-    HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
+    HalError, Kcv, KcvMethod, Label, Outage, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
     TokenSelfTest, WrapScheme,
 };
 
 /// Opens every CKA_ID of a root key, to tell it from other applications' keys.
 const MARK: &[u8; 4] = b"KSR1";
 const KEY_LEN: usize = 32;
+/// How long one call that makes a key waits for another.
+const MAKING: Duration = Duration::from_secs(30);
+const LATE: HalError = HalError::Unavailable(Outage::DeadlinePassed);
 
 /// The root key with its handle, self-tested once per login.
 pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, Fault> {
@@ -63,6 +66,7 @@ fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle, expec
 
 /// Makes `key`, unless an interrupted attempt made it already.
 pub(super) fn generate(conn: &Conn, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, Fault> {
+    let _making = conn.login.making.try_lock_for(MAKING).ok_or(Fault::Stop(LATE))?;
     if find(conn, key)?.is_some() {
         return describe(conn, key);
     }
@@ -80,6 +84,7 @@ pub(super) fn import(
     label: &Label,
     material: &SecretBytes,
 ) -> Result<RootKeyInfo, Fault> {
+    let _making = conn.login.making.try_lock_for(MAKING).ok_or(Fault::Stop(LATE))?;
     let present = find(conn, key)?;
     if present.is_none() {
         demand_free(conn, key, label)?;
@@ -208,15 +213,22 @@ fn template(key: RootKeyVersion, label: &Label) -> Vec<Attribute> {
     ]
 }
 
-/// Self-tests a key just made and destroys it again where it fails.
+/// Self-tests a key just made and destroys it again where it fails, or where it is not the one key that has its id: another
+/// process may have made one at the same time.
 fn admit(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
-    let described = describe(conn, key);
+    // What is in the cache may be the key that had this id before.
+    conn.login.roots.write().remove(&key);
+    let described = demand_only(conn, key, handle).and_then(|()| describe(conn, key));
     if let Err(fault) = &described {
-        tracing::error!(root = %key, ?fault, "the new root key failed its self-test and is destroyed");
+        tracing::error!(root = %key, ?fault, "the new root key failed its self-test or is not the only one, and is destroyed");
         conn.login.roots.write().remove(&key);
         conn.session.destroy_object(handle)?;
     }
     described
+}
+
+fn demand_only(conn: &Conn, key: RootKeyVersion, made: ObjectHandle) -> Result<(), Fault> {
+    if find(conn, key)? == Some(made) { Ok(()) } else { Err(Refusal::KeyAmbiguous.into()) }
 }
 
 fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<RootKeyInfo, Fault> {

@@ -253,6 +253,6 @@ fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
 fn is_alive(conn: &Conn, kind: Kind) -> bool {
     match kind {
         Kind::Open(key, scheme) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive_for(&conn.session, scheme)),
-        Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
+        Kind::Use | Kind::Manage => conn.login.is_well(&conn.session),
     }
 }

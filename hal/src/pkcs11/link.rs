@@ -385,16 +385,20 @@ impl Link {
             token: Some(token.clone()),
             schemes: proven,
             scheme: Some(scheme),
-            sessions: self.sessions(info.max_session_count()),
+            sessions: self.sessions(info),
             ..self.unconnected.clone()
         });
         Ok(Examined { token, candidates, dialect })
     }
 
-    /// How many sessions the workers may have, beside the anchor session.
-    fn sessions(&self, limit: Limit) -> usize {
-        let Limit::Max(max) = limit else { return self.workers };
-        let spare = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(1).max(1);
+    /// How many sessions the workers may have, beside the anchor session and, at a new login, the next one.
+    fn sessions(&self, info: &cryptoki::slot::TokenInfo) -> usize {
+        let limits = [info.max_session_count(), info.max_rw_session_count()].into_iter();
+        let Some(max) = limits.filter_map(|limit| if let Limit::Max(max) = limit { Some(max) } else { None }).min()
+        else {
+            return self.workers;
+        };
+        let spare = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(2).max(1);
         if spare < self.workers {
             tracing::warn!(max, workers = self.workers, "the token allows fewer sessions than `workers`");
         }

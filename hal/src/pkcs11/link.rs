@@ -177,6 +177,9 @@ impl Link {
             return Ok(());
         }
         let mut dialler = self.dialler.lock();
+        if self.is_up() {
+            return Ok(());
+        }
         match self.connect(&mut dialler, rung) {
             Ok(login) => {
                 self.install(login);

@@ -210,7 +210,10 @@ impl Worker {
                 Outcome::Renew
             }
             Fault::Suspect => Outcome::Lost(failed),
-            Fault::BadData => Outcome::Answer(Err(HalError::Tampered)),
+            Fault::BadData => Outcome::Answer(Err(match kind {
+                Kind::Open(..) => HalError::Tampered,
+                Kind::Use | Kind::Manage => failed,
+            })),
             Fault::Gone(outage) => Outcome::Lost(HalError::Unavailable(outage)),
             Fault::Unsupported => Outcome::Answer(Err(HalError::Refused(match kind {
                 Kind::Open(..) => Refusal::SchemeNotSupported,

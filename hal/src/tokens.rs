@@ -11,7 +11,7 @@ mod member;
 mod verdict;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     sync::{
         Arc, OnceLock,
@@ -147,18 +147,29 @@ impl TokenSet {
             tracing::error!(root = %key, "the tokens hold different keys under this root key's id; none of them is used");
             return Err(HalError::Refused(Refusal::TokensDisagree));
         }
-        self.record(key, kcv);
+        let mut recorded = self.recorded.write();
+        // A value that was put on record meanwhile is the one that holds.
+        if let Entry::Vacant(vacant) = recorded.entry(key) {
+            vacant.insert(kcv);
+            self.tell(key, kcv);
+        }
         Ok(())
     }
 
     /// Tells every token which check value the key must have.
     fn record(&self, key: RootKeyVersion, kcv: Kcv) {
         // Repeated often, with what is known already; tokens test a key anew when they are told.
-        if self.recorded.write().insert(key, kcv) != Some(kcv) {
-            for member in &self.members {
-                member.hal().expect_root(key, kcv);
-                member.forgive(key);
-            }
+        let mut recorded = self.recorded.write();
+        if recorded.insert(key, kcv) != Some(kcv) {
+            self.tell(key, kcv);
+        }
+    }
+
+    /// Called with `recorded` locked, so that every token hears the values in the order in which they were recorded.
+    fn tell(&self, key: RootKeyVersion, kcv: Kcv) {
+        for member in &self.members {
+            member.hal().expect_root(key, kcv);
+            member.forgive(key);
         }
     }
 

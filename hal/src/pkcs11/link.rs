@@ -177,6 +177,9 @@ impl Link {
             return Ok(());
         }
         let mut dialler = self.dialler.lock();
+        if self.is_up() {
+            return Ok(());
+        }
         match self.connect(&mut dialler, rung) {
             Ok(login) => {
                 self.install(login);
@@ -337,6 +340,7 @@ impl Link {
             roots: RwLock::default(),
             signers: RwLock::default(),
             anchor: Mutex::new(None),
+            making: Mutex::new(()),
         });
         let conn = self.conn(anchor, login);
         let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);
@@ -351,12 +355,13 @@ impl Link {
         let found = match learnt {
             Some(learnt) => token::find_again(module.pkcs11(), &self.label, &learnt.serial),
             None => find_token(module.pkcs11(), &self.label, self.serial.as_deref()),
-        }?;
-        // The token says itself that its PIN is not locked any more: somebody with the right to do so reset it.
-        if pins.is_locked() {
-            pins.allow();
+        };
+        match &found {
+            Ok(_) => pins.shown_locked(false),
+            Err(Fault::Stop(HalError::Refused(Refusal::PinLocked))) => pins.shown_locked(true),
+            Err(_) => {}
         }
-        Ok(found)
+        found
     }
 
     /// Finds out, once, what the token can do; afterwards repeats it.
@@ -383,16 +388,20 @@ impl Link {
             token: Some(token.clone()),
             schemes: proven,
             scheme: Some(scheme),
-            sessions: self.sessions(info.max_session_count()),
+            sessions: self.sessions(info),
             ..self.unconnected.clone()
         });
         Ok(Examined { token, candidates, dialect })
     }
 
-    /// How many sessions the workers may have, beside the anchor session.
-    fn sessions(&self, limit: Limit) -> usize {
-        let Limit::Max(max) = limit else { return self.workers };
-        let spare = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(1).max(1);
+    /// How many sessions the workers may have, beside the anchor session and, at a new login, the next one.
+    fn sessions(&self, info: &cryptoki::slot::TokenInfo) -> usize {
+        let limits = [info.max_session_count(), info.max_rw_session_count()].into_iter();
+        let Some(max) = limits.filter_map(|limit| if let Limit::Max(max) = limit { Some(max) } else { None }).min()
+        else {
+            return self.workers;
+        };
+        let spare = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(2).max(1);
         if spare < self.workers {
             tracing::warn!(max, workers = self.workers, "the token allows fewer sessions than `workers`");
         }

@@ -32,6 +32,8 @@ pub(super) struct Login {
     pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
     /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
     pub(super) anchor: Mutex<Option<Session>>,
+    /// Held by the worker that makes a root key, so that of two calls for one key the second finds what the first made.
+    pub(super) making: Mutex<()>,
 }
 
 impl Drop for Login {

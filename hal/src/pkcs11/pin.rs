@@ -38,11 +38,13 @@ pub(super) struct Pins {
     source: PinSource,
     last: Option<SecretBytes>,
     refused: Vec<(SecretBytes, Refusal)>,
+    /// Whether the token said, when it last described itself, that the PIN is locked. Some tokens never say so.
+    shown_locked: bool,
 }
 
 impl Pins {
     pub(super) fn new(source: PinSource) -> Self {
-        Self { source, last: None, refused: Vec::new() }
+        Self { source, last: None, refused: Vec::new(), shown_locked: false }
     }
 
     /// The PIN to log in with.
@@ -65,14 +67,18 @@ impl Pins {
         self.refused.extend(self.last.as_ref().map(|pin| (copy(pin), refusal)));
     }
 
-    /// Forgets every refusal: a PIN was accepted, or an operator unlocked it on the token.
+    /// Forgets every refusal: a PIN was accepted.
     pub(super) fn allow(&mut self) {
         self.refused.clear();
     }
 
-    /// Whether the last refusal was that the token locked the PIN.
-    pub(super) fn is_locked(&self) -> bool {
-        matches!(self.refused.last(), Some((_, Refusal::PinLocked)))
+    /// Takes in whether the token says of itself that the PIN is locked. Where it said so before and no longer does, somebody
+    /// with the right to do so unlocked it; a token that never says so tells nothing by not saying it.
+    pub(super) fn shown_locked(&mut self, locked: bool) {
+        if self.shown_locked && !locked {
+            self.refused.retain(|(_, refusal)| *refusal != Refusal::PinLocked);
+        }
+        self.shown_locked = locked;
     }
 }
 
@@ -118,13 +124,20 @@ mod tests {
         *file.lock() = Some("2222");
         assert_eq!(next(&mut pins), Ok(b"2222".to_vec()));
         pins.refuse(Refusal::PinLocked);
-        assert!(pins.is_locked());
+        // The token has not said that the PIN is locked, so that it does not say so now means nothing.
+        pins.shown_locked(false);
         assert_eq!(next(&mut pins), Err(Refusal::PinLocked));
         *file.lock() = Some("1111");
         assert_eq!(next(&mut pins), Err(Refusal::PinIncorrect));
         *file.lock() = Some("2222");
-        pins.allow();
+        pins.shown_locked(true);
+        assert_eq!(next(&mut pins), Err(Refusal::PinLocked));
+        pins.shown_locked(false);
         assert_eq!(next(&mut pins), Ok(b"2222".to_vec()));
+        *file.lock() = Some("1111");
+        assert_eq!(next(&mut pins), Err(Refusal::PinIncorrect), "unlocking a PIN makes no wrong one right");
+        pins.allow();
+        assert_eq!(next(&mut pins), Ok(b"1111".to_vec()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A root key is found by its CKA_ID (a mark of this software, the root key's UUID, its version) and exactly one match is
 //! demanded. "Not found" is only believed from a token that is there and logged in, and never leads to a new key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cryptoki::{
     mechanism::{Mechanism, aead::GcmParams},
@@ -20,22 +20,31 @@ use super::{
     workers::Conn,
 };
 use crate::{
-    HalError, Kcv, KcvMethod, Label, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
+    HalError, Kcv, KcvMethod, Label, Outage, Refusal, RootKeyId, RootKeyInfo, RootKeyVersion, SecretBytes, SelfCheck,
     TokenSelfTest, WrapScheme,
 };
 
 /// Opens every CKA_ID of a root key, to tell it from other applications' keys.
 const MARK: &[u8; 4] = b"KSR1";
 const KEY_LEN: usize = 32;
+/// How long one call that makes a key waits for another.
+const MAKING: Duration = Duration::from_secs(30);
+const LATE: HalError = HalError::Unavailable(Outage::DeadlinePassed);
 
 /// The root key with its handle, self-tested once per login.
 pub(super) fn bound(conn: &Conn, key: RootKeyVersion) -> Result<Arc<BoundRoot>, Fault> {
-    if let Some(bound) = conn.login.roots.read().get(&key) {
+    // Read once: a value put on record in the middle of this is not the one that the key is held to here, and so the next call
+    // binds the key anew.
+    let expected = conn.expected.get(key);
+    if let Some(bound) = conn.login.roots.read().get(&key)
+        && bound.held_to == expected
+    {
         return Ok(Arc::clone(bound));
     }
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
-    demand_expected(conn, key, handle)?;
-    let bound = Arc::new(self_test::bind(&conn.session, root_ref(conn, key, handle), &conn.login.candidates)?);
+    demand_expected(conn, key, handle, expected)?;
+    let root = root_ref(conn, key, handle);
+    let bound = Arc::new(self_test::bind(&conn.session, root, &conn.login.candidates, expected)?);
     conn.login.roots.write().insert(key, Arc::clone(&bound));
     Ok(bound)
 }
@@ -45,8 +54,8 @@ fn root_ref(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> RootRef {
 }
 
 /// Refuses a key whose check value is not the one on record.
-fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<(), Fault> {
-    let Some(expected) = conn.expected.get(key) else { return Ok(()) };
+fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle, expected: Option<Kcv>) -> Result<(), Fault> {
+    let Some(expected) = expected else { return Ok(()) };
     let found = key_check_value(&conn.session, handle)?;
     if !expected.admits(found) {
         tracing::error!(root = %key, %expected, %found, "root key refused: another key has its id");
@@ -57,6 +66,7 @@ fn demand_expected(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Re
 
 /// Makes `key`, unless an interrupted attempt made it already.
 pub(super) fn generate(conn: &Conn, key: RootKeyVersion, label: &Label) -> Result<RootKeyInfo, Fault> {
+    let _making = conn.login.making.try_lock_for(MAKING).ok_or(Fault::Stop(LATE))?;
     if find(conn, key)?.is_some() {
         return describe(conn, key);
     }
@@ -74,6 +84,7 @@ pub(super) fn import(
     label: &Label,
     material: &SecretBytes,
 ) -> Result<RootKeyInfo, Fault> {
+    let _making = conn.login.making.try_lock_for(MAKING).ok_or(Fault::Stop(LATE))?;
     let present = find(conn, key)?;
     if present.is_none() {
         demand_free(conn, key, label)?;
@@ -133,7 +144,7 @@ pub(super) fn list(conn: &Conn) -> Result<Vec<RootKeyInfo>, Fault> {
 pub(super) fn destroy(conn: &Conn, key: RootKeyVersion) -> Result<(), Fault> {
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
     // The consent is for the key on record, not for whatever has its id.
-    demand_expected(conn, key, handle)?;
+    demand_expected(conn, key, handle, conn.expected.get(key))?;
     conn.login.roots.write().remove(&key);
     conn.session.destroy_object(handle)?;
     // Another worker may have bound the key between the two lines above.
@@ -202,15 +213,22 @@ fn template(key: RootKeyVersion, label: &Label) -> Vec<Attribute> {
     ]
 }
 
-/// Self-tests a key just made and destroys it again where it fails.
+/// Self-tests a key just made and destroys it again where it fails, or where it is not the one key that has its id: another
+/// process may have made one at the same time.
 fn admit(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
-    let described = describe(conn, key);
+    // What is in the cache may be the key that had this id before.
+    conn.login.roots.write().remove(&key);
+    let described = demand_only(conn, key, handle).and_then(|()| describe(conn, key));
     if let Err(fault) = &described {
-        tracing::error!(root = %key, ?fault, "the new root key failed its self-test and is destroyed");
+        tracing::error!(root = %key, ?fault, "the new root key failed its self-test or is not the only one, and is destroyed");
         conn.login.roots.write().remove(&key);
         conn.session.destroy_object(handle)?;
     }
     described
+}
+
+fn demand_only(conn: &Conn, key: RootKeyVersion, made: ObjectHandle) -> Result<(), Fault> {
+    if find(conn, key)? == Some(made) { Ok(()) } else { Err(Refusal::KeyAmbiguous.into()) }
 }
 
 fn info(conn: &Conn, root: RootRef, label: Label, scheme: WrapScheme) -> Result<RootKeyInfo, Fault> {

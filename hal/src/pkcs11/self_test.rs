@@ -17,7 +17,9 @@ use super::{
     recovery::Fault,
     schemes::{self, RootRef},
 };
-use crate::{HalError, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek};
+use crate::{
+    HalError, Kcv, Kek, Outage, Refusal, RootKeyAttributes, RootKeyId, RootKeyVersion, WrapScheme, WrappedKek,
+};
 
 /// How often a scheme is tried where the token answers with a failure of its own.
 const ATTEMPTS: usize = 3;
@@ -27,6 +29,8 @@ pub(super) struct BoundRoot {
     pub(super) root: RootRef,
     /// What new KEKs are wrapped with.
     pub(super) scheme: WrapScheme,
+    /// The check value on record that it was held to, if there was one.
+    pub(super) held_to: Option<Kcv>,
     known: Kek,
     known_wrapped: WrappedKek,
 }
@@ -54,8 +58,13 @@ impl BoundRoot {
     }
 }
 
-/// Tests a root key; `candidates` are the schemes to try, best first.
-pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) -> Result<BoundRoot, Fault> {
+/// Tests a root key that was held to the check value `held_to`; `candidates` are the schemes to try, best first.
+pub(super) fn bind(
+    session: &Session,
+    root: RootRef,
+    candidates: &[WrapScheme],
+    held_to: Option<Kcv>,
+) -> Result<BoundRoot, Fault> {
     let attributes = attributes(session, root.handle)?;
     if attributes.sensitive != Some(true) || attributes.extractable != Some(false) {
         tracing::error!(root = %root.key, ?attributes, "root key refused: it must be SENSITIVE and not EXTRACTABLE");
@@ -64,9 +73,11 @@ pub(super) fn bind(session: &Session, root: RootRef, candidates: &[WrapScheme]) 
     stays_inside(session, root)?;
     for &scheme in candidates {
         match patient_round_trip(session, root, scheme) {
-            Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, known, known_wrapped }),
+            Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, held_to, known, known_wrapped }),
             // The scheme worked on this token before, so it is the token that fails now.
-            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => return Err(fault),
+            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect | Fault::Stop(HalError::Unavailable(_)))) => {
+                return Err(fault);
+            }
             Err(fault) => tracing::warn!(root = %root.key, %scheme, ?fault, "a wrap scheme failed its self-test"),
         }
     }
@@ -89,7 +100,9 @@ pub(super) fn proven_schemes(
                     dialect = variant;
                     break;
                 }
-                Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect)) => failed = Some(fault),
+                Err(
+                    fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect | Fault::Stop(HalError::Unavailable(_))),
+                ) => failed = Some(fault),
                 Err(_) => {}
             }
         }

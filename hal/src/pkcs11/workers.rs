@@ -210,7 +210,10 @@ impl Worker {
                 Outcome::Renew
             }
             Fault::Suspect => Outcome::Lost(failed),
-            Fault::BadData => Outcome::Answer(Err(HalError::Tampered)),
+            Fault::BadData => Outcome::Answer(Err(match kind {
+                Kind::Open(..) => HalError::Tampered,
+                Kind::Use | Kind::Manage => failed,
+            })),
             Fault::Gone(outage) => Outcome::Lost(HalError::Unavailable(outage)),
             Fault::Unsupported => Outcome::Answer(Err(HalError::Refused(match kind {
                 Kind::Open(..) => Refusal::SchemeNotSupported,
@@ -253,6 +256,6 @@ fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
 fn is_alive(conn: &Conn, kind: Kind) -> bool {
     match kind {
         Kind::Open(key, scheme) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive_for(&conn.session, scheme)),
-        Kind::Use | Kind::Manage => conn.login.answers(&conn.session),
+        Kind::Use | Kind::Manage => conn.login.is_well(&conn.session),
     }
 }

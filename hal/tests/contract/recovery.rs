@@ -97,7 +97,9 @@ impl Site {
                 let by_token = matches!(
                     error,
                     HalError::Unavailable(_)
-                        | HalError::Refused(Refusal::PinIncorrect | Refusal::PinNotSet | Refusal::TokenReplaced)
+                        | HalError::Refused(
+                            Refusal::PinIncorrect | Refusal::PinLocked | Refusal::PinNotSet | Refusal::TokenReplaced
+                        )
                 );
                 assert!(by_token, "{error:?}");
                 Err(error)
@@ -263,7 +265,7 @@ fn change_pin(softhsm: &SoftHsm, token: &Token, new: &str) {
 }
 
 #[test]
-fn a_locked_pin_is_left_alone_until_the_source_changes() {
+fn an_expired_pin_is_left_alone_until_the_source_changes() {
     let Some(module) = PrivateModule::new("locked") else { return };
     let (file, source) = pin_file(&module.token().pin);
     let Some(site) = with(module, |config| Pkcs11Config { pin: source, ..config }) else { return };
@@ -285,6 +287,21 @@ fn a_locked_pin_is_left_alone_until_the_source_changes() {
     file.write(&right);
     file.await_readings(3);
     assert_eq!(site.calls(Function::C_Login), tries + 1);
+}
+
+#[test]
+fn a_locked_pin_is_not_tried_again_on_a_token_that_does_not_show_the_lock() {
+    let Some(module) = PrivateModule::new("locked") else { return };
+    let (file, source) = pin_file(&module.token().pin);
+    let Some(site) = with(module, |config| Pkcs11Config { pin: source, ..config }) else { return };
+    site.tell("fail C_Login CKR_PIN_LOCKED");
+    site.tell("log-out");
+    let refused = HalError::Refused(Refusal::PinLocked);
+    assert_eq!(site.opens(), Err(refused.clone()));
+    let tries = site.calls(Function::C_Login);
+    file.await_readings(3);
+    assert_eq!(site.opens(), Err(refused));
+    assert_eq!(site.calls(Function::C_Login), tries, "the token counts tries of a locked PIN too");
 }
 
 #[test]

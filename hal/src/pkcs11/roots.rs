@@ -11,6 +11,7 @@ use cryptoki::{
     session::Session,
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     checks,
@@ -251,19 +252,20 @@ fn key_check_value(session: &Session, key: ObjectHandle) -> Result<Kcv, Fault> {
     }
 }
 
-/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`].
-fn check_block(session: &Session, key: ObjectHandle) -> Result<(KcvMethod, Vec<u8>), Fault> {
+/// AES of a zero block by whichever mechanism the token has: see [`KcvMethod`]. The whole block is the key's GHASH key, so it
+/// is wiped.
+fn check_block(session: &Session, key: ObjectHandle) -> Result<(KcvMethod, Zeroizing<Vec<u8>>), Fault> {
     let block = [0; 16];
     for mechanism in [Mechanism::AesEcb, Mechanism::AesCbc([0; 16])] {
         match session.encrypt(&mechanism, key, &block).map_err(Fault::from) {
-            Ok(bytes) => return Ok((KcvMethod::EcbZeroBlock, bytes)),
+            Ok(bytes) => return Ok((KcvMethod::EcbZeroBlock, Zeroizing::new(bytes))),
             Err(Fault::Unsupported | Fault::Stop(_)) => {}
             Err(fault) => return Err(fault),
         }
     }
     let mut iv = [0; 12];
     let mechanism = Mechanism::AesGcm(GcmParams::new(&mut iv, &[], 128.into())?);
-    let bytes = session.encrypt(&mechanism, key, &block)?;
+    let bytes = Zeroizing::new(session.encrypt(&mechanism, key, &block)?);
     // A token that replaces the IV gives a different value every time, which would be no check value.
     if iv == [0; 12] { Ok((KcvMethod::GcmZeroBlock, bytes)) } else { Err(Fault::Unsupported) }
 }

@@ -41,6 +41,7 @@ pub(super) struct Crew {
     /// Somebody was hired in the place of one who hangs, and may have to go when that one is back.
     crowded: AtomicBool,
     wanted: usize,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
     /// Where a worker that is about to go to sleep waits for one more job.
     pub(super) lookout: Lookout<Job>,
 }
@@ -74,6 +75,7 @@ impl Crew {
             roster: Mutex::new(Roster { free: (0..desks).rev().collect(), hired: 0, target: workers }),
             crowded: AtomicBool::new(false),
             wanted: workers,
+            threads: Mutex::default(),
             lookout: Lookout::new(),
         }
     }
@@ -133,11 +135,14 @@ impl Crew {
         // A pool that closes hires nobody, and nobody minds.
         let Some(alive) = self.alive.lock().clone() else { return Ok(()) };
         let crew = Arc::clone(self);
-        thread::Builder::new().name(format!("hsm-{desk}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("hsm-{desk}")).spawn(move || {
             crew.work(desk);
             drop(crew);
             drop(alive);
         })?;
+        let mut threads = self.threads.lock();
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(thread);
         Ok(())
     }
 
@@ -192,6 +197,15 @@ impl Crew {
         roster.strike_off(desk);
         tracing::warn!(workers = others, "the token has no session left; going on with fewer HSM workers");
         true
+    }
+
+    /// Waits for threads that have nothing left to do but to end. What a module's libraries clean up at the end of a thread must
+    /// be over before the process ends, or the two clean up at once and crash.
+    pub(super) fn join(&self) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A worker that panicked has said so.
+            let _ = thread.join();
+        }
     }
 
     fn hand_on(&self, job: Job) {

@@ -26,7 +26,7 @@ use super::{
 use crate::{HalError, Outage};
 
 /// How long a closing pool waits for workers that are not known to hang.
-const PARTING: Duration = Duration::from_millis(500);
+const PARTING: Duration = Duration::from_secs(2);
 
 /// The door to the workers of one backend.
 pub(super) struct Pool {
@@ -124,7 +124,7 @@ impl Drop for Pool {
         while self.crew.stuck() == 0 && Instant::now() < until {
             match self.gone.recv_timeout(PARTING / 20) {
                 Err(RecvTimeoutError::Timeout) => {}
-                _ => return,
+                _ => return self.crew.join(),
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::{
@@ -84,26 +84,27 @@ impl Bell {
 }
 
 /// How long the backend's end waits for the thread's.
-const PARTING: Duration = Duration::from_millis(500);
+const PARTING: Duration = Duration::from_secs(2);
 
 /// The running thread.
 pub(super) struct Supervisor {
     bell: Arc<Bell>,
     gone: Receiver<()>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Supervisor {
     pub(super) fn start(link: Arc<Link>, crew: Arc<Crew>) -> io::Result<Self> {
         let bell = Arc::clone(&link.bell);
         let (going, gone) = bounded(0);
-        thread::Builder::new().name("hsm-link".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("hsm-link".to_owned()).spawn(move || {
             watch(&link, &crew);
             // The last session is closed here, because closing one may hang.
             link.hang_up();
             drop((link, crew));
             drop(going);
         })?;
-        Ok(Self { bell, gone })
+        Ok(Self { bell, gone, thread: Some(thread) })
     }
 }
 
@@ -111,7 +112,12 @@ impl Drop for Supervisor {
     /// Lets the thread close the connection, but does not wait for it where the token hangs.
     fn drop(&mut self) {
         self.bell.stop();
-        let _ = self.gone.recv_timeout(PARTING);
+        let ends = self.gone.recv_timeout(PARTING) == Err(RecvTimeoutError::Disconnected);
+        // As for the workers: what is cleaned up at a thread's end must be over before the process ends.
+        if let Some(thread) = self.thread.take().filter(|_| ends) {
+            // A panic has said so.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Software backend: root keys live in this process and, sealed under a passphrase, in one file. **Not an HSM**: whoever reads
 //! the process's memory, or the file and its passphrase, has every key. For evaluation, tests and benchmarks.
 //!
-//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it computes.
+//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it wraps or signs; changes of keys are made one after the other.
 
 use std::{
     collections::HashMap,
@@ -115,7 +115,7 @@ impl SoftwareHal {
         self.keys.read().signers.get(&id).cloned().ok_or(HalError::UnknownSigner(id))
     }
 
-    /// Adds a key to the file first and to memory second, so that no KEK is wrapped under a key that a crash forgets. A key
+    /// Adds a key, and answers only when it is in the file, so that no KEK is wrapped under a key that a crash forgets. A key
     /// that is there already, the same as far as its check value tells, stays.
     fn add_root(&self, key: RootKeyVersion, root: Root, replace: Replace) -> Result<RootKeyInfo, HalError> {
         let mut keys = self.keys.write();

@@ -17,7 +17,7 @@ use super::{
     recovery::Fault,
     signers::{input, mechanism},
 };
-use crate::{HalError, Outage, SecretBytes, SignScheme, der};
+use crate::{HalError, SecretBytes, SignScheme, der};
 
 /// A token that is logged in to.
 pub struct ClientToken {
@@ -73,7 +73,7 @@ impl ClientToken {
     /// # Errors
     /// [`HalError::Unavailable`] where the module does not load or there is no such token, [`HalError::Refused`] for the PIN.
     pub fn open(module: &Path, token_label: &str, pin: &SecretBytes) -> Result<Self, HalError> {
-        Self::try_open(module, token_label, pin).map_err(outcome)
+        Self::try_open(module, token_label, pin).map_err(Fault::into_error)
     }
 
     fn try_open(path: &Path, token_label: &str, pin: &SecretBytes) -> Result<Self, Fault> {
@@ -182,15 +182,5 @@ impl ClientToken {
 }
 
 fn failed(error: cryptoki::error::Error) -> HalError {
-    outcome(error.into())
-}
-
-fn outcome(fault: Fault) -> HalError {
-    match fault {
-        Fault::Stop(error) => error,
-        Fault::Gone(outage) => HalError::Unavailable(outage),
-        Fault::Stale | Fault::Suspect | Fault::BadData | Fault::Unsupported => {
-            HalError::Unavailable(Outage::DeviceFailed)
-        }
-    }
+    Fault::from(error).into_error()
 }

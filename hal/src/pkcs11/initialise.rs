@@ -22,13 +22,7 @@ pub fn make_token(
     security_officer_pin: &SecretBytes,
     user_pin: &SecretBytes,
 ) -> Result<bool, HalError> {
-    make(module, label, security_officer_pin, user_pin).map_err(|fault| match fault {
-        Fault::Stop(error) => error,
-        Fault::Gone(outage) => HalError::Unavailable(outage),
-        Fault::Stale | Fault::Suspect | Fault::BadData | Fault::Unsupported => {
-            HalError::Unavailable(Outage::DeviceFailed)
-        }
-    })
+    make(module, label, security_officer_pin, user_pin).map_err(Fault::into_error)
 }
 
 fn make(path: &Path, label: &str, so_pin: &SecretBytes, user_pin: &SecretBytes) -> Result<bool, Fault> {

@@ -1,6 +1,7 @@
 //! The PKCS#11 modules of this process: each is loaded once, shared by every backend that names it, and owned here alone.
 //!
-//! C_Initialize and C_Finalize act on all of a module's tokens and sessions, so nobody else calls them. Whoever makes any other
+//! C_Initialize and C_Finalize act on all of a module's tokens and sessions, so no backend calls them past it; only
+//! short-lived tools (the probe, making a token, a client's key) do, in processes without a backend. Whoever makes any other
 //! call is inside the gate; a restart closes the gate and waits until everybody has left. The number of the module's era grows
 //! with every restart: sessions of an earlier era are forgotten, never closed, for their handles may have been given anew.
 

@@ -20,7 +20,7 @@ use super::{
     profile::ProviderProfile,
     recovery::Fault,
 };
-use crate::{HalError, Outage, SecretBytes, TokenInfo, WrapScheme};
+use crate::{HalError, SecretBytes, TokenInfo, WrapScheme};
 
 /// A module and what is behind it.
 #[derive(Clone, Debug, Serialize)]
@@ -110,17 +110,7 @@ pub struct ProbeLogin<'a> {
 /// [`HalError::Unavailable`] where the module does not load or has no slots to list. What is wrong with one token is in the
 /// report.
 pub fn probe(module: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, HalError> {
-    run(module, logins).map_err(said)
-}
-
-fn said(fault: Fault) -> HalError {
-    match fault {
-        Fault::Stop(error) => error,
-        Fault::Gone(outage) => HalError::Unavailable(outage),
-        Fault::Stale | Fault::Suspect | Fault::BadData | Fault::Unsupported => {
-            HalError::Unavailable(Outage::DeviceFailed)
-        }
-    }
+    run(module, logins).map_err(Fault::into_error)
 }
 
 fn as_text<S: Serializer>(error: &HalError, serializer: S) -> Result<S::Ok, S::Error> {
@@ -147,7 +137,9 @@ fn run(path: &Path, logins: &[ProbeLogin<'_>]) -> Result<ProbeReport, Fault> {
                     report.trial = Some(trial);
                 }
             }
-            Err(fault) => untried.push(Untried { token_label: login.token_label.to_owned(), error: said(fault) }),
+            Err(fault) => {
+                untried.push(Untried { token_label: login.token_label.to_owned(), error: fault.into_error() })
+            }
         }
     }
     Ok(ProbeReport { module: path.to_owned(), library, slots, untried })

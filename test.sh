@@ -88,7 +88,12 @@ if [ -n "${DOCKER_HOST-}" ] || [ -S /var/run/docker.sock ] || [ "${KEYSTEAD_TEST
     features=(--features pkcs11-fixtures/containers)
 fi
 
+# A test that hangs fails, and those that were running are the ones last named.
 say "Tests"
-cargo test --workspace --locked "${features[@]}"
+timeout --kill-after=30 20m cargo test --workspace --locked "${features[@]}" || {
+    code=$?
+    if [ "$code" -eq 124 ]; then echo "test.sh: the tests did not end within 20 minutes" >&2; fi
+    exit "$code"
+}
 
 say "All tests passed"

@@ -207,10 +207,16 @@ impl Shim {
         let _one_at_a_time = self.gate.lock();
         self.attention.fetch_or(CLOSED, Ordering::SeqCst);
         let start = Instant::now();
-        while self.inside.load(Ordering::SeqCst) > 0 && start.elapsed() < PATIENCE {
+        // One look that finds nobody is enough: who comes later counts itself for a moment, sees the gate and turns back.
+        let alone = loop {
+            if self.inside.load(Ordering::SeqCst) == 0 {
+                break true;
+            }
+            if start.elapsed() > PATIENCE {
+                break false;
+            }
             thread::yield_now();
-        }
-        let alone = self.inside.load(Ordering::SeqCst) == 0;
+        };
         if alone {
             act();
         }

@@ -55,6 +55,7 @@ fn sessions_are_lost_under_load_without_a_crash() {
     let anchor = log_in(&pkcs11, module.token());
     drop(anchor);
     let slot = slots(&pkcs11, module.token())[0];
+    let start = Instant::now();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|_| {
@@ -62,7 +63,9 @@ fn sessions_are_lost_under_load_without_a_crash() {
                     let mut lost = 0;
                     while lost < 20 {
                         let session = pkcs11.open_rw_session(slot).expect("a session opens");
-                        while session.generate_random_vec(32).is_ok() {}
+                        while session.generate_random_vec(32).is_ok() {
+                            assert!(start.elapsed() < Duration::from_secs(60), "nobody takes this session away");
+                        }
                         lost += 1;
                     }
                 })

@@ -31,7 +31,8 @@ pub fn check(text: &str, (min, max): (usize, usize)) -> Result<(), BadText> {
 
 /// Control characters, line and paragraph separators, byte order marks, and marks that turn the direction of writing.
 fn is_misleading(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -47,7 +48,9 @@ mod tests {
 
     #[test]
     fn refuses_what_shows_otherwise_than_it_is() {
-        for text in [" ab", "ab ", "a\tb", "a\nb", "a\0b", "a\u{85}b", "a\u{202e}b", "a\u{2028}b", "a\u{2066}b", "\u{feff}ab"] {
+        for text in
+            [" ab", "ab ", "a\tb", "a\nb", "a\0b", "a\u{85}b", "a\u{202e}b", "a\u{2028}b", "a\u{2066}b", "\u{feff}ab"]
+        {
             assert!(check(text, NAME).is_err(), "{text:?}");
         }
         for text in ["a b", "<script>", "' OR 1=1 --", "ключ", "鍵-1", "a\u{200d}b"] {

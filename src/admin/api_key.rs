@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 const PREFIX: &str = "ks_";
 
 /// An API key as its holder gives it.
-pub struct ApiKey {
+pub(super) struct ApiKey {
     /// Its identifier. Not secret.
-    pub id: Uuid,
+    pub(super) id: Uuid,
     secret: Zeroizing<[u8; 32]>,
 }
 
@@ -26,7 +26,7 @@ impl ApiKey {
     ///
     /// # Errors
     /// There are no random numbers.
-    pub fn generate() -> Result<Self, Unspecified> {
+    pub(super) fn generate() -> Result<Self, Unspecified> {
         let mut secret = Zeroizing::new([0; 32]);
         SystemRandom::new().fill(&mut *secret)?;
         Ok(Self { id: Uuid::new_v4(), secret })
@@ -34,7 +34,7 @@ impl ApiKey {
 
     /// Reads the text; `None` where it cannot be a key.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let is_lower_hex = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         let id = Some(id).filter(|id| id.len() == 32 && id.bytes().all(is_lower_hex))?;
@@ -45,7 +45,7 @@ impl ApiKey {
 
     /// The text for its holder: the only time that the secret is shown.
     #[must_use]
-    pub fn text(&self) -> Zeroizing<String> {
+    pub(super) fn text(&self) -> Zeroizing<String> {
         let mut secret = Zeroizing::new([0; 43]);
         // Thirty-two bytes always fit.
         let secret = Base64UrlUnpadded::encode(&*self.secret, &mut *secret).unwrap_or_default();
@@ -59,7 +59,7 @@ impl ApiKey {
 
     /// What is kept of the secret.
     #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
+    pub(super) fn hash(&self) -> [u8; 32] {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, &*self.secret).as_ref());
         hash
@@ -67,7 +67,7 @@ impl ApiKey {
 
     /// Whether this is the key of which `hash` is kept; takes the same time whatever the answer.
     #[must_use]
-    pub fn is_of(&self, hash: &[u8; 32]) -> bool {
+    pub(super) fn is_of(&self, hash: &[u8; 32]) -> bool {
         verify_slices_are_equal(&self.hash(), hash).is_ok()
     }
 }

@@ -88,14 +88,20 @@ impl Admin {
             Credential::Certificate(certificate) => {
                 let now = Timestamp::now().as_second();
                 if !(certificate.not_before..=certificate.not_after).contains(&now) {
-                    return Err(Problem::new(Code::Unauthenticated, "your client certificate is expired or not valid yet: renew it"));
+                    return Err(Problem::new(
+                        Code::Unauthenticated,
+                        "your client certificate is expired or not valid yet: renew it",
+                    ));
                 }
                 let found = self.service.store.identity_by_certificate(certificate.fingerprint)?;
                 (found.ok_or_else(unauthenticated)?, LoggedInBy::Certificate(certificate.fingerprint))
             }
         };
         if identity.disabled {
-            return Err(Problem::new(Code::Unauthenticated, "this identity is disabled: somebody who may manage identities can enable it"));
+            return Err(Problem::new(
+                Code::Unauthenticated,
+                "this identity is disabled: somebody who may manage identities can enable it",
+            ));
         }
         caller(identity, by, presented)
     }
@@ -250,7 +256,10 @@ fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
     if by_browser && by_origin {
         return Ok(());
     }
-    Err(Problem::new(Code::CrossSite, "a page of another site may not change anything here: use the server's own pages, or an API key"))
+    Err(Problem::new(
+        Code::CrossSite,
+        "a page of another site may not change anything here: use the server's own pages, or an API key",
+    ))
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ impl Caller {
             return Ok(());
         }
         // What is in sight of no grant does not exist for the caller; what is in sight may not be done.
-        let sees = |adapter| self.grants.iter().any(|grant| grant.allows(Permission::KmipRead, Scope::Adapter(adapter)));
+        let sees =
+            |adapter| self.grants.iter().any(|grant| grant.allows(Permission::KmipRead, Scope::Adapter(adapter)));
         match scope {
             Scope::Adapter(adapter) if self.is_scoped() && !sees(adapter) => Err(Problem::not_found("adapter")),
             Scope::Adapter(_) | Scope::Everything => Err(Problem::forbidden(permission)),

@@ -80,7 +80,13 @@ pub fn is_usable(store: &Store, text: &str) -> Result<bool, StoreError> {
     Ok(found.is_some_and(|(row, identity)| key.is_of(&row.hash) && row.is_usable(now) && !identity.disabled))
 }
 
-fn insert(store: &Store, name: &str, kind: IdentityKind, description: &str, roles: &[Role]) -> Result<Uuid, StoreError> {
+fn insert(
+    store: &Store,
+    name: &str,
+    kind: IdentityKind,
+    description: &str,
+    roles: &[Role],
+) -> Result<Uuid, StoreError> {
     let now = Timestamp::now().as_second();
     let row = IdentityRow {
         id: Uuid::new_v4(),

@@ -117,10 +117,7 @@ impl Call {
     ///
     /// # Errors
     /// Those of `work`.
-    pub async fn done(
-        self,
-        work: impl FnOnce(&Service, &Caller) -> Result<(), Problem> + Send + 'static,
-    ) -> Answer {
+    pub async fn done(self, work: impl FnOnce(&Service, &Caller) -> Result<(), Problem> + Send + 'static) -> Answer {
         let Self { admin, caller, .. } = self;
         admin.blocking(move |admin| work(&admin.service, &caller)).await?;
         Ok(StatusCode::NO_CONTENT.into_response())

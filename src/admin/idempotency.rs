@@ -17,7 +17,7 @@ use super::{
 use crate::store::AnswerRow;
 
 /// The header's name.
-pub const HEADER: &str = "idempotency-key";
+pub(super) const HEADER: &str = "idempotency-key";
 /// How long an answer is kept, in seconds.
 const KEPT: i64 = 24 * 3600;
 /// Longest key.
@@ -62,7 +62,9 @@ impl Key {
     pub(super) fn read(headers: &HeaderMap, identity: Uuid) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get(HEADER) else { return Ok(None) };
         match value.to_str() {
-            Ok(text) if (1..=MAX_KEY).contains(&text.len()) => Ok(Some(Self(digest(&[identity.as_bytes(), text.as_bytes()])))),
+            Ok(text) if (1..=MAX_KEY).contains(&text.len()) => {
+                Ok(Some(Self(digest(&[identity.as_bytes(), text.as_bytes()]))))
+            }
             _ => Err(Problem::invalid("Idempotency-Key", format_args!("1 to {MAX_KEY} visible ASCII characters"))),
         }
     }
@@ -134,7 +136,10 @@ impl<'a> UnderWay<'a> {
         if admin.under_way.lock().insert(key) {
             return Ok(Self(admin, key));
         }
-        Err(Problem::new(Code::NotRepeatable, "the first request with this Idempotency-Key is still under way: wait for its answer"))
+        Err(Problem::new(
+            Code::NotRepeatable,
+            "the first request with this Idempotency-Key is still under way: wait for its answer",
+        ))
     }
 }
 

@@ -62,13 +62,13 @@ impl Admin {
             (LoggedInBy::Session(_), Some(session)) => session.by,
             (by, _) => by,
         };
-        let opened = self.sessions.open(caller.identity, by, earlier, now).map_err(Problem::internal)?;
-        let session = self.sessions.find(&opened.token, now).ok_or_else(|| Problem::internal("a session went at once"))?;
+        let token = self.sessions.open(caller.identity, by, earlier, now).map_err(Problem::internal)?;
+        let session = self.sessions.find(&token, now).ok_or_else(|| Problem::internal("a session went at once"))?;
         if let Err(problem) = self.service.note(caller, "session.open") {
-            self.sessions.end(&opened.token);
+            self.sessions.end(&token);
             return Err(problem);
         }
-        let cookie = set_cookie(&opened.token, ABSOLUTE.as_secs())?;
+        let cookie = set_cookie(&token, ABSOLUTE.as_secs())?;
         Ok(([(header::SET_COOKIE, cookie)], Json(info(caller, Some(&session)))).into_response())
     }
 }
@@ -83,13 +83,19 @@ fn set_cookie(token: &str, seconds: u64) -> Result<HeaderValue, Problem> {
 fn info(caller: &Caller, session: Option<&Session>) -> SessionInfo {
     let ends = |session: &Session| {
         let left = SignedDuration::try_from(session.left(Instant::now())).unwrap_or_default();
-        Timestamp::from_second(Timestamp::now().as_second().saturating_add(left.as_secs())).unwrap_or_default().to_string()
+        Timestamp::from_second(Timestamp::now().as_second().saturating_add(left.as_secs()))
+            .unwrap_or_default()
+            .to_string()
     };
     let everywhere = |permission: &&Permission| caller.may(**permission, Scope::Everything).is_ok();
     SessionInfo {
         identity: caller.identity,
         name: caller.name.to_string(),
-        grants: caller.grants.iter().map(|grant| GrantModel { role: grant.role, adapter: grant.adapter.map(|id| id.0) }).collect(),
+        grants: caller
+            .grants
+            .iter()
+            .map(|grant| GrantModel { role: grant.role, adapter: grant.adapter.map(|id| id.0) })
+            .collect(),
         permissions: Permission::ALL.iter().filter(everywhere).copied().collect(),
         csrf_token: session.map(|session| session.csrf.clone()),
         expires_at: session.map(ends),

@@ -16,8 +16,7 @@ pub use self::{
     adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
     certificate::CertificateInfo,
     identities::{
-        ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity,
-        NewlyMadeApiKey,
+        ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
     server::{Health, ServerInfo},
     session::SessionInfo,

@@ -13,7 +13,10 @@ use axum::{
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, openapi};
 
-use super::{Admin, problem::{self, ProblemDetails}};
+use super::{
+    Admin,
+    problem::{self, ProblemDetails},
+};
 
 const PAGE: &str = include_str!("docs/page.html");
 const SCRIPT: &str = include_str!("docs/page.js");
@@ -105,7 +108,11 @@ fn add_problems(path: &str, method: &str, operation: &mut Map<String, Value>) {
         problems.push((404, "There is no such thing, or none that the caller may know of"));
     }
     if operation.contains_key("requestBody") {
-        problems.extend([(408, "The body came too slowly"), (413, "The body is too large"), (415, "The body is not JSON")]);
+        problems.extend([
+            (408, "The body came too slowly"),
+            (413, "The body is too large"),
+            (415, "The body is not JSON"),
+        ]);
     }
     if operation.contains_key("requestBody") || takes("query", None) || takes("header", Some("Idempotency-Key")) {
         problems.push((422, "A value is not allowed"));

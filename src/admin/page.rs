@@ -99,7 +99,8 @@ fn position(list: &str, token: &str) -> Result<String, Problem> {
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let position = text.as_deref().and_then(|text| text.split_once('\0')).filter(|(of, _)| *of == list);
     position.map(|(_, position)| position.to_owned()).ok_or_else(|| {
-        Problem::new(Code::Malformed, "page: not a page of this list: give next_page of the page before as it came").with("field", "page")
+        Problem::new(Code::Malformed, "page: not a page of this list: give next_page of the page before as it came")
+            .with("field", "page")
     })
 }
 
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_1_to_1000() {
-        for (limit, good) in [(None, true), (Some(1), true), (Some(1000), true), (Some(0), false), (Some(1001), false)] {
+        for (limit, good) in [(None, true), (Some(1), true), (Some(1000), true), (Some(0), false), (Some(1001), false)]
+        {
             assert_eq!(query(limit, None).is_ok(), good, "{limit:?}");
         }
     }

@@ -129,7 +129,13 @@ impl Permission {
         use Permission as P;
         matches!(
             self,
-            P::KmipList | P::KmipRead | P::RootKeyList | P::RootKeyRead | P::ConfigRead | P::IdentityList | P::IdentityRead
+            P::KmipList
+                | P::KmipRead
+                | P::RootKeyList
+                | P::RootKeyRead
+                | P::ConfigRead
+                | P::IdentityList
+                | P::IdentityRead
         )
     }
 }

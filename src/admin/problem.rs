@@ -171,7 +171,10 @@ impl Problem {
     /// There is no such `what`, or none that the caller may know of.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("there is no such {what}, or it is outside of what you may see: list them to find its id"))
+        Self::new(
+            Code::NotFound,
+            format!("there is no such {what}, or it is outside of what you may see: list them to find its id"),
+        )
     }
 
     /// A value of the request is not allowed; `field` is its place in the body or query.
@@ -182,14 +185,19 @@ impl Problem {
     /// The caller's roles do not give `permission`.
     #[must_use]
     pub fn forbidden(permission: Permission) -> Self {
-        let detail = format!("it needs the permission {permission}: ask somebody who may manage identities for a role that has it");
+        let detail = format!(
+            "it needs the permission {permission}: ask somebody who may manage identities for a role that has it"
+        );
         Self::new(Code::Forbidden, detail).with("permission", permission.name())
     }
 
     /// It was changed since the caller read it.
     #[must_use]
     pub fn stale() -> Self {
-        Self::new(Code::Stale, "it was changed since you read it: read it again, and repeat the change with the new ETag")
+        Self::new(
+            Code::Stale,
+            "it was changed since you read it: read it again, and repeat the change with the new ETag",
+        )
     }
 
     /// Too many failed logins; the next may come after so many seconds.
@@ -259,20 +267,30 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::stale(),
-            StoreError::NotFound => Self::not_found("thing"),
-            StoreError::Duplicate => Self::new(Code::Exists, "a name, certificate or rule of the request is taken: choose another"),
-            StoreError::StaleRootKey => {
-                Self::new(Code::State, "the root key is not active, or its state changed meanwhile: read it, and try again")
+            StoreError::OwnRequest => {
+                Self::new(Code::OwnRequest, "nobody decides on what they asked for: another person must")
             }
+            StoreError::Referenced { rules } => {
+                Self::new(Code::State, format!("{rules} rules still name it: remove them first")).with("rules", rules)
+            }
+            StoreError::NotFound => Self::not_found("thing"),
+            StoreError::Duplicate => {
+                Self::new(Code::Exists, "a name, certificate or rule of the request is taken: choose another")
+            }
+            StoreError::StaleRootKey => Self::new(
+                Code::State,
+                "the root key is not active, or its state changed meanwhile: read it, and try again",
+            ),
             StoreError::Rotating => Self::new(Code::State, "the root key's last rotation is not finished: wait for it"),
             StoreError::InUse { keks } => {
                 Self::new(Code::State, format!("{keks} objects are still sealed under it: rotate the root key first"))
                     .with("objects", keks)
             }
-            StoreError::LimitReached { limit } => {
-                Self::new(Code::LimitReached, format!("there may be at most {limit}: remove one, or raise the limit in the configuration"))
-                    .with("limit", limit)
-            }
+            StoreError::LimitReached { limit } => Self::new(
+                Code::LimitReached,
+                format!("there may be at most {limit}: remove one, or raise the limit in the configuration"),
+            )
+            .with("limit", limit),
             StoreError::DiskFull => {
                 Self::new(Code::StoreUnavailable, "the database's disk is full: make room, and it goes on by itself")
             }

@@ -82,7 +82,8 @@ impl AdminServer {
                 match self.listener.accept().await {
                     Ok((socket, address)) => {
                         let watcher = graceful.watcher();
-                        let served = serve(socket, address, Arc::clone(&self.handshakes), service.clone(), watcher, permit);
+                        let served =
+                            serve(socket, address, Arc::clone(&self.handshakes), service.clone(), watcher, permit);
                         tokio::spawn(served);
                     }
                     Err(error) => {

@@ -22,9 +22,9 @@ use zeroize::Zeroizing;
 use super::caller::LoggedInBy;
 
 /// A session without a request for so long is over.
-pub const IDLE: Duration = Duration::from_secs(15 * 60);
+pub(super) const IDLE: Duration = Duration::from_secs(15 * 60);
 /// A session is over so long after its login, however busy it is.
-pub const ABSOLUTE: Duration = Duration::from_secs(12 * 3600);
+pub(super) const ABSOLUTE: Duration = Duration::from_secs(12 * 3600);
 /// Sessions in all, and of one identity; past that the one that was idle longest ends.
 const MOST: usize = 1024;
 const MOST_OF_ONE: usize = 32;
@@ -50,16 +50,8 @@ pub(super) struct Session {
     used: Instant,
 }
 
-/// A session that has just begun.
-pub(super) struct Opened {
-    /// The cookie's value.
-    pub(super) token: Zeroizing<String>,
-    /// What a change must bring along.
-    pub(super) csrf: String,
-}
-
 impl Sessions {
-    /// Begins a session, and ends the one whose token was `earlier`.
+    /// Begins a session, and ends the one whose token was `earlier`. Returns the token.
     ///
     /// # Errors
     /// There are no random numbers.
@@ -69,7 +61,7 @@ impl Sessions {
         by: LoggedInBy,
         earlier: Option<&str>,
         now: Instant,
-    ) -> Result<Opened, Unspecified> {
+    ) -> Result<Zeroizing<String>, Unspecified> {
         let (token, csrf) = (random_token()?, random_token()?.to_string());
         let mut open = self.open.lock();
         if let Some(earlier) = earlier {
@@ -82,8 +74,8 @@ impl Sessions {
         if open.len() >= MOST {
             end_idlest(&mut open, |_| true);
         }
-        open.insert(key(&token), Session { identity, number: Uuid::new_v4(), by, csrf: csrf.clone(), began: now, used: now });
-        Ok(Opened { token, csrf })
+        open.insert(key(&token), Session { identity, number: Uuid::new_v4(), by, csrf, began: now, used: now });
+        Ok(token)
     }
 
     /// The session with this token, used now.
@@ -131,7 +123,7 @@ fn key(token: &str) -> [u8; 32] {
 }
 
 /// 256 random bits as text.
-pub(super) fn random_token() -> Result<Zeroizing<String>, Unspecified> {
+fn random_token() -> Result<Zeroizing<String>, Unspecified> {
     let mut bytes = Zeroizing::new([0; 32]);
     SystemRandom::new().fill(&mut *bytes)?;
     Ok(Zeroizing::new(Base64UrlUnpadded::encode_string(&*bytes)))
@@ -144,7 +136,7 @@ mod tests {
     const BY: LoggedInBy = LoggedInBy::ApiKey(Uuid::nil());
 
     fn open(sessions: &Sessions, identity: u128, earlier: Option<&str>, now: Instant) -> Zeroizing<String> {
-        sessions.open(Uuid::from_u128(identity), BY, earlier, now).unwrap().token
+        sessions.open(Uuid::from_u128(identity), BY, earlier, now).unwrap()
     }
 
     #[test]

@@ -69,7 +69,12 @@ fn whole(address: IpAddr) -> IpAddr {
 }
 
 /// Adds a failure to `who`'s, and says whether there was one left.
-fn note<K: Hash + Eq + Copy>(known: &mut HashMap<K, Failures>, who: K, now: Instant, locks: bool) -> Result<(), TryLater> {
+fn note<K: Hash + Eq + Copy>(
+    known: &mut HashMap<K, Failures>,
+    who: K,
+    now: Instant,
+    locks: bool,
+) -> Result<(), TryLater> {
     if !known.contains_key(&who) && known.len() >= REMEMBERED {
         known.retain(|_, failures| !failures.is_over(now));
         if known.len() >= REMEMBERED

@@ -26,6 +26,7 @@ use crate::{
     ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
     config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
     store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
+    text::BadText,
     trust::fingerprint,
 };
 

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
 pub use self::{
-    https::HttpsHandshakes,
     hsm_key::{HsmKey, HsmKeyError},
+    https::HttpsHandshakes,
     server::{Server, ServerError},
     tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
 };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The longest that the material of destroyed objects may be held, in seconds: a year.
-pub const MAX_HOLD_SECONDS: u32 = 366 * 86_400;
+const MAX_HOLD_SECONDS: u32 = 366 * 86_400;
 /// Objects of a deleted adapter that are erased in one transaction.
 const BATCH: u64 = 256;
 
@@ -148,10 +148,13 @@ impl Service {
 
     fn check_root_key(&self, id: Uuid) -> Result<(), Problem> {
         let found = self.store.root_keys()?.into_iter().find(|row| row.id == id);
-        let row = found.ok_or_else(|| Problem::invalid("root_key", "there is no such root key: list them to find its id"))?;
+        let row =
+            found.ok_or_else(|| Problem::invalid("root_key", "there is no such root key: list them to find its id"))?;
         match row.state {
             RootKeyState::Active => Ok(()),
-            RootKeyState::Suspended => Err(Problem::new(Code::State, "the root key is suspended: resume it first, or choose another")),
+            RootKeyState::Suspended => {
+                Err(Problem::new(Code::State, "the root key is suspended: resume it first, or choose another"))
+            }
             RootKeyState::Destroyed => Err(Problem::new(Code::State, "the root key is destroyed: choose another")),
         }
     }
@@ -183,10 +186,11 @@ impl Service {
 
 fn taken(error: StoreError, name: &str) -> Problem {
     match error {
-        StoreError::Duplicate => {
-            Problem::new(Code::Exists, format!("there is an adapter called {name:?}, or one that is still being deleted: choose another name"))
-                .with("field", "name")
-        }
+        StoreError::Duplicate => Problem::new(
+            Code::Exists,
+            format!("there is an adapter called {name:?}, or one that is still being deleted: choose another name"),
+        )
+        .with("field", "name"),
         error => error.into(),
     }
 }
@@ -203,5 +207,6 @@ fn check_hold(seconds: u32) -> Result<u32, Problem> {
     if seconds <= MAX_HOLD_SECONDS {
         return Ok(seconds);
     }
-    Err(Problem::invalid("hold_seconds", format_args!("allowed is 0 to {MAX_HOLD_SECONDS}")).with("maximum", MAX_HOLD_SECONDS))
+    Err(Problem::invalid("hold_seconds", format_args!("allowed is 0 to {MAX_HOLD_SECONDS}"))
+        .with("maximum", MAX_HOLD_SECONDS))
 }

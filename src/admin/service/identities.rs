@@ -21,9 +21,7 @@ use crate::{
     },
     audit::{Name, Subject},
     ca::read_certificates,
-    store::{
-        AdapterId, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend, StoreError,
-    },
+    store::{AdapterId, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend, StoreError},
     text,
     trust::fingerprint,
 };
@@ -48,7 +46,9 @@ impl IdentityKind {
 
     fn named(name: &str) -> Result<Self, Problem> {
         let all = [Self::Service, Self::Operator, Self::Bootstrap];
-        all.into_iter().find(|kind| kind.name() == name).ok_or_else(|| Problem::internal("an identity of an unknown kind"))
+        all.into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| Problem::internal("an identity of an unknown kind"))
     }
 }
 
@@ -88,7 +88,11 @@ impl Service {
     }
 
     /// Lists identities by name.
-    pub(in crate::admin) fn list_identities(&self, caller: &Caller, window: &Window) -> Result<Page<Identity>, Problem> {
+    pub(in crate::admin) fn list_identities(
+        &self,
+        caller: &Caller,
+        window: &Window,
+    ) -> Result<Page<Identity>, Problem> {
         self.list(caller, "identity.list", Permission::IdentityList, |_| {
             let Page { items, next_page } = window.cut(self.store.identities()?, |row| row.name.clone());
             Ok(Page { items: items.into_iter().map(shown).collect::<Result<_, _>>()?, next_page })
@@ -119,7 +123,10 @@ impl Service {
             let kind = IdentityKind::named(&row.kind)?;
             check_texts(change.name.as_deref(), change.description.as_ref().and_then(Option::as_deref))?;
             if caller.identity == id && (change.grants.is_some() || change.disabled == Some(true)) {
-                return Err(Problem::new(Code::OwnRequest, "nobody changes their own roles or disables themselves: another person must"));
+                return Err(Problem::new(
+                    Code::OwnRequest,
+                    "nobody changes their own roles or disables themselves: another person must",
+                ));
             }
             let was_administrator = is_administrator(&row) && !row.disabled;
             row.name = change.name.unwrap_or(row.name);
@@ -145,7 +152,12 @@ impl Service {
     }
 
     /// Deletes an identity with its API keys.
-    pub(in crate::admin) fn delete_identity(&self, caller: &Caller, id: Uuid, if_match: &IfMatch) -> Result<(), Problem> {
+    pub(in crate::admin) fn delete_identity(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        if_match: &IfMatch,
+    ) -> Result<(), Problem> {
         let may = (Permission::IdentityDelete, Scope::Everything);
         self.act(caller, "identity.delete", may, of(id), |about| {
             let row = self.find_identity(id)?;
@@ -216,7 +228,12 @@ impl Service {
     }
 
     /// Reads what is kept of an API key.
-    pub(in crate::admin) fn read_api_key(&self, caller: &Caller, identity: Uuid, key: Uuid) -> Result<ApiKeyInfo, Problem> {
+    pub(in crate::admin) fn read_api_key(
+        &self,
+        caller: &Caller,
+        identity: Uuid,
+        key: Uuid,
+    ) -> Result<ApiKeyInfo, Problem> {
         let may = (Permission::IdentityRead, Scope::Everything);
         let about = Subject { api_key: Some(key), ..of(identity) };
         self.act(caller, "api_key.read", may, about, |_| {
@@ -287,14 +304,20 @@ fn may_manage(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
         };
     }
     if is_administrator(row) && !caller.is_everywhere(Role::Administrator) {
-        return Err(Problem::new(Code::Forbidden, "only an administrator may make, change or give keys to administrators"));
+        return Err(Problem::new(
+            Code::Forbidden,
+            "only an administrator may make, change or give keys to administrators",
+        ));
     }
     Ok(())
 }
 
 fn must_be_manageable(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
     if row.kind == IdentityKind::Bootstrap.name() && caller.kind != CallerKind::Bootstrap {
-        return Err(Problem::new(Code::State, "the bootstrap identity cannot be changed and gets no keys: it can only be deleted"));
+        return Err(Problem::new(
+            Code::State,
+            "the bootstrap identity cannot be changed and gets no keys: it can only be deleted",
+        ));
     }
     Ok(())
 }
@@ -312,9 +335,10 @@ fn taken(error: StoreError, spend: Option<Spend>) -> Problem {
         StoreError::Duplicate => {
             Problem::new(Code::Exists, "the name or the certificate belongs to another identity: choose another")
         }
-        StoreError::Conflict if spend.is_some() => {
-            Problem::new(Code::Unauthenticated, "this token is spent: it made the first administrator, whose API key to use from now on")
-        }
+        StoreError::Conflict if spend.is_some() => Problem::new(
+            Code::Unauthenticated,
+            "this token is spent: it made the first administrator, whose API key to use from now on",
+        ),
         error => error.into(),
     }
 }

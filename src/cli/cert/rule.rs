@@ -13,6 +13,7 @@ use crate::{
         output::{as_text, json, say, table},
     },
     store::{CaRuleRow, RuleKind, StoreError},
+    text::BadText,
 };
 
 /// Rules for certificates of the own authority.

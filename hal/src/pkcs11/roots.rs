@@ -74,6 +74,7 @@ pub(super) fn generate(conn: &Conn, key: RootKeyVersion, label: &Label) -> Resul
     demand_free(conn, key, label)?;
     let mut template = template(key, label);
     template.push(Attribute::ValueLen(KEY_LEN.try_into()?));
+    conn.demand_time()?;
     let handle = conn.session.generate_key(&Mechanism::AesKeyGen, &template)?;
     admit(conn, key, handle)
 }
@@ -97,6 +98,7 @@ pub(super) fn import(
     }
     template.push(Attribute::Class(ObjectClass::SECRET_KEY));
     template.push(Attribute::KeyType(KeyType::AES));
+    conn.demand_time()?;
     template.push(Attribute::Value(material.expose_secret().to_vec()));
     let created = conn.session.create_object(&template);
     schemes::wipe_values(&mut template);
@@ -146,6 +148,7 @@ pub(super) fn destroy(conn: &Conn, key: RootKeyVersion) -> Result<(), Fault> {
     let handle = find(conn, key)?.ok_or(Fault::Stop(HalError::UnknownRootKey(key)))?;
     // The consent is for the key on record, not for whatever has its id.
     demand_expected(conn, key, handle, conn.expected.get(key))?;
+    conn.demand_time()?;
     conn.login.roots.write().remove(&key);
     conn.session.destroy_object(handle)?;
     // Another worker may have bound the key between the two lines above.
@@ -215,15 +218,20 @@ fn template(key: RootKeyVersion, label: &Label) -> Vec<Attribute> {
 }
 
 /// Self-tests a key just made and destroys it again where it fails, or where it is not the one key that has its id: another
-/// process may have made one at the same time.
+/// process may have made one at the same time. Once its caller has given up the key is left where it is: another call may
+/// have found it and put it on record, and whoever uses it tests it first.
 fn admit(conn: &Conn, key: RootKeyVersion, handle: ObjectHandle) -> Result<RootKeyInfo, Fault> {
     // What is in the cache may be the key that had this id before.
     conn.login.roots.write().remove(&key);
     let described = demand_only(conn, key, handle).and_then(|()| describe(conn, key));
     if let Err(fault) = &described {
-        tracing::error!(root = %key, ?fault, "the new root key failed its self-test or is not the only one, and is destroyed");
         conn.login.roots.write().remove(&key);
-        conn.session.destroy_object(handle)?;
+        if conn.is_in_time() {
+            tracing::error!(root = %key, ?fault, "the new root key failed its self-test or is not the only one, and is destroyed");
+            conn.session.destroy_object(handle)?;
+        } else {
+            tracing::error!(root = %key, ?fault, "the new root key was made too late, failed its self-test and is left on the token");
+        }
     }
     described
 }

@@ -32,9 +32,21 @@ pub(super) struct Conn {
     pub(super) login: Arc<Login>,
     pub(super) expected: Arc<Expected>,
     pub(super) seals: Arc<Seals>,
+    /// When whoever waits for the present call gives up.
+    pub(super) until: Instant,
 }
 
 impl Conn {
+    /// Fails where nobody waits any more. Asked right before a call that cannot be undone: the search before it may have hung
+    /// for minutes, and its caller was told that nothing was done.
+    pub(super) fn demand_time(&self) -> Result<(), Fault> {
+        if self.is_in_time() { Ok(()) } else { Err(Fault::Stop(HalError::Unavailable(Outage::DeadlinePassed))) }
+    }
+
+    pub(super) fn is_in_time(&self) -> bool {
+        Instant::now() < self.until
+    }
+
     /// Counts the seal that a wrap under this root key is about to make, if it makes one.
     pub(super) fn seal_with(&self, bound: &BoundRoot) -> Result<(), Fault> {
         match bound.scheme {
@@ -109,7 +121,7 @@ impl Worker {
                 Err(fault) => return self.lost(&login, fault.into_error()),
             };
             let outcome = if inside.era() == login.era {
-                self.attempt(&login, kind, &mut tried, op)
+                self.attempt(&login, (kind, until), &mut tried, op)
             } else {
                 // Another backend restarted the module for the sake of its own token.
                 Outcome::Renew
@@ -182,11 +194,11 @@ impl Worker {
     fn attempt<T>(
         &mut self,
         login: &Arc<Login>,
-        kind: Kind,
+        (kind, until): (Kind, Instant),
         tried: &mut Tried,
         op: &dyn Fn(&Conn) -> Result<T, Fault>,
     ) -> Outcome<T> {
-        let conn = match self.connected(login) {
+        let conn = match self.connected(login, until) {
             Ok(conn) => conn,
             Err(Fault::Stop(error)) => return Outcome::Answer(Err(error)),
             Err(fault) => return Outcome::Lost(fault.into_error()),
@@ -223,13 +235,15 @@ impl Worker {
         }
     }
 
-    /// This thread's session under `login`.
-    fn connected(&mut self, login: &Arc<Login>) -> Result<&Conn, Fault> {
+    /// This thread's session under `login`, for a call that is waited for until `until`.
+    fn connected(&mut self, login: &Arc<Login>, until: Instant) -> Result<&Conn, Fault> {
         if self.conn.is_none() {
             let session = login.module.session(login.slot)?;
-            self.conn = Some(self.link.conn(session, Arc::clone(login)));
+            self.conn = Some(self.link.conn(session, Arc::clone(login), until));
         }
-        self.conn.as_ref().ok_or(Fault::Stale)
+        let conn = self.conn.as_mut().ok_or(Fault::Stale)?;
+        conn.until = until;
+        Ok(conn)
     }
 }
 

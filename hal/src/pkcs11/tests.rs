@@ -137,6 +137,21 @@ fn a_worker_without_a_session_hands_its_call_on_and_leaves() {
     assert_eq!(hal.pool.crew.hired(), 2);
 }
 
+#[test]
+fn a_job_that_panics_fails_at_once_and_its_worker_goes_on_with_a_new_session() {
+    let Some((module, hal)) = behind_the_shim("panics") else { return };
+    assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(6)), Ok(6));
+    let sessions = calls(&module, Function::C_OpenSession);
+    let start = Instant::now();
+    let failed = hal.call(PATIENT, Kind::Use, |_| -> Result<(), recovery::Fault> { panic!("meant by the test") });
+    assert_eq!(failed, Err(HalError::Unavailable(Outage::DeviceFailed)));
+    assert!(start.elapsed() < PATIENT / 2, "{:?}", start.elapsed());
+    assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(7)), Ok(7));
+    assert_eq!((hal.pool.stuck(), hal.pool.crew.hired()), (0, 1), "by the same worker");
+    assert_eq!(calls(&module, Function::C_OpenSession), sessions + 1);
+    assert_eq!(hal.health(), Health::Ready);
+}
+
 /// A backend with one worker whose administrators are impatient, on a module of its own.
 fn behind_the_shim(name: &str) -> Option<(PrivateModule, Pkcs11Hal)> {
     let module = PrivateModule::new(name)?;

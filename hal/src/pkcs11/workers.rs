@@ -1,6 +1,10 @@
 //! What a worker thread does with its session: a call, the answer to a fault of it, a second try.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use cryptoki::session::Session;
 
@@ -103,6 +107,17 @@ impl Worker {
     /// The job, or this part of it, ought to be over by `until`.
     pub(super) fn begin(&self, until: Instant) {
         self.crew.set_due(self.desk, self.crew.micros(until).max(1));
+    }
+
+    /// Does `job`. One that panics has failed like any other, and costs this worker its session, in which an operation may
+    /// have been left half done.
+    pub(super) fn survive<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, HalError>) -> Result<T, HalError> {
+        // All that a panic may leave half done is the session, which is given up.
+        catch_unwind(AssertUnwindSafe(|| job(self))).unwrap_or_else(|_| {
+            tracing::error!(desk = self.desk, "a call to the token panicked; its worker goes on with a new session");
+            self.part();
+            Err(HalError::Unavailable(Outage::DeviceFailed))
+        })
     }
 
     /// Runs `op`, and once more where session, login or handle went stale, or where the token fails but is found alive.

@@ -215,7 +215,11 @@ impl KeyWrapper for Pkcs11Hal {
     /// Asks the token: opens a known blob where a root key is in use, reads the token's own description otherwise.
     fn health(&self) -> Health {
         let asked = self.call(self.deadline, Kind::Use, |conn| {
-            if conn.login.is_well(&conn.session) { Ok(()) } else { Err(recovery::Fault::Stale) }
+            if conn.login.is_well(&conn.session) {
+                return Ok(());
+            }
+            // It says so where this session is gone, and nothing else.
+            Err(conn.session.get_session_info().map_or_else(recovery::Fault::from, |_| recovery::Fault::Stale))
         });
         let stuck = self.pool.stuck();
         match asked {

@@ -1,6 +1,6 @@
 //! One login to a token, and what was found on the token since.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use cryptoki::{
     object::ObjectHandle,
@@ -30,7 +30,8 @@ pub(super) struct Login {
     pub(super) candidates: Vec<WrapScheme>,
     pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
     pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
-    /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
+    /// Closing the last session logs the process out, so this one stays open. It is used for nothing but to ask whether it is
+    /// still there.
     pub(super) anchor: Mutex<Option<Session>>,
     /// Held by the worker that makes a root key, so that of two calls for one key the second finds what the first made.
     pub(super) making: Mutex<()>,
@@ -49,6 +50,14 @@ impl Login {
     pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool, Fault> {
         let state = session.get_session_info()?.session_state();
         Ok(matches!(state, SessionState::RwUser | SessionState::RoUser))
+    }
+
+    /// Whether the anchor session is still there and logged in: then a session that is gone went alone. A token that lost all
+    /// of them has lost the login, and a new session would be nobody's.
+    pub(super) fn stands(&self, until: Instant) -> bool {
+        let anchor = self.anchor.try_lock_until(until);
+        let anchor = anchor.as_deref().and_then(Option::as_ref);
+        anchor.is_some_and(|session| self.is_logged_in(session).unwrap_or(false))
     }
 
     /// Whether the token still describes itself as the one that was logged in to. A session's own state proves nothing:

@@ -77,6 +77,8 @@ impl Drop for Worker {
 enum Outcome<T> {
     Answer(Result<T, HalError>),
     Again,
+    /// This worker's session is gone, and nothing else: open another, try again.
+    Reopen,
     /// Session, login or handle went stale: log in, find again, try again.
     Renew,
     /// The token is not there any more.
@@ -86,6 +88,7 @@ enum Outcome<T> {
 /// What was tried already for one call.
 #[derive(Default)]
 struct Tried {
+    reopened: bool,
     renewed: bool,
     repeats: u32,
     /// The login under which a failure was suspect, and the token was found alive.
@@ -145,6 +148,8 @@ impl Worker {
             match outcome {
                 Outcome::Answer(answer) => return answer,
                 Outcome::Again => {}
+                // Not closed: there is nothing to close, and its handle may be another session's by now.
+                Outcome::Reopen => self.conn = None,
                 Outcome::Renew => {
                     self.part();
                     self.link.renew(login.generation, until)?;
@@ -220,6 +225,11 @@ impl Worker {
         };
         let fault = match op(conn) {
             Ok(answer) => return Outcome::Answer(Ok(answer)),
+            Err(Fault::SessionGone) if !tried.reopened && login.stands(until) => {
+                tried.reopened = true;
+                return Outcome::Reopen;
+            }
+            Err(Fault::SessionGone) => Fault::Stale,
             Err(fault) => fault,
         };
         let failed = HalError::Unavailable(Outage::DeviceFailed);
@@ -229,7 +239,7 @@ impl Worker {
                 Outcome::Renew
             }
             Fault::Stale if is_alive(conn, kind) => Outcome::Answer(Err(failed)),
-            Fault::Stale => Outcome::Lost(failed),
+            Fault::Stale | Fault::SessionGone => Outcome::Lost(failed),
             Fault::Suspect if is_alive(conn, kind) => suspect(kind, login.generation, tried),
             // A lost login may look so too, on kryoptic for one. What makes keys is not repeated on a guess.
             Fault::Suspect if !tried.renewed && !matches!(kind, Kind::Manage) => {

@@ -56,6 +56,7 @@ pub mod metric {
     pub const TOKEN_STATE: &str = "keystead_hsm_token_state";
     pub const ROOT_KEY_STATE: &str = "keystead_root_key_state";
     pub const ROOT_KEY_VERSION: &str = "keystead_root_key_version";
+    pub const ROOT_KEY_SEALS: &str = "keystead_root_key_seals";
     pub const ROTATION_OBJECTS: &str = "keystead_rotation_objects";
     pub const ROTATION_DONE: &str = "keystead_rotation_done";
     pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
@@ -105,6 +106,11 @@ pub const METRICS: &[MetricInfo] = &[
         "1 for the state that a root key is in, 0 for the others, by root (its id), label and state: active, suspended, destroyed",
     ),
     gauge(metric::ROOT_KEY_VERSION, "Version of a root key that new objects are sealed under, by root and label"),
+    gauge(
+        metric::ROOT_KEY_SEALS,
+        "AES-GCM seals that a version of a root key has made on a token, by root, version, label and serial of the token: \
+         rotate it before 2147483648, at 4294967296 nothing more is sealed",
+    ),
     gauge(metric::ROTATION_OBJECTS, "Objects that the last rotation of a root key began with, by root and label"),
     gauge(metric::ROTATION_DONE, "Objects that the last rotation of a root key has brought under its new version"),
     gauge(

@@ -244,6 +244,7 @@ impl KeyWrapper for Pkcs11Hal {
             scheme: known.scheme,
             workers: self.pool.workers(),
             stuck: self.pool.stuck(),
+            seals: self.link.seals.made(),
         }]
     }
 }

@@ -1,6 +1,10 @@
 //! One login to a token, and what was found on the token since.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use cryptoki::{
     object::ObjectHandle,
@@ -102,15 +106,50 @@ pub(super) fn demand_keepsake(conn: &Conn, keepsakes: &[Arc<BoundRoot>], after_r
 
 /// The check values that root keys must have.
 #[derive(Default)]
-pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
+pub(super) struct Expected {
+    values: RwLock<HashMap<RootKeyVersion, Kcv>>,
+    /// The keys of which an operator was told that they cannot be held to theirs.
+    unproven: Mutex<HashSet<RootKeyVersion>>,
+}
 
 impl Expected {
     pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
-        self.0.read().get(&key).copied()
+        self.values.read().get(&key).copied()
     }
 
     /// Returns whether that is news.
     pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) -> bool {
-        self.0.write().insert(key, kcv) != Some(kcv)
+        let is_news = self.values.write().insert(key, kcv) != Some(kcv);
+        if is_news {
+            self.unproven.lock().remove(&key);
+        }
+        is_news
+    }
+
+    /// The token does not compute check values of the recorded method. Returns whether that is news.
+    pub(super) fn cannot_prove(&self, key: RootKeyVersion) -> bool {
+        self.unproven.lock().insert(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{KcvMethod, RootKeyId};
+
+    #[test]
+    fn an_unproven_check_value_is_told_once_until_another_is_on_record() {
+        let expected = Expected::default();
+        let key = RootKeyVersion::first(RootKeyId::from_uuid(Uuid::from_bytes([1; 16])));
+        let kcv = Kcv { method: KcvMethod::EcbZeroBlock, value: [1, 2, 3] };
+        assert!(expected.set(key, kcv));
+        assert!(expected.cannot_prove(key));
+        assert!(!expected.cannot_prove(key));
+        assert!(!expected.set(key, kcv));
+        assert!(!expected.cannot_prove(key), "the record is the same");
+        assert!(expected.set(key, Kcv { value: [1, 2, 4], ..kcv }));
+        assert!(expected.cannot_prove(key));
     }
 }

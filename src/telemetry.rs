@@ -113,8 +113,7 @@ pub const METRICS: &[MetricInfo] = &[
     gauge(metric::ROOT_KEY_VERSION, "Version of a root key that new objects are sealed under, by root and label"),
     gauge(
         metric::ROOT_KEY_SEALS,
-        "AES-GCM seals that a version of a root key has made on a token, by root, version, label and serial of the token: \
-         rotate it before 2147483648, at 4294967296 nothing more is sealed",
+        "AES-GCM seals that a version of a root key counts as having made, by root, version, and label and serial of the token",
     ),
     gauge(metric::ROTATION_OBJECTS, "Objects that the last rotation of a root key began with, by root and label"),
     gauge(metric::ROTATION_DONE, "Objects that the last rotation of a root key has brought under its new version"),

@@ -57,7 +57,7 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let connection = schema::open_writer(path)?;
+        let connection = schema::open_writer(path, options.migrate)?;
         let readers = Readers::open(path, options.readers)?;
         let writer = Writer::start(path, connection, &options)?;
         Ok(Self { writer, readers, adapters: RwLock::default() })

@@ -333,6 +333,15 @@ impl Store {
         self.engine.due(adapter, now, limit)
     }
 
+    /// Shows `visit` every object of `adapter` whose `due_at` is at or before `now`, one at a time, in no order and **without its
+    /// sealed material**, for those who count: nothing is kept in memory.
+    ///
+    /// # Errors
+    /// The database failed; `visit` may have seen some by then.
+    pub fn each_due(&self, adapter: AdapterId, now: i64, visit: impl FnMut(ObjectRow)) -> Result<(), StoreError> {
+        self.engine.each_due(adapter, now, visit)
+    }
+
     /// Adapters, certificates, rules and root keys.
     ///
     /// # Errors

@@ -1,16 +1,20 @@
-//! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue.
+//! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue, the disks.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     thread,
     time::Duration,
 };
 
 use hal::{Health, RootKeys};
+use jiff::Timestamp;
 use metrics::gauge;
+use rustix::fs::statvfs;
 
 use super::{CliError, root_key::state_name};
 use crate::{
+    config::Config,
     store::{RootKeyRow, RootKeyState, RotationRow, Store, StoreError},
     telemetry::metric,
 };
@@ -19,13 +23,17 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Keeps them up to date for as long as the server works with `store` and `hal`.
-pub(super) fn watch(store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+pub(super) fn watch(config: &Config, store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+    gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(metric::STARTED).set(Timestamp::now().as_duration().as_secs_f64().round());
+    let disks = [("store", folder_of(&config.store.path)), ("audit", folder_of(&config.audit.path))];
     let (store, hal): (Weak<Store>, Weak<dyn RootKeys>) = (Arc::downgrade(store), Arc::downgrade(hal));
     let watch = move || {
         while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
             set_hsm(&*hal);
             let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
             gauge!(metric::STORE_WAITING).set(f64::from(waiting));
+            disks.iter().for_each(|(what, folder)| set_disk(what, folder));
             if let Err(error) = set_root_keys(&store) {
                 // A store that is away has its own log lines.
                 tracing::debug!(%error, "the gauges of root keys stay as they are");
@@ -36,6 +44,19 @@ pub(super) fn watch(store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), C
     };
     let thread = thread::Builder::new().name("gauges".to_owned()).spawn(watch);
     thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a disk of more than 2^53 bytes may be off by a few")]
+fn set_disk(what: &'static str, folder: &Path) {
+    match statvfs(folder) {
+        Ok(disk) => gauge!(metric::DISK_FREE, "what" => what).set((disk.f_bavail * disk.f_frsize) as f64),
+        Err(error) => tracing::debug!(%error, what, "the disk does not tell how much is free"),
+    }
 }
 
 fn set_hsm(hal: &dyn RootKeys) {

@@ -85,7 +85,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
-    gauges::watch(&store, &hal)?;
+    gauges::watch(&config, &store, &hal)?;
     let rotations = Background::start(Rotator {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),

@@ -144,6 +144,11 @@ pub enum Refusal {
     /// The root-key file is damaged.
     #[error("the root-key file is damaged; restore it from a backup")]
     FileCorrupt,
+    /// The root-key file was replaced by one that was made anew.
+    #[error(
+        "another root-key file has taken the place of the one in use; put the right one back, or restart if the change is meant"
+    )]
+    FileReplaced,
     /// The root-key file cannot be read or written.
     #[error("the root-key file cannot be read or written: {0}")]
     File(std::io::ErrorKind),

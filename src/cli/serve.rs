@@ -49,7 +49,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
     start_logs(config.telemetry.log_format, config.telemetry.log_level);
     let lock = ServerLock::take(&config.store.path)?;
     let hal = backend::open(&config.hsm)?;
-    serve(Admin::open(config)?, hal, &lock)
+    serve(Admin::open_alone(config, &lock)?, hal, &lock)
 }
 
 /// Sends log lines to standard error. Does nothing where that was done before.

@@ -6,7 +6,9 @@ use std::fs;
 use rusqlite::{Connection, params};
 
 use super::*;
-use crate::store::{AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, ObjectCount, RuleKind};
+use crate::store::{
+    AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, ObjectCount, RuleKind, sqlite::schema::KNOWN_VERSION,
+};
 
 const OTHER: Uuid = Uuid::from_u128(0x0200_0000);
 
@@ -118,6 +120,24 @@ fn the_root_keys_of_its_adapters_are_on_record_without_what_only_the_hsm_knows()
     fixture.store.identify_root_key(ROOT, "root".into(), version_row(1)).unwrap();
     let fixture = fixture.reopened();
     assert_eq!(fixture.store.root_keys().unwrap()[0].label, "root");
+}
+
+#[test]
+fn an_older_schema_that_is_to_stay_is_refused_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    let (_, _, connection) = old_database(&path, 3);
+    let as_it_is = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let refused = Store::open(&path, as_it_is.clone()).map(drop);
+    assert!(matches!(refused, Err(StoreError::OlderSchema { found: 1, known: KNOWN_VERSION })), "{refused:?}");
+    let version = || -> u32 { connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
+    assert_eq!(version(), 1);
+    connection.execute("UPDATE material SET sealed = zeroblob(length(sealed))", []).unwrap();
+    drop(Store::open(&path, StoreOptions::default()).unwrap());
+    assert_eq!(version(), KNOWN_VERSION);
+    // A database that is up to date, or new, needs no leave.
+    drop(Store::open(&path, as_it_is.clone()).unwrap());
+    Store::open(&directory.path().join("new.db"), as_it_is).unwrap();
 }
 
 #[test]

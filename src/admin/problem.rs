@@ -301,6 +301,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Overloaded => Self::new(Code::StoreUnavailable, "the database is overloaded: try again"),
             error @ (StoreError::NewerSchema { .. }
+            | StoreError::OlderSchema { .. }
             | StoreError::Damaged
             | StoreError::Database(_)
             | StoreError::File { .. }) => Self::internal(error),

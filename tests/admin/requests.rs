@@ -213,6 +213,8 @@ fn the_description_names_every_route_and_how_it_can_fail() {
             _ => {}
         }
     }
+    let roles = document["components"]["schemas"]["Role"]["enum"].as_array().unwrap();
+    assert!(roles.contains(&json!("security-officer")), "names as they are sent: {roles:?}");
     let mut found = Vec::new();
     references(&document, &mut found);
     for reference in found {

@@ -186,7 +186,14 @@ impl CertificateAuthority {
         }
         let (not_before, not_after) = (later(now, -BACKDATED_DAYS), later(now, lifetime.days).min(self.not_after));
         let rsa = is_rsa(public_key)?;
-        Ok(IssuedCertificate::new(self.sign(&Subject { name, public_key, rsa, purpose, not_before, not_after })?))
+        Ok(IssuedCertificate::from_der(self.sign(&Subject {
+            name,
+            public_key,
+            rsa,
+            purpose,
+            not_before,
+            not_after,
+        })?))
     }
 }
 

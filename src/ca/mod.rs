@@ -173,7 +173,7 @@ impl CertificateAuthority {
     /// The authority's own certificate.
     #[must_use]
     pub fn certificate(&self) -> IssuedCertificate {
-        IssuedCertificate::new(self.certificate.clone())
+        IssuedCertificate::from_der(self.certificate.clone())
     }
 
     /// The authority's private key, PEM.
@@ -216,7 +216,9 @@ struct Subject<'a> {
 }
 
 impl IssuedCertificate {
-    fn new(der: Vec<u8>) -> Self {
+    /// The certificate `der` in both forms.
+    #[must_use]
+    pub fn from_der(der: Vec<u8>) -> Self {
         let pem = pem::encode("CERTIFICATE", &der).to_string();
         Self { der, pem }
     }

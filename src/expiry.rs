@@ -39,7 +39,7 @@ impl CertificateKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
-            Self::OwnAuthority => "own_ca",
+            Self::OwnAuthority => "ca",
             Self::Authority => "authority",
             Self::Client => "client",
         }

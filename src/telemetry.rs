@@ -56,14 +56,19 @@ pub mod metric {
     pub const TOKEN_STATE: &str = "keystead_hsm_token_state";
     pub const ROOT_KEY_STATE: &str = "keystead_root_key_state";
     pub const ROOT_KEY_VERSION: &str = "keystead_root_key_version";
+    pub const ROOT_KEY_SEALS: &str = "keystead_root_key_seals";
     pub const ROTATION_OBJECTS: &str = "keystead_rotation_objects";
     pub const ROTATION_DONE: &str = "keystead_rotation_done";
     pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
     pub const STORE_WAITING: &str = "keystead_store_waiting_mutations";
     pub const SIGHTINGS_DROPPED: &str = "keystead_sightings_dropped_total";
-    pub const CERTIFICATE_EXPIRY: &str = "keystead_certificate_expiry_seconds";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
+    pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
+    pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
+    pub const DISK_FREE: &str = "keystead_disk_free_bytes";
+    pub const BUILD_INFO: &str = "keystead_build_info";
+    pub const STARTED: &str = "keystead_start_timestamp_seconds";
 }
 
 /// What kind of number a metric is.
@@ -96,7 +101,10 @@ pub const METRICS: &[MetricInfo] = &[
     gauge(metric::CONNECTIONS_OPEN, "Open connections, those in their handshake included"),
     counter(metric::CONNECTIONS_REFUSED, "Connections refused by reason: full, adapter_full"),
     counter(metric::CONNECTIONS_ENDED, "Connections ended after their handshake, by reason"),
-    counter(metric::CONNECTIONS_CUT, "Connections cut because their certificate or rule was removed"),
+    counter(
+        metric::CONNECTIONS_CUT,
+        "Connections cut because their adapter, certificate, rule or authority was removed",
+    ),
     counter(metric::HANDSHAKES, "Finished TLS handshakes by version and whether they resumed a session"),
     counter(metric::HANDSHAKES_FAILED, "Failed TLS handshakes by reason"),
     gauge(metric::HSM_STATE, "State of the HSM: 2 ready, 1 degraded, 0 down"),
@@ -107,6 +115,10 @@ pub const METRICS: &[MetricInfo] = &[
         "1 for the state that a root key is in, 0 for the others, by root (its id), label and state: active, suspended, destroyed",
     ),
     gauge(metric::ROOT_KEY_VERSION, "Version of a root key that new objects are sealed under, by root and label"),
+    gauge(
+        metric::ROOT_KEY_SEALS,
+        "AES-GCM seals that a version of a root key counts as having made, by root, version, and label and serial of the token",
+    ),
     gauge(metric::ROTATION_OBJECTS, "Objects that the last rotation of a root key began with, by root and label"),
     gauge(metric::ROTATION_DONE, "Objects that the last rotation of a root key has brought under its new version"),
     gauge(
@@ -118,12 +130,16 @@ pub const METRICS: &[MetricInfo] = &[
         metric::SIGHTINGS_DROPPED,
         "Notes on when a key or certificate was used last that found no room; the audit log has them nevertheless",
     ),
-    gauge(
-        metric::CERTIFICATE_EXPIRY,
-        "Seconds until a certificate expires, negative afterwards, by kind: server, own_ca, authority (by fingerprint), client (by adapter: the one that expires first)",
-    ),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
+    gauge(
+        metric::CERTIFICATE_NOT_AFTER,
+        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",
+    ),
+    counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
+    gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),
+    gauge(metric::BUILD_INFO, "1; the label version is the program's"),
+    gauge(metric::STARTED, "When the server was started, in seconds since 1970-01-01 UTC"),
 ];
 
 /// Upper bounds of the histograms' buckets, in seconds: from a Get with a cached KEK to an HSM at its deadline.
@@ -251,6 +267,52 @@ const fn histogram(name: &'static str, help: &'static str) -> MetricInfo {
 mod tests {
     use super::*;
 
+    /// The names of metrics in a text. Prometheus makes several series of a histogram.
+    fn metrics_in(text: &str) -> Vec<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names = words.filter(|word| word.starts_with("keystead_"));
+        let is_known = |name: &str| METRICS.iter().any(|metric| metric.name == name);
+        names
+            .map(|name| {
+                let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+                base.filter(|base| is_known(base)).unwrap_or(name)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_tells_about_every_metric_and_no_other() {
+        let text = include_str!("../docs/metrics.md");
+        for metric in METRICS {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let row = format!("| `{}` | {kind} | {} |", metric.name, metric.help);
+            assert!(text.contains(&row), "docs/metrics.md lacks this row:\n{row}");
+        }
+        for name in metrics_in(text) {
+            assert!(METRICS.iter().any(|metric| metric.name == name), "docs/metrics.md tells about {name}");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
+        let dashboard = include_str!("../config/grafana-dashboard.json");
+        let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        assert!(parsed["panels"].as_array().is_some_and(|panels| panels.len() > 10));
+        let alerts = include_str!("../config/prometheus-alerts.yml");
+        for text in [dashboard, alerts] {
+            let names = metrics_in(text);
+            assert!(names.len() > 10);
+            for name in names {
+                assert!(METRICS.iter().any(|metric| metric.name == name), "{name} is no metric");
+            }
+        }
+        for rule in alerts.split("- alert: ").skip(1) {
+            for part in ["expr: ", "severity: ", "summary: ", "description: "] {
+                assert!(rule.contains(part), "{part} is missing in {rule}");
+            }
+        }
+    }
+
     #[test]
     fn every_metric_is_described_once_and_named_as_prometheus_wants() {
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
@@ -259,7 +321,8 @@ mod tests {
         assert_eq!(names.len(), METRICS.len());
         for metric in METRICS {
             assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
-            assert!(metric.kind != MetricKind::Histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
+            let is_time = metric.name.ends_with("_seconds") && !metric.name.ends_with("_timestamp_seconds");
+            assert_eq!(metric.kind == MetricKind::Histogram, is_time, "{}", metric.name);
         }
     }
 

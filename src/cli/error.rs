@@ -152,6 +152,20 @@ pub enum CliError {
         /// The lock that it holds.
         lock: PathBuf,
     },
+    /// The database would have to be changed under a server that does not know its new form.
+    #[error(
+        "the server that runs on this directory is of another version than this program: its database has schema version {found}, \
+         this program works with {known}. Stop that server first (it holds {}), or use the keystead program it was started from",
+        lock.display()
+    )]
+    OtherVersionServes {
+        /// The lock that the server holds.
+        lock: PathBuf,
+        /// The schema version of the database.
+        found: u32,
+        /// The one this program works with.
+        known: u32,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -90,7 +90,7 @@ fn the_forecast_has_every_certificate_and_the_first_to_expire_in_front() {
     assert_eq!(kinds[..4], [("client", 40), ("client", 1000), ("server", 1825), ("client", 2000)]);
     let mut authorities: Vec<_> = kinds[4..].iter().map(|(kind, _)| *kind).collect();
     authorities.sort_unstable();
-    assert_eq!(authorities, ["authority", "own_ca"]);
+    assert_eq!(authorities, ["authority", "ca"]);
     assert_eq!(all[0].adapter, Some((ALICE, "alice".to_owned())));
     assert_eq!(all[0].subject, "CN=soon,O=Keystead");
     let later = fixture.forecast(&[], 41);
@@ -167,14 +167,15 @@ fn the_metric_has_one_number_for_each_adapter_and_forgets_what_is_gone() {
         let mut round = Round::default();
         round.take(&fixture.forecast(&[], 0), fixture.now);
         let page = handle.render();
-        let alice = r#"keystead_certificate_expiry_seconds{kind="client",adapter="alice"} "#;
-        let left = page.lines().find_map(|line| line.strip_prefix(alice)).unwrap_or_else(|| panic!("{page}"));
-        let left: f64 = left.parse().unwrap();
-        assert!((left / 86_400.0 - 40.0).abs() < 0.01, "{left}");
-        for part in [r#"{kind="server"}"#, r#"{kind="own_ca"}"#, r#"kind="authority",authority=""#, r#"adapter="bob""#]
-        {
+        let alice =
+            r#"keystead_certificate_not_after_timestamp_seconds{kind="client",name="soon[0m",adapter="alice"} "#;
+        let ends = page.lines().find_map(|line| line.strip_prefix(alice)).unwrap_or_else(|| panic!("{page}"));
+        assert_eq!(ends.parse(), Ok(fixture.now as f64 + 40.0 * 86_400.0));
+        for part in [r#"{kind="server",name="kms.example.com"}"#, r#"{kind="authority",name="theirs"}"#] {
             assert!(page.contains(part), "{part} in\n{page}");
         }
+        assert_eq!(page.matches(r#"kind="ca""#).count(), 1);
+        assert_eq!(page.matches(r#"kind="client""#).count(), 2, "one for each adapter");
         fixture.rows.certificates.retain(|row| row.adapter == BOB);
         round.take(&fixture.forecast(&[], 0), fixture.now);
         let page = handle.render();

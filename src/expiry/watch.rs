@@ -80,7 +80,7 @@ impl Round {
         for one in all {
             self.warn(one, now);
         }
-        self.export(all, now);
+        self.export(all);
     }
 
     fn warn(&mut self, one: &Expiring, now: i64) {
@@ -105,28 +105,27 @@ impl Round {
         }
     }
 
-    /// One number for each kind, authority and adapter: there may be tens of thousands of clients.
-    fn export(&mut self, all: &[Expiring], now: i64) {
-        let mut soonest: HashMap<Labels, i64> = HashMap::new();
+    /// One number for each kind, authority and adapter, the one that ends first: there may be tens of thousands of clients.
+    fn export(&mut self, all: &[Expiring]) {
+        let (mut told, mut set) = (HashSet::new(), HashSet::new());
+        // In the order in which they end.
         for one in all {
-            let mut labels = vec![("kind", one.kind.name().to_owned())];
-            match (&one.adapter, one.kind) {
-                (Some((_, adapter)), _) => labels.push(("adapter", adapter.clone())),
-                (None, CertificateKind::Authority) => labels.push(("authority", one.fingerprint.to_string())),
-                (None, _) => {}
+            let adapter = one.adapter.as_ref().map(|(id, _)| *id);
+            let of = Some(one.fingerprint).filter(|_| adapter.is_none());
+            if !told.insert((one.kind, adapter, of)) {
+                continue;
             }
-            let left = soonest.entry(labels).or_insert(i64::MAX);
-            *left = (*left).min(one.not_after - now);
+            let mut labels = vec![("kind", one.kind.name().to_owned()), ("name", plain(&one.name))];
+            labels.extend(one.adapter.as_ref().map(|(_, name)| ("adapter", name.clone())));
+            #[expect(clippy::cast_precision_loss, reason = "2^53 seconds are more years than the calendar has")]
+            gauge!(metric::CERTIFICATE_NOT_AFTER, &labels).set(one.not_after as f64);
+            set.insert(labels);
         }
         // What is gone must not raise an alarm for ever.
-        for gone in self.exported.iter().filter(|labels| !soonest.contains_key(*labels)) {
-            gauge!(metric::CERTIFICATE_EXPIRY, gone).set(f64::NAN);
+        for gone in self.exported.difference(&set) {
+            gauge!(metric::CERTIFICATE_NOT_AFTER, gone).set(f64::NAN);
         }
-        for (labels, left) in &soonest {
-            #[expect(clippy::cast_precision_loss, reason = "2^53 seconds are more years than the calendar has")]
-            gauge!(metric::CERTIFICATE_EXPIRY, labels).set(*left as f64);
-        }
-        self.exported = soonest.into_keys().collect();
+        self.exported = set;
     }
 }
 

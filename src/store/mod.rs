@@ -206,6 +206,14 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// The database was made by an older version of the program, and `StoreOptions::migrate` forbids to change its schema.
+    #[error("the database has schema version {found}, this program works with {known}")]
+    OlderSchema {
+        /// Version in the file.
+        found: u32,
+        /// The version this program works with.
+        known: u32,
+    },
     /// What is stored of the object is not what the store wrote.
     #[error("the stored object is damaged")]
     Damaged,
@@ -243,6 +251,8 @@ pub struct StoreOptions {
     pub max_api_keys: u32,
     /// Open requests for approval.
     pub max_open_approvals: u32,
+    /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
+    pub migrate: bool,
 }
 
 impl Default for StoreOptions {
@@ -257,6 +267,7 @@ impl Default for StoreOptions {
             max_identities: 1000,
             max_api_keys: 100,
             max_open_approvals: 1000,
+            migrate: true,
         }
     }
 }
@@ -267,10 +278,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database file at `path`, makes it where it is missing, and brings its schema up to date.
+    /// Opens the database file at `path`, makes it where it is missing, and brings its schema up to date where that is allowed.
     ///
     /// # Errors
-    /// The file cannot be used, or is of a newer version.
+    /// The file cannot be used, or is of a newer version, or of an older one that is to stay.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         Ok(Self { engine: Sqlite::open(path, options)? })
     }
@@ -306,6 +317,15 @@ impl Store {
     /// The database failed.
     pub fn due(&self, adapter: AdapterId, now: i64, limit: u64) -> Result<Vec<ObjectRow>, StoreError> {
         self.engine.due(adapter, now, limit)
+    }
+
+    /// Shows `visit` every object of `adapter` whose `due_at` is at or before `now`, one at a time, in no order and **without its
+    /// sealed material**, for those who count: nothing is kept in memory.
+    ///
+    /// # Errors
+    /// The database failed; `visit` may have seen some by then.
+    pub fn each_due(&self, adapter: AdapterId, now: i64, visit: impl FnMut(ObjectRow)) -> Result<(), StoreError> {
+        self.engine.each_due(adapter, now, visit)
     }
 
     /// Returns when nothing is left of material erased before: an update that takes material away, or replaces it, zeroes it

@@ -5,7 +5,10 @@
 
 mod adapters;
 mod certificate;
+mod credential;
 mod identities;
+mod objects;
+mod rules;
 mod server;
 mod session;
 
@@ -14,10 +17,16 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::{
     adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
-    certificate::CertificateInfo,
+    certificate::{
+        Certificate, CertificateInfo, ClientKey, Issued, NewCertificate, NewIssued, Password, RegisteredCertificates,
+        Sighting, SignedCertificate, SigningRequest,
+    },
+    credential::NewCredential,
     identities::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
+    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectUse, SealedUnder},
+    rules::{Authority, NewAuthority, NewRule, Rule, RuleKind},
     server::{Health, ServerInfo},
     session::SessionInfo,
 };

@@ -6,6 +6,7 @@
 mod adapters;
 mod certificate;
 mod credential;
+mod forecast;
 mod identities;
 mod objects;
 mod rules;
@@ -22,10 +23,11 @@ pub use self::{
         Sighting, SignedCertificate, SigningRequest,
     },
     credential::NewCredential,
+    forecast::{CertificateKind, ExpiringCertificate, ForecastQuery},
     identities::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
-    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectUse, SealedUnder},
+    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectQuery, ObjectUse, SealedUnder},
     rules::{Authority, NewAuthority, NewRule, Rule, RuleKind},
     server::{Health, ServerInfo},
     session::SessionInfo,

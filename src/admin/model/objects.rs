@@ -1,10 +1,15 @@
 //! Managed objects: everything but their content, which is in no answer.
 
+use jiff::Timestamp;
+use kmip::enums::{ObjectType, State};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::admin::http::Resource;
+use crate::{
+    admin::{http::Resource, problem::Problem},
+    engine::Filter,
+};
 
 /// What administrators may know of a managed object.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -101,5 +106,68 @@ impl Resource for ManagedObject {
 
     fn revision(&self) -> Option<u64> {
         Some(self.revision)
+    }
+}
+
+/// Which objects are asked for.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ObjectQuery {
+    /// In this state: PreActive, Active, Deactivated, Compromised, Destroyed or DestroyedCompromised.
+    #[param(example = "Active")]
+    pub state: Option<String>,
+    /// Of this type: SymmetricKey, SecretData, Certificate and so on.
+    #[serde(rename = "type")]
+    #[param(rename = "type", example = "SymmetricKey")]
+    pub object_type: Option<String>,
+    /// With exactly this name.
+    pub name: Option<String>,
+    /// With this text in one of its names, whatever the case.
+    pub name_contains: Option<String>,
+    /// Made at this time (RFC 3339) or later.
+    pub created_from: Option<String>,
+    /// Made at this time or earlier.
+    pub created_to: Option<String>,
+    /// Not fetched at this time or later, as far as is on record.
+    pub unused_since: Option<String>,
+    /// With true, only destroyed objects whose material is held.
+    pub held: Option<bool>,
+    /// At most so many items, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+    /// `next_page` of the page before.
+    pub page: Option<String>,
+}
+
+impl ObjectQuery {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// A state, type or time that there is not.
+    pub fn filter(self) -> Result<Filter, Problem> {
+        let time = |field: &str, text: Option<String>| {
+            let time = text.map(|text| text.parse::<Timestamp>().map(|time| time.as_second())).transpose();
+            time.map_err(|_| Problem::invalid(field, "not a time such as 2026-01-31T12:00:00Z (RFC 3339)"))
+        };
+        let state = self.state.map(|name| {
+            let all = State::ALL.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ");
+            State::from_name(&name).ok_or_else(|| Problem::invalid("state", format_args!("allowed is one of {all}")))
+        });
+        let object_type = self.object_type.map(|name| {
+            let all = ObjectType::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            ObjectType::from_name(&name)
+                .ok_or_else(|| Problem::invalid("type", format_args!("allowed is one of {all}")))
+        });
+        Ok(Filter {
+            state: state.transpose()?,
+            object_type: object_type.transpose()?,
+            name: self.name,
+            name_contains: self.name_contains,
+            created_from: time("created_from", self.created_from)?,
+            created_to: time("created_to", self.created_to)?,
+            unused_since: time("unused_since", self.unused_since)?,
+            held: self.held.unwrap_or(false),
+        })
     }
 }

@@ -46,7 +46,11 @@ impl Service {
     }
 
     /// Lists authorities by name.
-    pub(in crate::admin) fn list_authorities(&self, caller: &Caller, window: &Window) -> Result<Page<Authority>, Problem> {
+    pub(in crate::admin) fn list_authorities(
+        &self,
+        caller: &Caller,
+        window: &Window,
+    ) -> Result<Page<Authority>, Problem> {
         let may = (Permission::ConfigRead, Scope::Everything);
         self.act(caller, "authority.list", may, Subject::default(), |_| {
             let trust = self.store.trust()?;
@@ -57,7 +61,11 @@ impl Service {
     }
 
     /// Reads an authority.
-    pub(in crate::admin) fn read_authority(&self, caller: &Caller, id: Option<Fingerprint>) -> Result<Authority, Problem> {
+    pub(in crate::admin) fn read_authority(
+        &self,
+        caller: &Caller,
+        id: Option<Fingerprint>,
+    ) -> Result<Authority, Problem> {
         let may = (Permission::ConfigRead, Scope::Everything);
         self.act(caller, "authority.read", may, Subject { authority: id, ..Subject::default() }, |_| {
             let trust = self.store.trust()?;

@@ -33,9 +33,9 @@ impl Service {
         &self,
         caller: &Caller,
         adapter: AdapterId,
-        new: NewCertificate,
+        new: &NewCertificate,
     ) -> Result<RegisteredCertificates, Problem> {
-        let (wanted, notes) = match read(&new) {
+        let (wanted, notes) = match read(new) {
             Ok(read) => read,
             // Refused and recorded like any other; without the permission nobody learns what is wrong with it.
             Err(problem) => return self.register(caller, adapter, |_| Err(problem)),
@@ -147,8 +147,9 @@ impl Service {
         for row in rows {
             let may = (Permission::KmipCreate, Scope::Adapter(adapter));
             let about = Subject { certificate: Some(row.fingerprint), ..of(adapter) };
-            let removed =
-                self.act(caller, "certificate.remove", may, about, |_| Ok(self.store.delete_certificate(row.fingerprint)?));
+            let removed = self.act(caller, "certificate.remove", may, about, |_| {
+                Ok(self.store.delete_certificate(row.fingerprint)?)
+            });
             if removed.is_err() {
                 tracing::warn!(certificate = %row.fingerprint, "a certificate of a failed request stays registered");
             }
@@ -240,7 +241,9 @@ fn read(new: &NewCertificate) -> Result<(Vec<Wanted>, Vec<String>), Problem> {
             continue;
         }
         if described.is_authority && !wanted.is_empty() {
-            notes.push(format!("{fingerprint}: an authority's certificate, not registered: it would let nobody else in"));
+            notes.push(format!(
+                "{fingerprint}: an authority's certificate, not registered: it would let nobody else in"
+            ));
             continue;
         }
         notes.extend(warnings(fingerprint, &described));

@@ -126,7 +126,8 @@ impl Service {
             }
             KeyPlace::Hsm(label) => {
                 let is_ours = |purpose: &str| purpose.split(':').next() == Some("ca");
-                let row = self.store.signers()?.into_iter().find(|row| is_ours(&row.purpose) && row.label == label.as_str());
+                let row =
+                    self.store.signers()?.into_iter().find(|row| is_ours(&row.purpose) && row.label == label.as_str());
                 let row = row.ok_or_else(|| unusable(&"its key in the HSM is not on record"))?;
                 let hsm: Arc<dyn KeyWrapper> = Arc::<dyn hal::RootKeys>::clone(&self.hal);
                 PrivateKey::in_hsm(hsm, &self.hal.describe_signer(SignerId::from_uuid(row.id))?)
@@ -183,7 +184,12 @@ fn read_request(text: &str) -> Result<Vec<u8>, Problem> {
         .ok()
         // Everything else would be taken for PEM.
         .filter(|der| der.first() == Some(&0x30))
-        .ok_or_else(|| Problem::invalid("request", "neither PEM (BEGIN CERTIFICATE REQUEST) nor the base64 of a request in DER form"))
+        .ok_or_else(|| {
+            Problem::invalid(
+                "request",
+                "neither PEM (BEGIN CERTIFICATE REQUEST) nor the base64 of a request in DER form",
+            )
+        })
 }
 
 /// What is wrong with `field`, or with the authority or the HSM.

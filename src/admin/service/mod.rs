@@ -7,6 +7,7 @@ mod adapters;
 mod authorities;
 pub(super) mod certificates;
 mod credential;
+mod forecast;
 mod identities;
 mod issuing;
 mod objects;

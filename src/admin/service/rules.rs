@@ -22,7 +22,12 @@ const VALUE: (usize, usize) = (1, 2048);
 
 impl Service {
     /// Makes a rule.
-    pub(in crate::admin) fn create_rule(&self, caller: &Caller, adapter: AdapterId, new: NewRule) -> Result<Rule, Problem> {
+    pub(in crate::admin) fn create_rule(
+        &self,
+        caller: &Caller,
+        adapter: AdapterId,
+        new: &NewRule,
+    ) -> Result<Rule, Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
         let id = Uuid::new_v4();
         self.act(caller, "ca_rule.add", may, Subject { ca_rule: Some(id), ..of(adapter) }, |about| {
@@ -32,7 +37,9 @@ impl Service {
             about.name = Some(Name::new(&value));
             let issuer = new.issuer.as_deref().map(|text| {
                 let known = parse_fingerprint(text);
-                known.ok_or_else(|| Problem::invalid("issuer", "not the SHA-256 fingerprint of an authority's certificate"))
+                known.ok_or_else(|| {
+                    Problem::invalid("issuer", "not the SHA-256 fingerprint of an authority's certificate")
+                })
             });
             let issuer = issuer.transpose()?;
             about.authority = issuer;

@@ -35,7 +35,7 @@ pub(super) struct Parts {
 impl Admin {
     /// Opens what `config` names.
     pub(super) fn open(config: Config) -> Result<Self, CliError> {
-        let audit = Audit::open(&config.audit.path)?;
+        let audit = Audit::open_with(&config.audit.path, config.audit.options)?;
         let store = Store::open(&config.store.path, store_options(&config.limits))?;
         Ok(Self { config, store: Arc::new(store), audit: Arc::new(audit) })
     }

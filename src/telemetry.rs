@@ -70,6 +70,11 @@ pub mod metric {
     pub const DISK_FREE: &str = "keystead_disk_free_bytes";
     pub const BUILD_INFO: &str = "keystead_build_info";
     pub const STARTED: &str = "keystead_start_timestamp_seconds";
+    pub const AUDIT_STALLED: &str = "keystead_audit_stalled";
+    pub const AUDIT_SYNC_SECONDS: &str = "keystead_audit_sync_duration_seconds";
+    pub const AUDIT_UNSIGNED: &str = "keystead_audit_unsigned_records";
+    pub const AUDIT_CHECKPOINT_FAILURES: &str = "keystead_audit_checkpoint_failures_total";
+    pub const AUDIT_SYSLOG_BEHIND: &str = "keystead_audit_syslog_behind_records";
 }
 
 /// What kind of number a metric is.
@@ -142,6 +147,14 @@ pub const METRICS: &[MetricInfo] = &[
     gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),
     gauge(metric::BUILD_INFO, "1; the label version is the program's"),
     gauge(metric::STARTED, "When the server was started, in seconds since 1970-01-01 UTC"),
+    gauge(metric::AUDIT_STALLED, "1 while the audit log cannot be written or synced, and nothing is answered; else 0"),
+    histogram(metric::AUDIT_SYNC_SECONDS, "Time to sync the audit log to the disk"),
+    gauge(metric::AUDIT_UNSIGNED, "Records of the audit log since its last signed checkpoint"),
+    counter(
+        metric::AUDIT_CHECKPOINT_FAILURES,
+        "Checkpoints of the audit log that could not be signed, to be tried again",
+    ),
+    gauge(metric::AUDIT_SYSLOG_BEHIND, "Records of the audit log that the syslog receiver does not have yet"),
 ];
 
 /// Upper bounds of the histograms' buckets, in seconds: from a Get with a cached KEK to an HSM at its deadline.

@@ -1,11 +1,11 @@
 //! Managed objects: everything but their content, which is in no answer.
 
-use jiff::Timestamp;
 use kmip::enums::{ObjectType, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::parse_time;
 use crate::{
     admin::{http::Resource, problem::Problem},
     engine::Filter,
@@ -146,10 +146,7 @@ impl ObjectQuery {
     /// # Errors
     /// A state, type or time that there is not.
     pub fn filter(self) -> Result<Filter, Problem> {
-        let time = |field: &str, text: Option<String>| {
-            let time = text.map(|text| text.parse::<Timestamp>().map(|time| time.as_second())).transpose();
-            time.map_err(|_| Problem::invalid(field, "not a time such as 2026-01-31T12:00:00Z (RFC 3339)"))
-        };
+        let time = |field, text| parse_time(field, text).map(|time| time.map(|time| time.as_second()));
         let state = self.state.map(|name| {
             let all = State::ALL.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ");
             State::from_name(&name).ok_or_else(|| Problem::invalid("state", format_args!("allowed is one of {all}")))

@@ -1,4 +1,4 @@
-//! `/v1/adapters/{id}/objects` and `/v1/objects`: managed objects, without their content.
+//! `/v1/adapters/{id}/objects` and `/v1/objects`: managed objects, without their content; and `/v1/adapters/{id}/activity`.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::{
         Admin,
         etag::IfMatch,
         http::{Answer, At, Call, Filter},
-        model::{ManagedObject, ObjectQuery},
+        model::{Activity, ActivityQuery, ManagedObject, ObjectQuery},
         page::{Page, Window},
     },
     store::{AdapterId, ObjectId},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, destroy)).routes(routes!(recover))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, destroy)).routes(routes!(recover)).routes(routes!(activity))
 }
 
 /// List the managed objects of an adapter
@@ -61,4 +61,16 @@ async fn destroy(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {
     responses((status = 200, description = "The object as it is now", body = ManagedObject)))]
 async fn recover(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {
     call.one(move |service, caller| service.recover_object(caller, ObjectId(id), &if_match)).await
+}
+
+/// List what was done with and to an adapter
+///
+/// KMIP items and administrative actions, allowed or refused, newest first, from the audit log. A page that is not full need
+/// not be the last.
+#[utoipa::path(get, path = "/v1/adapters/{id}/activity", tag = "adapters",
+    params(("id" = Uuid, Path, description = "The adapter"), ActivityQuery),
+    responses((status = 200, description = "A page of what was done", body = Page<Activity>)))]
+async fn activity(call: Call, At(id): At<Uuid>, Filter(query): Filter<ActivityQuery>) -> Answer {
+    let window = Window::new("activity", query.limit, query.page.as_deref())?;
+    call.read(move |service, caller| service.list_activity(caller, AdapterId(id), query, &window)).await
 }

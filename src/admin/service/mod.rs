@@ -3,6 +3,7 @@
 //! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then the work,
 //! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
 
+mod activity;
 mod adapters;
 mod authorities;
 pub(super) mod certificates;

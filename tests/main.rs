@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod adapters;
 mod bad_input;
 mod cli;
 mod clients;

@@ -56,6 +56,7 @@ pub mod metric {
     pub const TOKEN_STATE: &str = "keystead_hsm_token_state";
     pub const ROOT_KEY_STATE: &str = "keystead_root_key_state";
     pub const ROOT_KEY_VERSION: &str = "keystead_root_key_version";
+    pub const ROOT_KEY_SEALS: &str = "keystead_root_key_seals";
     pub const ROTATION_OBJECTS: &str = "keystead_rotation_objects";
     pub const ROTATION_DONE: &str = "keystead_rotation_done";
     pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
@@ -67,6 +68,11 @@ pub mod metric {
     pub const AUDIT_UNSIGNED: &str = "keystead_audit_unsigned_records";
     pub const AUDIT_CHECKPOINT_FAILURES: &str = "keystead_audit_checkpoint_failures_total";
     pub const AUDIT_SYSLOG_BEHIND: &str = "keystead_audit_syslog_behind_records";
+    pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
+    pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
+    pub const DISK_FREE: &str = "keystead_disk_free_bytes";
+    pub const BUILD_INFO: &str = "keystead_build_info";
+    pub const STARTED: &str = "keystead_start_timestamp_seconds";
 }
 
 /// What kind of number a metric is.
@@ -110,6 +116,10 @@ pub const METRICS: &[MetricInfo] = &[
         "1 for the state that a root key is in, 0 for the others, by root (its id), label and state: active, suspended, destroyed",
     ),
     gauge(metric::ROOT_KEY_VERSION, "Version of a root key that new objects are sealed under, by root and label"),
+    gauge(
+        metric::ROOT_KEY_SEALS,
+        "AES-GCM seals that a version of a root key counts as having made, by root, version, and label and serial of the token",
+    ),
     gauge(metric::ROTATION_OBJECTS, "Objects that the last rotation of a root key began with, by root and label"),
     gauge(metric::ROTATION_DONE, "Objects that the last rotation of a root key has brought under its new version"),
     gauge(
@@ -127,6 +137,14 @@ pub const METRICS: &[MetricInfo] = &[
         "Checkpoints of the audit log that could not be signed, to be tried again",
     ),
     gauge(metric::AUDIT_SYSLOG_BEHIND, "Records of the audit log that the syslog receiver does not have yet"),
+    gauge(
+        metric::CERTIFICATE_NOT_AFTER,
+        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name",
+    ),
+    counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
+    gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),
+    gauge(metric::BUILD_INFO, "1; the label version is the program's"),
+    gauge(metric::STARTED, "When the server was started, in seconds since 1970-01-01 UTC"),
 ];
 
 /// Upper bounds of the histograms' buckets, in seconds: from a Get with a cached KEK to an HSM at its deadline.
@@ -254,6 +272,52 @@ const fn histogram(name: &'static str, help: &'static str) -> MetricInfo {
 mod tests {
     use super::*;
 
+    /// The names of metrics in a text. Prometheus makes several series of a histogram.
+    fn metrics_in(text: &str) -> Vec<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names = words.filter(|word| word.starts_with("keystead_"));
+        let is_known = |name: &str| METRICS.iter().any(|metric| metric.name == name);
+        names
+            .map(|name| {
+                let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+                base.filter(|base| is_known(base)).unwrap_or(name)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_tells_about_every_metric_and_no_other() {
+        let text = include_str!("../docs/metrics.md");
+        for metric in METRICS {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let row = format!("| `{}` | {kind} | {} |", metric.name, metric.help);
+            assert!(text.contains(&row), "docs/metrics.md lacks this row:\n{row}");
+        }
+        for name in metrics_in(text) {
+            assert!(METRICS.iter().any(|metric| metric.name == name), "docs/metrics.md tells about {name}");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_and_the_alerts_use_metrics_that_there_are() {
+        let dashboard = include_str!("../config/grafana-dashboard.json");
+        let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        assert!(parsed["panels"].as_array().is_some_and(|panels| panels.len() > 10));
+        let alerts = include_str!("../config/prometheus-alerts.yml");
+        for text in [dashboard, alerts] {
+            let names = metrics_in(text);
+            assert!(names.len() > 10);
+            for name in names {
+                assert!(METRICS.iter().any(|metric| metric.name == name), "{name} is no metric");
+            }
+        }
+        for rule in alerts.split("- alert: ").skip(1) {
+            for part in ["expr: ", "severity: ", "summary: ", "description: "] {
+                assert!(rule.contains(part), "{part} is missing in {rule}");
+            }
+        }
+    }
+
     #[test]
     fn every_metric_is_described_once_and_named_as_prometheus_wants() {
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
@@ -262,7 +326,8 @@ mod tests {
         assert_eq!(names.len(), METRICS.len());
         for metric in METRICS {
             assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
-            assert_eq!(metric.kind == MetricKind::Histogram, metric.name.ends_with("_seconds"), "{}", metric.name);
+            let is_time = metric.name.ends_with("_seconds") && !metric.name.ends_with("_timestamp_seconds");
+            assert_eq!(metric.kind == MetricKind::Histogram, is_time, "{}", metric.name);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{RootKeyVersion, SignerId};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HalError {
     /// The backend cannot serve now; the same call may succeed later. Nothing was changed, or a key was made that nobody
-    /// knows of.
+    /// knows of. Only where the very call that destroys a key was not answered may the key be gone: ask for it again.
     #[error("the HSM is unavailable: {0}")]
     Unavailable(Outage),
     /// The blob was not made by this root key, or was changed since. It will never open; the backend is well.
@@ -144,6 +144,11 @@ pub enum Refusal {
     /// The root-key file is damaged.
     #[error("the root-key file is damaged; restore it from a backup")]
     FileCorrupt,
+    /// The root-key file was replaced by one that was made anew.
+    #[error(
+        "another root-key file has taken the place of the one in use; put the right one back, or restart if the change is meant"
+    )]
+    FileReplaced,
     /// The root-key file cannot be read or written.
     #[error("the root-key file cannot be read or written: {0}")]
     File(std::io::ErrorKind),

@@ -1,58 +1,44 @@
 //! Software backend: root keys live in this process and, sealed under a passphrase, in one file. **Not an HSM**: whoever reads
 //! the process's memory, or the file and its passphrase, has every key. For evaluation, tests and benchmarks.
 //!
-//! Owns the AES key wrap (RFC 3394) of KEKs. It never holds a lock while it wraps or signs; changes of keys are made one after the other.
+//! Several processes may use one file: a change by one is seen by the others, see `software/shared.rs`. It never holds a lock
+//! while it wraps or signs; changes of keys are made one after the other.
 
 use std::{
-    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use aws_lc_rs::{
-    cipher::{AES_256 as AES_256_BLOCK, EncryptingKey, UnboundCipherKey},
-    constant_time::verify_slices_are_equal,
-    key_wrap::{AES_256, AesKek, KeyWrap as _},
-};
-use parking_lot::RwLock;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use self::{
-    file::{Entry, EntryKind, SealedFile},
+    file::SealedFile,
+    keys::{Keys, Root},
+    shared::{Shared, Watch},
     signers::Signer,
 };
 use crate::{
-    Capabilities, DestroyConsent, HalError, Health, Kcv, KcvMethod, Kek, KeyWrapper, Label, Outage, Refusal,
-    RootKeyAttributes, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfCheck, SelfTestReport,
-    SignScheme, SignerId, SignerInfo, SignerKind, TokenSelfTest, TokenState, WrapScheme, WrappedKek,
+    Capabilities, DestroyConsent, HalError, Health, Kcv, Kek, KeyWrapper, Label, Outage, Refusal, RootKeyId,
+    RootKeyInfo, RootKeyVersion, RootKeys, SecretBytes, SelfCheck, SelfTestReport, SignScheme, SignerId, SignerInfo,
+    SignerKind, TokenSelfTest, TokenState, WrapScheme, WrappedKek,
 };
 
+mod disk;
 mod file;
+mod keys;
+mod shared;
 mod signers;
 
 /// Root keys and signing keys in a sealed file. See the module's warning.
 pub struct SoftwareHal {
-    keys: RwLock<Keys>,
-    file: SealedFile,
+    shared: Arc<Shared>,
     capabilities: Capabilities,
     rng: SystemRandom,
-}
-
-#[derive(Default)]
-struct Keys {
-    roots: HashMap<RootKeyVersion, Arc<Root>>,
-    expected: HashMap<RootKeyVersion, Kcv>,
-    signers: HashMap<SignerId, Arc<Signer>>,
-}
-
-struct Root {
-    label: Label,
-    local: bool,
-    kcv: Kcv,
-    key: Zeroizing<[u8; 32]>,
+    _watch: Watch,
 }
 
 impl SoftwareHal {
@@ -62,7 +48,7 @@ impl SoftwareHal {
     /// [`Refusal::File`]; its kind is `AlreadyExists` where the file exists, which is then left alone.
     pub fn create(path: &Path, passphrase: &SecretBytes) -> Result<Self, HalError> {
         let file = SealedFile::create(path, passphrase)?;
-        Ok(Self::assemble(file, Keys::default()))
+        Self::assemble(path, file, Keys::default())
     }
 
     /// Opens an existing root-key file.
@@ -72,22 +58,18 @@ impl SoftwareHal {
     /// [`Refusal::File`] (kind `NotFound` where there is none: nothing is made).
     pub fn open(path: &Path, passphrase: &SecretBytes) -> Result<Self, HalError> {
         let (file, entries) = SealedFile::open(path, passphrase)?;
-        let mut keys = Keys::default();
-        for entry in entries {
-            keys.admit(entry)?;
-        }
-        Ok(Self::assemble(file, keys))
+        Self::assemble(path, file, Keys::of(entries)?)
     }
 
     /// The root-key file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.file.path().to_owned()
+        self.shared.path().to_owned()
     }
 
-    fn assemble(file: SealedFile, keys: Keys) -> Self {
+    fn assemble(path: &Path, file: SealedFile, keys: Keys) -> Result<Self, HalError> {
         tracing::warn!(
-            path = %file.path().display(),
+            path = %path.display(),
             "SOFTWARE ROOT KEYS: this is not an HSM. Root keys are in this process's memory and in a file; use it for \
              evaluation and tests only, never for keys that matter"
         );
@@ -99,45 +81,33 @@ impl SoftwareHal {
             scheme: Some(WrapScheme::AesKw),
             sessions: 0,
         };
-        Self { keys: RwLock::new(keys), file, capabilities, rng: SystemRandom::new() }
-    }
-
-    fn root(&self, key: RootKeyVersion) -> Result<Arc<Root>, HalError> {
-        let keys = self.keys.read();
-        let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
-        match keys.expected.get(&key) {
-            Some(expected) if !expected.admits(root.kcv) => Err(HalError::Refused(Refusal::KeyReplaced)),
-            _ => Ok(root),
-        }
-    }
-
-    fn signer(&self, id: SignerId) -> Result<Arc<Signer>, HalError> {
-        self.keys.read().signers.get(&id).cloned().ok_or(HalError::UnknownSigner(id))
+        let shared = Arc::new(Shared::new(path, file, keys));
+        let watch = Watch::start(&shared)?;
+        Ok(Self { shared, capabilities, rng: SystemRandom::new(), _watch: watch })
     }
 
     /// Adds a key, and answers only when it is in the file, so that no KEK is wrapped under a key that a crash forgets. A key
     /// that is there already, the same as far as its check value tells, stays.
     fn add_root(&self, key: RootKeyVersion, root: Root, replace: Replace) -> Result<RootKeyInfo, HalError> {
-        let mut keys = self.keys.write();
-        if let Some(present) = keys.roots.get(&key) {
-            return match replace {
-                Replace::Keep => Ok(present.info(key)),
-                Replace::OnlySame if verify_slices_are_equal(present.key.as_slice(), root.key.as_slice()).is_ok() => {
-                    Ok(present.info(key))
-                }
-                Replace::OnlySame => Err(HalError::Refused(Refusal::KeyReplaced)),
-            };
-        }
-        if keys.roots.iter().any(|(other, held)| other.root != key.root && held.label == root.label) {
-            return Err(HalError::Refused(Refusal::LabelTaken));
-        }
-        let info = root.info(key);
-        keys.roots.insert(key, Arc::new(root));
-        if let Err(error) = self.file.save(&keys.entries()) {
-            keys.roots.remove(&key);
-            return Err(error);
-        }
-        Ok(info)
+        self.shared.change(|keys| {
+            if let Some(present) = keys.roots.get(&key) {
+                return match replace {
+                    Replace::Keep => Ok(present.info(key)),
+                    Replace::OnlySame
+                        if verify_slices_are_equal(present.key.as_slice(), root.key.as_slice()).is_ok() =>
+                    {
+                        Ok(present.info(key))
+                    }
+                    Replace::OnlySame => Err(HalError::Refused(Refusal::KeyReplaced)),
+                };
+            }
+            if keys.roots.iter().any(|(other, held)| other.root != key.root && held.label == root.label) {
+                return Err(HalError::Refused(Refusal::LabelTaken));
+            }
+            let info = root.info(key);
+            keys.roots.insert(key, Arc::new(root));
+            Ok(info)
+        })
     }
 
     fn new_root(&self, label: &Label) -> Result<Root, HalError> {
@@ -158,14 +128,14 @@ enum Replace {
 
 impl KeyWrapper for SoftwareHal {
     fn wrap_kek(&self, under: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
-        self.root(under)?.wrap(under, kek)
+        self.shared.root(under)?.wrap(under, kek)
     }
 
     fn unwrap_kek(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
         if !wrapped.is_well_formed() {
             return Err(HalError::Tampered);
         }
-        let key = self.root(wrapped.key())?;
+        let key = self.shared.root(wrapped.key())?;
         if wrapped.scheme != WrapScheme::AesKw {
             return Err(HalError::Refused(Refusal::SchemeNotSupported));
         }
@@ -173,7 +143,7 @@ impl KeyWrapper for SoftwareHal {
     }
 
     fn sign(&self, signer: SignerId, message: &[u8], scheme: SignScheme) -> Result<Vec<u8>, HalError> {
-        self.signer(signer)?.sign(message, scheme, &self.rng)
+        self.shared.signer(signer)?.sign(message, scheme, &self.rng)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), HalError> {
@@ -191,7 +161,7 @@ impl KeyWrapper for SoftwareHal {
     fn token_states(&self) -> Vec<TokenState> {
         let scheme = self.capabilities.scheme;
         let label = self.capabilities.backend.to_owned();
-        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0 }]
+        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0, seals: Vec::new() }]
     }
 }
 
@@ -210,25 +180,23 @@ impl RootKeys for SoftwareHal {
     }
 
     fn describe_root(&self, key: RootKeyVersion) -> Result<RootKeyInfo, HalError> {
-        Ok(self.root(key)?.info(key))
+        self.shared.look()?;
+        Ok(self.shared.root(key)?.info(key))
     }
 
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError> {
-        let mut infos: Vec<_> = self.keys.read().roots.iter().map(|(key, root)| root.info(*key)).collect();
+        let mut infos: Vec<_> = self.shared.keys()?.roots.iter().map(|(key, root)| root.info(*key)).collect();
         infos.sort_by(|a, b| (&a.label, a.key()).cmp(&(&b.label, b.key())));
         Ok(infos)
     }
 
     fn expect_root(&self, key: RootKeyVersion, kcv: Kcv) {
-        self.keys.write().expected.insert(key, kcv);
+        self.shared.expect(key, kcv);
     }
 
     fn self_test(&self, key: RootKeyVersion) -> Result<SelfTestReport, HalError> {
-        let (root, expected) = {
-            let keys = self.keys.read();
-            let root = keys.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
-            (root, keys.expected.get(&key).copied())
-        };
+        let root = self.shared.keys()?.roots.get(&key).cloned().ok_or(HalError::UnknownRootKey(key))?;
+        let expected = self.shared.expected(key);
         let mut kek = Zeroizing::new([0; Kek::LEN]);
         self.random(kek.as_mut_slice())?;
         let kek = Kek::new(kek);
@@ -262,139 +230,38 @@ impl RootKeys for SoftwareHal {
             return Err(HalError::Refused(Refusal::ConsentMismatch));
         }
         // The consent is for the key on record, not for whatever has its id.
-        self.root(key)?;
-        let mut keys = self.keys.write();
-        let Some(destroyed) = keys.roots.remove(&key) else { return Err(HalError::UnknownRootKey(key)) };
-        if let Err(error) = self.file.save(&keys.entries()) {
-            keys.roots.insert(key, destroyed);
-            return Err(error);
-        }
-        Ok(())
+        self.shared.look()?;
+        self.shared.root(key)?;
+        self.shared.change(|keys| keys.roots.remove(&key).map(drop).ok_or(HalError::UnknownRootKey(key)))
     }
 
     fn generate_signer(&self, label: &Label, kind: SignerKind) -> Result<SignerInfo, HalError> {
         let signer = Arc::new(Signer::generate(label, kind, &self.rng)?);
         let id = SignerId::from_uuid(Uuid::new_v4());
-        let mut keys = self.keys.write();
-        if keys.signers.values().any(|other| other.label == *label) {
-            return Err(HalError::Refused(Refusal::LabelTaken));
-        }
-        keys.signers.insert(id, Arc::clone(&signer));
-        if let Err(error) = self.file.save(&keys.entries()) {
-            keys.signers.remove(&id);
-            return Err(error);
-        }
-        Ok(signer.info(id))
+        self.shared.change(|keys| {
+            if keys.signers.values().any(|other| other.label == *label) {
+                return Err(HalError::Refused(Refusal::LabelTaken));
+            }
+            let info = signer.info(id);
+            keys.signers.insert(id, signer);
+            Ok(info)
+        })
     }
 
     fn find_signer(&self, label: &Label) -> Result<Option<SignerInfo>, HalError> {
-        let keys = self.keys.read();
+        let keys = self.shared.keys()?;
         let found = keys.signers.iter().find(|(_, signer)| signer.label == *label);
         Ok(found.map(|(id, signer)| signer.info(*id)))
     }
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
-        Ok(self.signer(signer)?.info(signer))
-    }
-}
-
-impl Keys {
-    fn admit(&mut self, entry: Entry) -> Result<(), HalError> {
-        let corrupt = HalError::Refused(Refusal::FileCorrupt);
-        match entry.kind {
-            EntryKind::RootGenerated | EntryKind::RootImported => {
-                let key = entry.key.as_slice().try_into().map_err(|_| corrupt)?;
-                let local = entry.kind == EntryKind::RootGenerated;
-                let root = Root::new(&entry.label, local, Zeroizing::new(key))?;
-                let key = RootKeyVersion { root: RootKeyId::from_uuid(entry.id), version: entry.version };
-                self.roots.insert(key, Arc::new(root));
-            }
-            EntryKind::Signer(kind) => {
-                let signer = Signer::open(entry.label, kind, entry.key)?;
-                self.signers.insert(SignerId::from_uuid(entry.id), Arc::new(signer));
-            }
-        }
-        Ok(())
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        let roots = self.roots.iter().map(|(key, root)| Entry {
-            kind: if root.local { EntryKind::RootGenerated } else { EntryKind::RootImported },
-            id: *key.root.as_uuid(),
-            version: key.version,
-            label: root.label.clone(),
-            key: Zeroizing::new(root.key.to_vec()),
-        });
-        let signers = self.signers.iter().map(|(id, signer)| Entry {
-            kind: EntryKind::Signer(signer.kind),
-            id: *id.as_uuid(),
-            version: 1,
-            label: signer.label.clone(),
-            key: signer.pkcs8.clone(),
-        });
-        roots.chain(signers).collect()
-    }
-}
-
-impl Root {
-    fn new(label: &Label, local: bool, key: Zeroizing<[u8; 32]>) -> Result<Self, HalError> {
-        Ok(Self { label: label.clone(), local, kcv: key_check_value(&key)?, key })
-    }
-
-    /// The library takes the key by value for each operation; its key schedule costs about a tenth of a wrap.
-    fn kek(&self) -> Result<AesKek, HalError> {
-        AesKek::new(&AES_256, self.key.as_slice()).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))
-    }
-
-    fn wrap(&self, key: RootKeyVersion, kek: &Kek) -> Result<WrappedKek, HalError> {
-        let mut ciphertext = vec![0; WrapScheme::AesKw.ciphertext_len()];
-        self.kek()?
-            .wrap(kek.expose_secret(), &mut ciphertext)
-            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
-        let RootKeyVersion { root, version } = key;
-        Ok(WrappedKek { root, version, scheme: WrapScheme::AesKw, iv: Vec::new(), ciphertext })
-    }
-
-    /// Opens a well-formed blob of AES key wrap.
-    fn unwrap(&self, wrapped: &WrappedKek) -> Result<Kek, HalError> {
-        let mut plain = Zeroizing::new([0; Kek::LEN]);
-        self.kek()?.unwrap(&wrapped.ciphertext, plain.as_mut_slice()).map_err(|_| HalError::Tampered)?;
-        Ok(Kek::new(plain))
-    }
-
-    fn info(&self, key: RootKeyVersion) -> RootKeyInfo {
-        // A key in memory is neither sensitive nor unextractable, and says so.
-        let attributes = RootKeyAttributes {
-            sensitive: Some(false),
-            extractable: Some(true),
-            local: Some(self.local),
-            always_sensitive: Some(false),
-            never_extractable: Some(false),
-        };
-        RootKeyInfo {
-            id: key.root,
-            label: self.label.clone(),
-            version: key.version,
-            attributes,
-            kcv: self.kcv,
-            scheme: WrapScheme::AesKw,
-            tokens: Vec::new(),
-        }
+        self.shared.look()?;
+        Ok(self.shared.signer(signer)?.info(signer))
     }
 }
 
 impl fmt::Debug for SoftwareHal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SoftwareHal").field("path", &self.file.path()).finish_non_exhaustive()
+        f.debug_struct("SoftwareHal").field("path", &self.shared.path()).finish_non_exhaustive()
     }
-}
-
-/// The first three bytes of AES-ECB of a block of zeros.
-fn key_check_value(key: &[u8; 32]) -> Result<Kcv, HalError> {
-    let failed = |_| HalError::Unavailable(Outage::DeviceFailed);
-    let cipher = EncryptingKey::ecb(UnboundCipherKey::new(&AES_256_BLOCK, key).map_err(failed)?).map_err(failed)?;
-    let mut block = [0; 16];
-    cipher.encrypt(&mut block).map_err(failed)?;
-    let [a, b, c, ..] = block;
-    Ok(Kcv { method: KcvMethod::EcbZeroBlock, value: [a, b, c] })
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rustix::process::getuid;
 use uuid::Uuid;
 
-use super::CliError;
+use super::{CliError, data_dir::ServerLock};
 pub(super) use crate::audit::Subject;
 use crate::{
     audit::{Actor, AdminEvent, Audit, Event, Outcome},
@@ -33,10 +33,19 @@ pub(super) struct Parts {
 }
 
 impl Admin {
-    /// Opens what `config` names.
+    /// Opens what `config` names, beside a server that may run on it.
     pub(super) fn open(config: Config) -> Result<Self, CliError> {
+        Self::with(config, open_store)
+    }
+
+    /// Opens what `config` names for a server, which has the lock.
+    pub(super) fn open_alone(config: Config, _lock: &ServerLock) -> Result<Self, CliError> {
+        Self::with(config, |config| Ok(Store::open(&config.store.path, store_options(&config.limits))?))
+    }
+
+    fn with(config: Config, open: impl FnOnce(&Config) -> Result<Store, CliError>) -> Result<Self, CliError> {
         let audit = Audit::open_with(&config.audit.path, config.audit.options)?;
-        let store = Store::open(&config.store.path, store_options(&config.limits))?;
+        let store = open(&config)?;
         Ok(Self { config, store: Arc::new(store), audit: Arc::new(audit) })
     }
 
@@ -87,13 +96,30 @@ impl Admin {
     }
 }
 
+/// Opens the store that `config` names, beside a server that may run on it: a database of an older version is brought up to
+/// date only while none runs, because a server that runs on it is of that older version, too.
+pub(super) fn open_store(config: &Config) -> Result<Store, CliError> {
+    let path = &config.store.path;
+    let options = store_options(&config.limits);
+    match Store::open(path, StoreOptions { migrate: false, ..options.clone() }) {
+        Err(StoreError::OlderSchema { found, known }) => {
+            let _alone = ServerLock::take(path).map_err(|error| match error {
+                CliError::Served { lock } => CliError::OtherVersionServes { lock, found, known },
+                error => error,
+            })?;
+            Ok(Store::open(path, options)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
 /// The names of adapters by their identifiers, for listings.
 pub(super) fn adapter_names(rows: &TrustRows) -> HashMap<AdapterId, &str> {
     rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect()
 }
 
 /// The store's share of the limits.
-pub(super) fn store_options(limits: &Limits) -> StoreOptions {
+fn store_options(limits: &Limits) -> StoreOptions {
     StoreOptions {
         waiting_mutations: limits.waiting_mutations as usize,
         max_adapters: limits.adapters,

@@ -167,6 +167,20 @@ pub enum CliError {
         /// The lock that it holds.
         lock: PathBuf,
     },
+    /// The database would have to be changed under a server that does not know its new form.
+    #[error(
+        "the server that runs on this directory is of another version than this program: its database has schema version {found}, \
+         this program works with {known}. Stop that server first (it holds {}), or use the keystead program it was started from",
+        lock.display()
+    )]
+    OtherVersionServes {
+        /// The lock that the server holds.
+        lock: PathBuf,
+        /// The schema version of the database.
+        found: u32,
+        /// The one this program works with.
+        known: u32,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -287,6 +301,21 @@ pub enum UsageError {
         kept: String,
         /// The setting that names it too.
         setting: &'static str,
+    },
+    /// No key signs the audit log.
+    #[error(
+        "no key signs the audit log of this directory: `keystead init --audit-key hsm` makes one, audit.signing_key names it"
+    )]
+    NoAuditSigner,
+    /// The key cannot sign the audit log.
+    #[error(
+        "the key {label:?} is of the kind {kind}: checkpoints are signed with ECDSA on P-256 or P-384, so audit.signing_key must name another"
+    )]
+    AuditSignerKind {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: hal::SignerKind,
     },
     /// Nothing says what to probe.
     #[error("give --config, or --module")]

@@ -1,16 +1,20 @@
-//! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue.
+//! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue, the disks.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     thread,
     time::Duration,
 };
 
 use hal::{Health, RootKeys};
+use jiff::Timestamp;
 use metrics::gauge;
+use rustix::fs::statvfs;
 
 use super::{CliError, root_key::state_name};
 use crate::{
+    config::Config,
     store::{RootKeyRow, RootKeyState, RotationRow, Store, StoreError},
     telemetry::metric,
 };
@@ -19,13 +23,17 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Keeps them up to date for as long as the server works with `store` and `hal`.
-pub(super) fn watch(store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+pub(super) fn watch(config: &Config, store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+    gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(metric::STARTED).set(Timestamp::now().as_duration().as_secs_f64().round());
+    let disks = [("store", folder_of(&config.store.path)), ("audit", folder_of(&config.audit.path))];
     let (store, hal): (Weak<Store>, Weak<dyn RootKeys>) = (Arc::downgrade(store), Arc::downgrade(hal));
     let watch = move || {
         while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
             set_hsm(&*hal);
             let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
             gauge!(metric::STORE_WAITING).set(f64::from(waiting));
+            disks.iter().for_each(|(what, folder)| set_disk(what, folder));
             if let Err(error) = set_root_keys(&store) {
                 // A store that is away has its own log lines.
                 tracing::debug!(%error, "the gauges of root keys stay as they are");
@@ -38,12 +46,38 @@ pub(super) fn watch(store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), C
     thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
 }
 
+fn folder_of(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a disk of more than 2^53 bytes may be off by a few")]
+fn set_disk(what: &'static str, folder: &Path) {
+    match statvfs(folder) {
+        Ok(disk) => gauge!(metric::DISK_FREE, "what" => what).set((disk.f_bavail * disk.f_frsize) as f64),
+        Err(error) => tracing::debug!(%error, what, "the disk does not tell how much is free"),
+    }
+}
+
 fn set_hsm(hal: &dyn RootKeys) {
     gauge!(metric::HSM_STATE).set(number(&hal.health()));
     for token in hal.token_states() {
-        let serial = token.serial.unwrap_or_default();
-        gauge!(metric::TOKEN_STATE, "label" => token.label, "serial" => serial).set(number(&token.health));
+        let labels = [("label", token.label), ("serial", token.serial.unwrap_or_default())];
+        gauge!(metric::TOKEN_STATE, &labels).set(number(&token.health));
+        for (key, seals) in token.seals {
+            let [label, serial] = labels.clone();
+            let of_key = [("root", key.root.to_string()), ("version", key.version.to_string()), label, serial];
+            gauge!(metric::ROOT_KEY_SEALS, &of_key).set(seals_shown(seals));
+        }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a key makes no more than 2^32 seals, and a double counts that far exactly"
+)]
+fn seals_shown(seals: u64) -> f64 {
+    seals as f64
 }
 
 fn number(health: &Health) -> f64 {
@@ -77,4 +111,51 @@ fn set_rotation(root: &RootKeyRow, rotation: &RotationRow) {
     gauge!(metric::ROTATION_OBJECTS, &labels).set(rotation.total as f64);
     gauge!(metric::ROTATION_DONE, &labels).set(rotation.done as f64);
     gauge!(metric::ROTATION_FAILED, &labels).set(rotation.failed as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use hal::{
+        Kek, KeyWrapper as _, Label, SecretBytes,
+        pkcs11::{Pkcs11Config, Pkcs11Hal},
+    };
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use pkcs11_fixtures::SoftHsm;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn seals_are_shown_by_root_key_version_and_token() {
+        let Some(softhsm) = SoftHsm::shared() else { return };
+        let token = softhsm.token("gauges");
+        let hal = Pkcs11Hal::new(Pkcs11Config {
+            module: softhsm.module().to_owned(),
+            token_label: token.label.clone(),
+            token_serial: None,
+            pin: SecretBytes::from(token.pin.into_bytes()).into(),
+            workers: 1,
+            queue: 8,
+            deadline: Duration::from_secs(60),
+            scheme: None,
+            provider: None,
+        })
+        .unwrap();
+        let root = hal.generate_root(&Label::new("root").unwrap()).unwrap().key();
+        let shown = || {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, || set_hsm(&hal));
+            recorder.handle().render()
+        };
+        assert!(!shown().contains(metric::ROOT_KEY_SEALS), "nothing was sealed");
+        for _ in 0..3 {
+            hal.wrap_kek(root, &Kek::new(Zeroizing::new([7; Kek::LEN]))).unwrap();
+        }
+        let line = format!(
+            "keystead_root_key_seals{{root=\"{}\",version=\"1\",label=\"{}\",serial=\"{}\"}} 3",
+            root.root, token.label, token.serial
+        );
+        let shown = shown();
+        assert!(shown.contains(&line), "{line} in\n{shown}");
+    }
 }

@@ -49,7 +49,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
     start_logs(config.telemetry.log_format, config.telemetry.log_level);
     let lock = ServerLock::take(&config.store.path)?;
     let hal = backend::open(&config.hsm)?;
-    serve(Admin::open(config)?, hal, &lock)
+    serve(Admin::open_alone(config, &lock)?, hal, &lock)
 }
 
 /// Sends log lines to standard error. Does nothing where that was done before.
@@ -85,7 +85,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
-    gauges::watch(&store, &hal)?;
+    gauges::watch(&config, &store, &hal)?;
     let rotations = Background::start(Rotator {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),

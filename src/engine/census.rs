@@ -32,20 +32,20 @@ impl Census {
         }
         let objects = count(store, adapter, everything())?;
         // What the clock has moved since it was last looked at: the index has its old state.
-        for row in store.due(adapter, now, i64::MAX.unsigned_abs())? {
-            let before = ManagedObject::from_row(row.clone(), i64::MIN);
-            let after = ManagedObject::from_row(row, now);
+        store.each_due(adapter, now, |row| {
             // A damaged row is counted as the index has it.
-            let (Ok(before), Ok(after)) = (before, after) else { continue };
+            let Ok(mut object) = ManagedObject::from_row(row, i64::MIN) else { return };
+            let before = object.state();
+            object.settle(now);
             for (state, count) in &mut counts {
-                if *state == before.state() {
+                if *state == before {
                     *count = count.saturating_sub(1);
                 }
-                if *state == after.state() {
+                if *state == object.state() {
                     *count += 1;
                 }
             }
-        }
+        })?;
         let newest = store.search(adapter, &Search { newest_first: true, limit: 1, ..everything() })?;
         let newest = newest.first().and_then(made_at);
         counts.retain(|(_, count)| *count > 0);

@@ -241,6 +241,14 @@ pub enum StoreError {
         /// Newest version this program knows.
         known: u32,
     },
+    /// The database was made by an older version of the program, and `StoreOptions::migrate` forbids to change its schema.
+    #[error("the database has schema version {found}, this program works with {known}")]
+    OlderSchema {
+        /// Version in the file.
+        found: u32,
+        /// The version this program works with.
+        known: u32,
+    },
     /// What is stored of the object is not what the store wrote.
     #[error("the stored object is damaged")]
     Damaged,
@@ -268,11 +276,13 @@ pub struct StoreOptions {
     pub max_adapters: u32,
     /// Certificates for each adapter.
     pub max_certificates: u32,
+    /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
+    pub migrate: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { waiting_mutations: 1024, readers: 4, max_adapters: 200, max_certificates: 200 }
+        Self { waiting_mutations: 1024, readers: 4, max_adapters: 200, max_certificates: 200, migrate: true }
     }
 }
 
@@ -282,10 +292,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database file at `path`, makes it where it is missing, and brings its schema up to date.
+    /// Opens the database file at `path`, makes it where it is missing, and brings its schema up to date where that is allowed.
     ///
     /// # Errors
-    /// The file cannot be used, or is of a newer version.
+    /// The file cannot be used, or is of a newer version, or of an older one that is to stay.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         Ok(Self { engine: Sqlite::open(path, options)? })
     }
@@ -321,6 +331,15 @@ impl Store {
     /// The database failed.
     pub fn due(&self, adapter: AdapterId, now: i64, limit: u64) -> Result<Vec<ObjectRow>, StoreError> {
         self.engine.due(adapter, now, limit)
+    }
+
+    /// Shows `visit` every object of `adapter` whose `due_at` is at or before `now`, one at a time, in no order and **without its
+    /// sealed material**, for those who count: nothing is kept in memory.
+    ///
+    /// # Errors
+    /// The database failed; `visit` may have seen some by then.
+    pub fn each_due(&self, adapter: AdapterId, now: i64, visit: impl FnMut(ObjectRow)) -> Result<(), StoreError> {
+        self.engine.each_due(adapter, now, visit)
     }
 
     /// Adapters, certificates, rules and root keys.

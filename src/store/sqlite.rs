@@ -42,6 +42,11 @@ const SELECT_DUE: &str = "
     LEFT JOIN kek AS k ON k.seq = o.material LEFT JOIN root_key AS r ON r.seq = k.root
     WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3";
 
+/// In no order: whoever counts needs none, and rows need not be sorted first.
+const SELECT_DUE_WITHOUT_MATERIAL: &str = "
+    SELECT o.id, o.object_type, o.revision, o.metadata, o.destroyed, o.due_at, NULL
+    FROM object AS o WHERE o.adapter = ?1 AND o.due_at <= ?2";
+
 const SELECT_COUNTS: &str = "
     SELECT (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 0),
            (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 1)";
@@ -57,7 +62,7 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let connection = schema::open_writer(path)?;
+        let connection = schema::open_writer(path, options.migrate)?;
         let readers = Readers::open(path, options.readers)?;
         let writer = Writer::start(path, connection, &options)?;
         Ok(Self { writer, readers, adapters: RwLock::default() })
@@ -84,6 +89,22 @@ impl Sqlite {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = select.query_map([seq, now, limit], |row| object(row, adapter))?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    pub(super) fn each_due(
+        &self,
+        adapter: AdapterId,
+        now: i64,
+        mut visit: impl FnMut(ObjectRow),
+    ) -> Result<(), StoreError> {
+        self.read_of(adapter, (), |connection, seq| {
+            let mut select = connection.prepare_cached(SELECT_DUE_WITHOUT_MATERIAL)?;
+            let mut rows = select.query([seq, now])?;
+            while let Some(row) = rows.next()? {
+                visit(object(row, adapter)?);
+            }
+            Ok(())
         })
     }
 

@@ -1,6 +1,8 @@
 //! `init`: what it makes, what it keeps, and what it refuses.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path};
+
+use rusqlite::Connection;
 
 use super::{Data, fail, keystead, mode, succeed};
 
@@ -226,4 +228,42 @@ fn a_secret_that_others_can_read_is_refused_before_serving() {
         let said = data.fail(2, command);
         assert!(said.contains("tls.key") && said.contains("chmod 600"), "{said}");
     }
+}
+
+/// Puts an empty database of the first schema version in the place of the one that is there.
+fn make_old(data: &Data) {
+    for name in ["keystead.db", "keystead.db-wal", "keystead.db-shm"] {
+        let _ = std::fs::remove_file(data.file(name));
+    }
+    let database = Connection::open(data.file("keystead.db")).unwrap();
+    database.execute_batch(include_str!("../../src/store/migrations/0001_init.sql")).unwrap();
+    database.pragma_update(None, "application_id", 0x4b53_5444).unwrap();
+    database.pragma_update(None, "user_version", 1).unwrap();
+}
+
+fn schema_version(data: &Data) -> u32 {
+    let database = Connection::open(data.file("keystead.db")).unwrap();
+    database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_database_is_not_migrated_under_a_server_of_an_older_version() {
+    let data = Data::new();
+    // What a server holds for as long as it runs.
+    let lock = File::options().write(true).create(true).truncate(false).open(data.file("server.lock")).unwrap();
+    lock.try_lock().unwrap();
+    data.succeed("adapter list");
+    make_old(&data);
+    let again = format!("init --dir {}", data.dir().display());
+    for said in [data.fail(1, "adapter list"), data.fail(1, "root-key create second"), fail(1, &again)] {
+        assert!(said.contains("another version") && said.contains("Stop that server first"), "{said}");
+        assert!(said.contains("schema version 1") && said.contains("server.lock"), "{said}");
+        assert_eq!(schema_version(&data), 1);
+    }
+    lock.unlock().unwrap();
+    assert_eq!(data.list("adapter list"), serde_json::json!([]));
+    assert_eq!(schema_version(&data), 2);
+    // Whoever migrated it has let go of the lock.
+    lock.try_lock().unwrap();
+    data.succeed("adapter list");
 }

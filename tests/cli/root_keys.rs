@@ -196,3 +196,41 @@ fn a_version_that_the_hsm_does_not_hold_is_not_retired() {
     assert!(said.contains("not on this HSM"), "{said}");
     assert_eq!(described(&data, ROOT)["versions"][0]["state"], "superseded");
 }
+
+#[test]
+fn root_keys_that_only_the_hsm_knows_are_listed_where_the_hsm_is_asked() {
+    let data = Data::new();
+    let known = data.list("root-key list");
+    assert_eq!(data.list("root-key list --hsm"), known);
+    assert_eq!((&known[0]["on_record"], known.as_array().unwrap().len()), (&true.into(), 1));
+    let passphrase = std::fs::read(data.file("hsm/passphrase")).unwrap().trim_ascii_end().to_vec();
+    let hal = SoftwareHal::open(&data.file("hsm/root-keys"), &SecretBytes::from(passphrase)).unwrap();
+    let stranger = hal.generate_root(&hal::Label::new("stranger").unwrap()).unwrap();
+    // A rotation that was cut short leaves a version.
+    let root = known[0]["id"].as_str().unwrap().parse::<Uuid>().unwrap();
+    hal.generate_version(root_keys::key(root, 2), &hal::Label::new(ROOT).unwrap()).unwrap();
+
+    assert_eq!(data.list("root-key list"), known);
+    let listed = data.list("root-key list --hsm");
+    assert_eq!(listed[0], known[0]);
+    for (row, label, id, version) in
+        [(&listed[1], ROOT, root.to_string(), 2), (&listed[2], "stranger", stranger.id.to_string(), 1)]
+    {
+        assert_eq!((&row["label"], &row["id"], &row["version"]), (&label.into(), &id.into(), &version.into()));
+        assert_eq!((&row["on_record"], &row["state"]), (&false.into(), &"not on record".into()));
+    }
+    assert_eq!(listed[2]["kcv"], stranger.kcv.to_string());
+    let config = data.file("keystead.toml");
+    let said = keystead(&format!("root-key list --hsm --config {}", config.display()));
+    assert!(
+        said.stdout.contains("stranger") && said.stderr.contains("root-key rotate"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+
+    // Run again, the rotation takes its version up.
+    data.succeed(&format!("root-key rotate {ROOT}"));
+    let listed = data.list("root-key list --hsm");
+    assert_eq!((&listed[0]["version"], listed.as_array().unwrap().len()), (&2.into(), 2));
+}

@@ -5,6 +5,7 @@ mod census;
 mod ceremony;
 mod destruction;
 mod recovery;
+mod software;
 
 use std::path::{Path, PathBuf};
 

@@ -5,9 +5,8 @@
 //! the header is its additional data. It is replaced whole, never written in place.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +19,7 @@ use ring::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::disk::{self, Lock, Seen};
 use crate::{HalError, Label, Outage, Refusal, SecretBytes, SignerKind};
 
 const MAGIC: &[u8; 8] = b"KSTDKEY2";
@@ -28,8 +28,8 @@ const MAGIC_1: &[u8; 8] = b"KSTDKEY1";
 const HEADER_LEN: usize = 8 + 12 + 16 + 12;
 const DIGEST_LEN: usize = 32;
 const TAG_LEN: usize = 16;
-/// Thousands of root keys fit, and hundreds of RSA keys.
-const MAX_FILE_LEN: u64 = 1 << 20;
+/// From a file without entries to thousands of root keys, or hundreds of RSA keys.
+const LENGTHS: RangeInclusive<u64> = (HEADER_LEN + TAG_LEN + DIGEST_LEN) as u64..=1 << 20;
 
 /// Memory in KiB, passes, lanes of a new file. An opened file keeps its own, within the bounds of `Cost::params`.
 const COST: Cost = Cost { memory: 32 * 1024, passes: 3, lanes: 1 };
@@ -52,86 +52,133 @@ pub(super) enum EntryKind {
     Signer(SignerKind),
 }
 
-/// Where the file is and what seals it. The passphrase itself is not kept.
+/// Where the file is, what seals it and which state of it was read or written last. The passphrase itself is not kept: a file
+/// keeps its salt for life, so the key made from both opens whatever another process writes.
 pub(super) struct SealedFile {
     path: PathBuf,
     cost: Cost,
     salt: [u8; 16],
     key: LessSafeKey,
+    seen: Seen,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Cost {
     memory: u32,
     passes: u32,
     lanes: u32,
 }
 
+/// The parts of a file whose digest is right.
+struct Parts<'a> {
+    versions: Versions,
+    cost: Cost,
+    salt: [u8; 16],
+    nonce: [u8; 12],
+    header: &'a [u8],
+    sealed: &'a [u8],
+}
+
 impl SealedFile {
+    /// Makes a file without entries. A crash leaves a whole one or none.
     pub(super) fn create(path: &Path, passphrase: &SecretBytes) -> Result<Self, HalError> {
-        // Claims the name, so that of two creators one is told.
-        new_file(path).map_err(file_error)?;
+        disk::refuse_existing(path)?;
         let mut salt = [0; 16];
         SystemRandom::new().fill(&mut salt).map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?;
         let key = derive(passphrase, &salt, COST)?;
-        let file = Self { path: path.to_owned(), cost: COST, salt, key };
-        file.save(&[]).inspect_err(|_| drop(fs::remove_file(path)))?;
-        Ok(file)
+        let content = seal(&key, COST, &salt, &[])?;
+        let lock = Lock::take(path)?;
+        // Of two creators the later is told.
+        disk::refuse_existing(path)?;
+        let seen = disk::replace(path, &content, &lock)?;
+        Ok(Self { path: path.to_owned(), cost: COST, salt, key, seen })
     }
 
     pub(super) fn open(path: &Path, passphrase: &SecretBytes) -> Result<(Self, Vec<Entry>), HalError> {
-        let corrupt = || HalError::Refused(Refusal::FileCorrupt);
-        let bytes = read(path)?;
-        let (content, sum) = bytes.split_last_chunk::<DIGEST_LEN>().ok_or_else(corrupt)?;
-        if digest::digest(&digest::SHA256, content).as_ref() != sum {
-            return Err(corrupt());
-        }
-        let (header, sealed) = content.split_first_chunk::<HEADER_LEN>().ok_or_else(corrupt)?;
-        let mut fields = Reader { rest: header };
-        let versions = match &fields.array::<8>()? {
-            MAGIC => Versions::Stated,
-            MAGIC_1 => Versions::AllFirst,
-            _ => return Err(corrupt()),
-        };
-        let cost = Cost { memory: fields.u32()?, passes: fields.u32()?, lanes: fields.u32()? };
-        let (salt, nonce) = (fields.array()?, fields.array()?);
-        let key = derive(passphrase, &salt, cost)?;
-        let mut plain = Zeroizing::new(sealed.to_vec());
-        let entries = key
-            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(header), &mut plain)
-            .map_err(|_| HalError::Refused(Refusal::WrongPassphrase))?;
-        let entries = decode(entries, versions)?;
-        Ok((Self { path: path.to_owned(), cost, salt, key }, entries))
+        let (seen, bytes) = disk::read(path, LENGTHS)?;
+        let parts = split(&bytes)?;
+        let key = derive(passphrase, &parts.salt, parts.cost)?;
+        let entries = parts.open(&key)?;
+        let Parts { cost, salt, .. } = parts;
+        Ok((Self { path: path.to_owned(), cost, salt, key, seen }, entries))
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// What is in the file, where that is not what was [accepted](Self::accept) or written last.
+    pub(super) fn changed(&self) -> Result<Option<(Seen, Vec<Entry>)>, HalError> {
+        if self.seen.is_current(&self.path)? {
+            return Ok(None);
+        }
+        let (seen, bytes) = disk::read(&self.path, LENGTHS)?;
+        let parts = split(&bytes)?;
+        if (parts.salt, parts.cost) != (self.salt, self.cost) {
+            return Err(HalError::Refused(Refusal::FileReplaced));
+        }
+        Ok(Some((seen, parts.open(&self.key)?)))
     }
 
-    /// Replaces the file: written beside it, synced, renamed over it, directory synced. A crash leaves the old or the new one.
-    pub(super) fn save(&self, entries: &[Entry]) -> Result<(), HalError> {
-        let failed = |_| HalError::Unavailable(Outage::DeviceFailed);
-        let mut nonce = [0; 12];
-        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
-        let mut content = Vec::with_capacity(HEADER_LEN);
-        content.extend_from_slice(MAGIC);
-        for cost in [self.cost.memory, self.cost.passes, self.cost.lanes] {
-            content.extend_from_slice(&cost.to_be_bytes());
-        }
-        content.extend_from_slice(&self.salt);
-        content.extend_from_slice(&nonce);
-        let mut plain = encode(entries);
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(&content), &mut plain).map_err(failed)?;
-        content.extend_from_slice(&plain);
-        content.extend_from_slice(tag.as_ref());
-        let sum = digest::digest(&digest::SHA256, &content);
-        content.extend_from_slice(sum.as_ref());
-        if content.len() as u64 > MAX_FILE_LEN {
-            return Err(HalError::Refused(Refusal::File(io::ErrorKind::FileTooLarge)));
-        }
-        replace(&self.path, &content).map_err(file_error)
+    /// Takes a state of the file for the one that is in memory.
+    pub(super) fn accept(&mut self, seen: Seen) {
+        self.seen = seen;
     }
+
+    /// Replaces the file. Whoever has the lock has seen what was in it.
+    pub(super) fn save(&mut self, entries: &[Entry], lock: &Lock) -> Result<(), HalError> {
+        let content = seal(&self.key, self.cost, &self.salt, entries)?;
+        self.seen = disk::replace(&self.path, &content, lock)?;
+        Ok(())
+    }
+}
+
+fn split(bytes: &[u8]) -> Result<Parts<'_>, HalError> {
+    let corrupt = || HalError::Refused(Refusal::FileCorrupt);
+    let (content, sum) = bytes.split_last_chunk::<DIGEST_LEN>().ok_or_else(corrupt)?;
+    if digest::digest(&digest::SHA256, content).as_ref() != sum {
+        return Err(corrupt());
+    }
+    let (header, sealed) = content.split_first_chunk::<HEADER_LEN>().ok_or_else(corrupt)?;
+    let mut fields = Reader { rest: header };
+    let versions = match &fields.array::<8>()? {
+        MAGIC => Versions::Stated,
+        MAGIC_1 => Versions::AllFirst,
+        _ => return Err(corrupt()),
+    };
+    let cost = Cost { memory: fields.u32()?, passes: fields.u32()?, lanes: fields.u32()? };
+    let (salt, nonce) = (fields.array()?, fields.array()?);
+    Ok(Parts { versions, cost, salt, nonce, header, sealed })
+}
+
+impl Parts<'_> {
+    fn open(&self, key: &LessSafeKey) -> Result<Vec<Entry>, HalError> {
+        let mut plain = Zeroizing::new(self.sealed.to_vec());
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let entries = key.open_in_place(nonce, Aad::from(self.header), &mut plain);
+        decode(entries.map_err(|_| HalError::Refused(Refusal::WrongPassphrase))?, self.versions)
+    }
+}
+
+/// The content of a file.
+fn seal(key: &LessSafeKey, cost: Cost, salt: &[u8; 16], entries: &[Entry]) -> Result<Vec<u8>, HalError> {
+    let failed = |_| HalError::Unavailable(Outage::DeviceFailed);
+    let mut nonce = [0; 12];
+    SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+    let mut content = Vec::with_capacity(HEADER_LEN);
+    content.extend_from_slice(MAGIC);
+    for cost in [cost.memory, cost.passes, cost.lanes] {
+        content.extend_from_slice(&cost.to_be_bytes());
+    }
+    content.extend_from_slice(salt);
+    content.extend_from_slice(&nonce);
+    let mut plain = encode(entries);
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(&content), &mut plain).map_err(failed)?;
+    content.extend_from_slice(&plain);
+    content.extend_from_slice(tag.as_ref());
+    let sum = digest::digest(&digest::SHA256, &content);
+    content.extend_from_slice(sum.as_ref());
+    if !LENGTHS.contains(&(content.len() as u64)) {
+        return Err(HalError::Refused(Refusal::File(io::ErrorKind::FileTooLarge)));
+    }
+    Ok(content)
 }
 
 fn derive(passphrase: &SecretBytes, salt: &[u8; 16], cost: Cost) -> Result<LessSafeKey, HalError> {
@@ -232,46 +279,4 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         Ok(head)
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, HalError> {
-    let file = File::open(path).map_err(file_error)?;
-    let metadata = file.metadata().map_err(file_error)?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(HalError::Refused(Refusal::FileMode));
-    }
-    let smallest = (HEADER_LEN + TAG_LEN + DIGEST_LEN) as u64;
-    if !(smallest..=MAX_FILE_LEN).contains(&metadata.len()) {
-        return Err(HalError::Refused(Refusal::FileCorrupt));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_LEN).read_to_end(&mut bytes).map_err(file_error)?;
-    Ok(bytes)
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    // Whatever a crash left there is worth nothing; saves of one process are serialised by the caller's lock.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = new_file(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&beside, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
-}
-
-fn file_error(error: io::Error) -> HalError {
-    tracing::warn!(%error, "the root-key file cannot be read or written");
-    HalError::Refused(Refusal::File(error.kind()))
 }

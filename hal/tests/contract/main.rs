@@ -6,6 +6,7 @@
 mod backends;
 mod pkcs11;
 mod recovery;
+mod shared_file;
 mod software;
 mod suite;
 mod tokens;

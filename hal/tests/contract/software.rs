@@ -48,7 +48,13 @@ fn the_file_is_for_its_owner_only_and_holds_no_key_in_the_clear() {
     assert_eq!(fs::metadata(&path).expect("it exists").permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&path).expect("it is readable");
     assert!(!bytes.windows(8).any(|window| window == [0xa7; 8] || window == b"imported"));
-    assert_eq!(fs::read_dir(software.directory.path()).expect("a directory").count(), 1, "no temporary file stays");
+    let mut files: Vec<_> = fs::read_dir(software.directory.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .inspect(|path| assert_eq!(fs::metadata(path).expect("it exists").permissions().mode() & 0o777, 0o600))
+        .collect();
+    files.sort();
+    assert_eq!(files, [path.clone(), path.with_extension("lock")], "no temporary file stays");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("the mode is changed");
     assert_eq!(refusal(SoftwareHal::open(&path, &secret(PASSPHRASE))), Refusal::FileMode);
 }
@@ -90,7 +96,25 @@ fn a_key_that_cannot_be_saved_is_not_used() {
     fs::remove_dir_all(software.directory.path()).expect("the directory goes");
     let refused = software.hal.generate_root(&label("root")).expect_err("nowhere to save");
     assert_eq!(refused, HalError::Refused(Refusal::File(ErrorKind::NotFound)));
-    assert_eq!(software.hal.list_roots().expect("a list"), []);
+    assert_eq!(software.hal.list_roots().expect_err("nothing to list"), refused);
+    fs::create_dir(software.directory.path()).expect("the directory comes back");
+    // A file that is gone is not made anew by a change of what was in it.
+    assert_eq!(software.hal.generate_root(&label("root")).expect_err("no file"), refused);
+    assert!(!software.hal.path().exists());
+}
+
+#[test]
+fn what_a_crash_left_beside_the_file_is_in_nobodys_way() {
+    let directory = tempfile::tempdir().expect("a directory is made");
+    let path = directory.path().join("roots");
+    let beside = path.with_extension("new");
+    fs::write(&beside, "half of a file").expect("it is written");
+    let hal = SoftwareHal::create(&path, &secret(PASSPHRASE)).expect("a file is made");
+    fs::write(&beside, "half of a file").expect("it is written");
+    hal.generate_root(&label("root")).expect("a root key");
+    assert!(!beside.exists());
+    let software = reopen(Software { hal, directory });
+    assert_eq!(software.hal.list_roots().expect("a list").len(), 1);
 }
 
 /// RFC 3394 section 4.6: 256 bits of key data with a 256-bit KEK.

@@ -11,9 +11,8 @@ use clap::ValueEnum;
 use super::{HsmArg, InitArgs, TlsKeyArg};
 use crate::{
     ca::{describe, read_certificates},
-    cli::{CliError, admin::store_options, data_dir::exists, error::UsageError},
+    cli::{CliError, admin::open_store, data_dir::exists, error::UsageError},
     config::{Config, HsmBackend},
-    store::Store,
 };
 
 /// A configuration that is there, with its first adapter.
@@ -33,7 +32,7 @@ impl Kept {
         }
         let config = Config::load(&file)?;
         let first_adapter = if exists(&config.store.path)? {
-            let store = Store::open(&config.store.path, store_options(&config.limits))?;
+            let store = open_store(&config)?;
             store.trust()?.adapters.into_iter().next().map(|adapter| adapter.name)
         } else {
             None

@@ -1,7 +1,11 @@
 //! `keystead root-key list`: the root keys on record. Needs no HSM, but asks it about keys that an older version of the
 //! program recorded without their labels.
+//!
+//! With `--hsm` it also lists what the HSM holds and no record names. That is not asked each time, because every login with a
+//! wrong PIN brings a token closer to locking it.
 
 use clap::Args;
+use hal::RootKeyInfo;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -22,6 +26,9 @@ pub(in crate::cli) struct ListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Ask the HSM too, and list the root keys that it holds and that are not on record
+    #[arg(long)]
+    hsm: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -39,9 +46,12 @@ struct Listed {
     /// Objects sealed under any version of it.
     objects: u64,
     adapters: Vec<String>,
-    created_at: String,
+    /// When it was recorded; `None` for one that is not on record.
+    created_at: Option<String>,
     /// How far the rotation is that is not finished.
     rotation: Option<String>,
+    /// False for a root key, or a version of one, that only the HSM knows.
+    on_record: bool,
 }
 
 pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
@@ -61,12 +71,18 @@ pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
             kcv: row.version(row.current_version).map(|version| kcv(version.kcv)),
             objects: objects(&counts, row.id),
             adapters,
-            created_at: shown_time(row.created_at),
+            created_at: Some(shown_time(row.created_at)),
             rotation: open.map(|rotation| format!("{} of {}", rotation.done, rotation.total)),
             label: row.label,
+            on_record: true,
         }
     };
-    let listing: Vec<_> = trust.root_keys.iter().cloned().map(list).collect();
+    let mut listing: Vec<_> = trust.root_keys.iter().cloned().map(list).collect();
+    if args.hsm {
+        let held = backend::open(&admin.config.hsm)?.list_roots()?;
+        listing.extend(not_on_record(&trust.root_keys, held).map(Listed::held_only));
+    }
+    let strangers = listing.iter().any(|row| !row.on_record);
     if args.json {
         return json(&listing);
     }
@@ -90,7 +106,40 @@ pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
         &rows,
         "no root keys: make one with `keystead root-key create`",
     );
+    if strangers {
+        note(
+            "Those not on record are in the HSM, and nothing in this database is sealed under them. A version of a root key on \
+             record is left by a rotation that was cut short: run `keystead root-key rotate` again. Any other belongs to another \
+             installation, or was made by an older build and never used: remove it with the HSM's own tool once you know which.",
+        );
+    }
     Ok(())
+}
+
+/// What the HSM holds and no record names.
+fn not_on_record(rows: &[RootKeyRow], held: Vec<RootKeyInfo>) -> impl Iterator<Item = RootKeyInfo> {
+    held.into_iter().filter(|info| {
+        let row = rows.iter().find(|row| row.id == *info.id.as_uuid());
+        // One that is announced, or whose versions an older program did not record, is on record by its current version.
+        !row.is_some_and(|row| row.version(info.version).is_some() || row.current_version == info.version)
+    })
+}
+
+impl Listed {
+    fn held_only(info: RootKeyInfo) -> Self {
+        Self {
+            label: info.label.to_string(),
+            id: *info.id.as_uuid(),
+            state: "not on record",
+            version: info.version,
+            kcv: Some(info.kcv.to_string()),
+            objects: 0,
+            adapters: Vec::new(),
+            created_at: None,
+            rotation: None,
+            on_record: false,
+        }
+    }
 }
 
 /// Fills in labels that are not on record; a listing without them is better than none.

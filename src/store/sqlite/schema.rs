@@ -45,15 +45,16 @@ const READER_CACHE_KIB: i32 = 2048;
 /// Prepared statements kept by each connection; more than the store has.
 const STATEMENTS: usize = 96;
 
-/// Opens the database at `path` for writing, makes it where it is missing and brings its schema up to date.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the database at `path` for writing and makes it where it is missing. An older schema is brought up to date, or
+/// refused where `may_migrate` says no.
+pub(super) fn open_writer(path: &Path, may_migrate: bool) -> Result<Connection, StoreError> {
     prepare_file(path)?;
     let mut connection = connect(path)?;
     refuse_what_is_not_ours(&connection, path)?;
     set_up_writer(&connection, path)?;
     // A migration may take a table away and put another in its place; what it leaves is checked whole.
     connection.pragma_update(None, "foreign_keys", false)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, may_migrate)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
 }
@@ -147,9 +148,14 @@ fn switch_to_log(connection: &Connection) -> Result<String, StoreError> {
     }
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    if schema_version(connection)? == KNOWN_VERSION {
-        return Ok(());
+fn migrate(connection: &mut Connection, may_migrate: bool) -> Result<(), StoreError> {
+    match schema_version(connection)? {
+        KNOWN_VERSION => return Ok(()),
+        // A database without tables is nobody's yet.
+        found if found > 0 && !may_migrate => {
+            return Err(StoreError::OlderSchema { found, known: KNOWN_VERSION });
+        }
+        _ => {}
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have migrated while this one waited for the lock.

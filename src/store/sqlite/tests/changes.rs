@@ -285,6 +285,17 @@ fn due_objects_are_those_whose_time_has_come_the_most_overdue_first() {
     assert_eq!(due(100, 1), std::slice::from_ref(&early));
     assert_eq!(due(100, 0), []);
 
+    let seen = |now| {
+        let mut seen = Vec::new();
+        fixture.store.each_due(fixture.adapter, now, |row| seen.push(row)).unwrap();
+        seen.sort_by_key(|row| row.due_at);
+        seen
+    };
+    let without_material = |row: &ObjectRow| ObjectRow { sealed: None, ..row.clone() };
+    assert_eq!(seen(-6), []);
+    assert_eq!(seen(99), [without_material(&early)]);
+    assert_eq!(seen(100), [without_material(&early), without_material(&late)]);
+
     fixture.update(&ObjectRow { due_at: None, ..next(&early) }, None).unwrap();
     assert_eq!(due(i64::MAX, u64::MAX), [late]);
     assert_eq!(fixture.store.due(AdapterId(Uuid::new_v4()), 100, 10).unwrap(), []);

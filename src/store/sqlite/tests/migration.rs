@@ -120,6 +120,24 @@ fn the_root_keys_of_its_adapters_are_on_record_without_what_only_the_hsm_knows()
 }
 
 #[test]
+fn an_older_schema_that_is_to_stay_is_refused_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    let (_, _, connection) = old_database(&path, 3);
+    let as_it_is = StoreOptions { migrate: false, ..StoreOptions::default() };
+    let refused = Store::open(&path, as_it_is.clone()).map(drop);
+    assert!(matches!(refused, Err(StoreError::OlderSchema { found: 1, known: 2 })), "{refused:?}");
+    let version = || -> u32 { connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
+    assert_eq!(version(), 1);
+    connection.execute("UPDATE material SET sealed = zeroblob(length(sealed))", []).unwrap();
+    drop(Store::open(&path, StoreOptions::default()).unwrap());
+    assert_eq!(version(), 2);
+    // A database that is up to date, or new, needs no leave.
+    drop(Store::open(&path, as_it_is.clone()).unwrap());
+    Store::open(&directory.path().join("new.db"), as_it_is).unwrap();
+}
+
+#[test]
 fn what_it_can_do_afterwards_is_what_a_new_one_can() {
     let (fixture, _, kept) = migrated(20);
     let row = fixture.insert(named(1));

@@ -64,16 +64,16 @@ pub mod metric {
     pub const SIGHTINGS_DROPPED: &str = "keystead_sightings_dropped_total";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
-    pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
-    pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
-    pub const DISK_FREE: &str = "keystead_disk_free_bytes";
-    pub const BUILD_INFO: &str = "keystead_build_info";
-    pub const STARTED: &str = "keystead_start_timestamp_seconds";
     pub const AUDIT_STALLED: &str = "keystead_audit_stalled";
     pub const AUDIT_SYNC_SECONDS: &str = "keystead_audit_sync_duration_seconds";
     pub const AUDIT_UNSIGNED: &str = "keystead_audit_unsigned_records";
     pub const AUDIT_CHECKPOINT_FAILURES: &str = "keystead_audit_checkpoint_failures_total";
     pub const AUDIT_SYSLOG_BEHIND: &str = "keystead_audit_syslog_behind_records";
+    pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
+    pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
+    pub const DISK_FREE: &str = "keystead_disk_free_bytes";
+    pub const BUILD_INFO: &str = "keystead_build_info";
+    pub const STARTED: &str = "keystead_start_timestamp_seconds";
 }
 
 /// What kind of number a metric is.
@@ -137,14 +137,6 @@ pub const METRICS: &[MetricInfo] = &[
     ),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
-    gauge(
-        metric::CERTIFICATE_NOT_AFTER,
-        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",
-    ),
-    counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
-    gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),
-    gauge(metric::BUILD_INFO, "1; the label version is the program's"),
-    gauge(metric::STARTED, "When the server was started, in seconds since 1970-01-01 UTC"),
     gauge(metric::AUDIT_STALLED, "1 while the audit log cannot be written or synced, and nothing is answered; else 0"),
     histogram(metric::AUDIT_SYNC_SECONDS, "Time to sync the audit log to the disk"),
     gauge(metric::AUDIT_UNSIGNED, "Records of the audit log since its last signed checkpoint"),
@@ -153,6 +145,14 @@ pub const METRICS: &[MetricInfo] = &[
         "Checkpoints of the audit log that could not be signed, to be tried again",
     ),
     gauge(metric::AUDIT_SYSLOG_BEHIND, "Records of the audit log that the syslog receiver does not have yet"),
+    gauge(
+        metric::CERTIFICATE_NOT_AFTER,
+        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",
+    ),
+    counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
+    gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),
+    gauge(metric::BUILD_INFO, "1; the label version is the program's"),
+    gauge(metric::STARTED, "When the server was started, in seconds since 1970-01-01 UTC"),
 ];
 
 /// Upper bounds of the histograms' buckets, in seconds: from a Get with a cached KEK to an HSM at its deadline.

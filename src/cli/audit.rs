@@ -11,7 +11,12 @@ use uuid::Uuid;
 
 use super::{
     CliError, ConfigArgs,
-    output::{json, say, table, visible},
+    admin::{Admin, open_store},
+    backend,
+    data_dir::write_new_file,
+    error::UsageError,
+    output::{json, note, say, table, visible},
+    signer,
 };
 use crate::{
     audit::{
@@ -20,7 +25,7 @@ use crate::{
     },
     config::Config,
     statement::PublicKey,
-    store::{AdapterId, Store, StoreOptions},
+    store::AdapterId,
 };
 
 /// Verify, search and export the audit log.
@@ -32,6 +37,8 @@ pub(super) enum AuditCommand {
     Search(SearchArgs),
     /// Print records as they stand in the log, oldest first
     Export(ExportArgs),
+    /// Print the public key that confirms checkpoints, for whoever verifies the log
+    Signer(SignerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -118,11 +125,21 @@ pub(super) struct ExportArgs {
     config: ConfigArgs,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct SignerArgs {
+    /// Write it into this new file, rather than to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
 pub(super) fn run(command: &AuditCommand) -> Result<(), CliError> {
     match command {
         AuditCommand::Verify(args) => run_verify(args),
         AuditCommand::Search(args) => search(args),
         AuditCommand::Export(args) => export(args),
+        AuditCommand::Signer(args) => show_signer(args),
     }
 }
 
@@ -212,7 +229,7 @@ fn adapter(config: &Config, name: &str) -> Result<AdapterId, CliError> {
     if let Ok(id) = name.parse() {
         return Ok(AdapterId(id));
     }
-    let store = Store::open(&config.store.path, StoreOptions::default())?;
+    let store = open_store(config)?;
     let rows = store.trust()?.adapters;
     let found = rows.iter().find(|row| row.name == name).map(|row| row.id);
     found.ok_or_else(|| {
@@ -288,5 +305,20 @@ fn export(args: &ExportArgs) -> Result<(), CliError> {
     let each = |line: &[u8], _: &Record| out.write_all(line).and_then(|()| out.write_all(b"\n")).is_ok();
     audit::export(&config.audit.path, &query, each).map_err(CliError::file(&config.audit.path))?;
     let _ = out.flush();
+    Ok(())
+}
+
+fn show_signer(args: &SignerArgs) -> Result<(), CliError> {
+    let admin = Admin::open(args.config.load()?)?;
+    let label = admin.config.audit.signing_key.as_ref().ok_or(UsageError::NoAuditSigner)?;
+    let (id, _) = signer::recorded(&admin.store, signer::Purpose::Audit, label)?;
+    let info = backend::open(&admin.config.hsm)?.describe_signer(id)?;
+    let other_kind = || UsageError::AuditSignerKind { label: label.to_string(), kind: info.kind };
+    let key = PublicKey::of_signer(&info).map_err(|_| other_kind())?;
+    match &args.out {
+        Some(path) => write_new_file(path, &key.to_pem())?,
+        None => say(key.to_pem().trim_end()),
+    }
+    note(format_args!("signer {:?}, {}, fingerprint {}", info.label.as_str(), key.kind(), key.fingerprint()));
     Ok(())
 }

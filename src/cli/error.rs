@@ -305,6 +305,21 @@ pub enum UsageError {
         /// The setting that names it too.
         setting: &'static str,
     },
+    /// No key signs the audit log.
+    #[error(
+        "no key signs the audit log of this directory: `keystead init --audit-key hsm` makes one, audit.signing_key names it"
+    )]
+    NoAuditSigner,
+    /// The key cannot sign the audit log.
+    #[error(
+        "the key {label:?} is of the kind {kind}: checkpoints are signed with ECDSA on P-256 or P-384, so audit.signing_key must name another"
+    )]
+    AuditSignerKind {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: hal::SignerKind,
+    },
     /// Nothing says what to probe.
     #[error("give --config, or --module")]
     NoModuleNamed,

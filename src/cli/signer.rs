@@ -175,8 +175,13 @@ impl AuditWork {
         hal: &Arc<dyn RootKeys>,
         audit: &Arc<Audit>,
     ) -> Result<Self, CliError> {
-        let key = config.audit.signing_key.as_ref().map(|label| recorded(store, Purpose::Audit, label)).transpose()?;
-        let signer = key.map(|(key, _)| AuditSigner { hal: Arc::clone(hal), key });
+        let signer = match &config.audit.signing_key {
+            None => None,
+            Some(label) => match recorded(store, Purpose::Audit, label)? {
+                (key, SignerKind::EcdsaP256 | SignerKind::EcdsaP384) => Some(AuditSigner { hal: Arc::clone(hal), key }),
+                (_, kind) => return Err(UsageError::AuditSignerKind { label: label.to_string(), kind }.into()),
+            },
+        };
         let options = VouchOptions { signer, every: config.audit.checkpoint, keep: config.audit.keep };
         Ok(Self {
             _forwarding: config.audit.syslog.clone().map(|receiver| Forwarding::start(audit, receiver)).transpose()?,

@@ -5,6 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Sighting;
+use crate::expiry;
 
 /// Which certificates are asked for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -33,6 +34,17 @@ pub enum CertificateKind {
     OwnAuthority,
     /// That of an authority of other people.
     Authority,
+}
+
+impl From<expiry::CertificateKind> for CertificateKind {
+    fn from(kind: expiry::CertificateKind) -> Self {
+        match kind {
+            expiry::CertificateKind::Client => Self::Client,
+            expiry::CertificateKind::Server => Self::Server,
+            expiry::CertificateKind::OwnAuthority => Self::OwnAuthority,
+            expiry::CertificateKind::Authority => Self::Authority,
+        }
+    }
 }
 
 /// A certificate and when it ends.

@@ -104,7 +104,7 @@ impl Log {
             let text: String = lines.into_iter().map(|line| line + "\n").collect();
             (name, text.into_bytes())
         });
-        self.check(texts, &self.checkpoints, &[self.signer.clone()])
+        self.check(texts, &self.checkpoints, std::slice::from_ref(&self.signer))
     }
 
     fn check(
@@ -182,7 +182,7 @@ fn every_record_that_is_dropped_repeated_or_moved_is_named() {
 #[test]
 fn a_log_that_is_cut_anywhere_is_named_by_the_checkpoint() {
     let log = log();
-    for kept in 1..log.newest as usize {
+    for kept in 1..usize::try_from(log.newest).unwrap() {
         let (segment, line) = log.at(kept);
         let report = log.changed(|segments| {
             segments.truncate(segment + 1);
@@ -238,7 +238,7 @@ fn join_anew(segments: &mut [(String, Vec<String>)], from: u64) {
 fn a_log_that_was_written_anew_is_found_by_the_next_checkpoint() {
     let log = log();
     let mut rewritten = 0;
-    for sequence in 2..=log.newest as usize {
+    for sequence in 2..=usize::try_from(log.newest).unwrap() {
         let (segment, line) = log.at(sequence);
         let report = log.changed(|segments| {
             let text = &mut segments[segment].1[line];
@@ -268,7 +268,7 @@ fn signatures_count_by_whose_they_are() {
     };
     let unknown = log.check(files(), &log.checkpoints, &[]);
     assert!(unknown.is_clean() && !unknown.newest_checkpoint.unwrap().trusted);
-    let stranger = log.check(files(), &log.checkpoints, &[log.stranger.clone()]);
+    let stranger = log.check(files(), &log.checkpoints, std::slice::from_ref(&log.stranger));
     let kind = ProblemKind::OtherSigner { fingerprint: log.signer.fingerprint() };
     assert_eq!(stranger.problems[0].kind, kind);
     let both = log.check(files(), &log.checkpoints, &[log.stranger.clone(), log.signer.clone()]);
@@ -281,7 +281,7 @@ fn signatures_count_by_whose_they_are() {
     assert_eq!(log.check(files(), &text, &[]).problems[0].kind, ProblemKind::WrongSignature);
     (forged.signature, forged.public_key) = (None, None);
     let text = serde_json::to_string(&forged).unwrap();
-    assert_eq!(log.check(files(), &text, &[log.signer.clone()]).problems[0].kind, ProblemKind::NotSigned);
+    assert_eq!(log.check(files(), &text, std::slice::from_ref(&log.signer)).problems[0].kind, ProblemKind::NotSigned);
 }
 
 #[test]
@@ -321,7 +321,7 @@ proptest! {
         bytes.retain(|(.., sequence)| *sequence <= log.newest);
         let (file, at, sequence) = bytes[place.index(bytes.len())];
         files[file].1[at] ^= flip;
-        let report = log.check(files, &log.checkpoints, &[log.signer.clone()]);
+        let report = log.check(files, &log.checkpoints, std::slice::from_ref(&log.signer));
         prop_assert!(!report.is_clean());
         let named = report.problems.iter().any(|problem| problem.sequence == Some(sequence));
         prop_assert!(named || sequence == 1, "{sequence}: {:?}", report.problems);

@@ -10,6 +10,7 @@
 
 mod admin;
 mod adapters;
+mod audit;
 mod bad_input;
 mod cli;
 mod clients;

@@ -34,6 +34,8 @@ const STYLE: &str = include_str!("docs/page.css");
     components(schemas(ProblemDetails)),
     tags(
         (name = "adapters", description = "Tenants, each under one root key"),
+        (name = "certificates", description = "Client certificates, rules for those of authorities, the authorities"),
+        (name = "objects", description = "Keys and other managed objects, without their content"),
         (name = "identities", description = "Who administers: services with API keys, operators with certificates"),
         (name = "session", description = "Who is asking, and sessions of browsers"),
         (name = "server", description = "The server itself")

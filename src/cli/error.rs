@@ -189,6 +189,12 @@ pub enum CliError {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] crate::telemetry::TelemetryError),
+    /// Checks found something that does not work; their report says what to do.
+    #[error("{failed} of the checks failed")]
+    ChecksFailed {
+        /// How many.
+        failed: usize,
+    },
     /// A check of a server failed.
     #[error(transparent)]
     Check(#[from] super::check::CheckError),
@@ -301,6 +307,9 @@ pub enum UsageError {
         /// How many are needed.
         least: usize,
     },
+    /// A client's sequence needs its certificate.
+    #[error("--as needs the client's certificate: give --cert and --key, or --client-token")]
+    NoClientCertificate,
     /// There is no such file.
     #[error("{option}: there is no file {}", path.display())]
     NoFile {

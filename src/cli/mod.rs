@@ -53,7 +53,7 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration file and the files that it names, and report every problem at once
     CheckConfig(ConfigArgs),
-    /// Play a client's sequence against a KMIP server and say in words what works and what fails
+    /// Explain the TLS set-up of a client check by check, or play a client's sequence: what works, what fails, what to do
     Check(check::CheckArgs),
     /// Print a single-use token that makes an administrator of the admin API within 24 hours; earlier ones are revoked
     AdminToken(ConfigArgs),

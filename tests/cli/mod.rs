@@ -2,6 +2,7 @@
 //! administered and stopped. The software backend stands in for a token where the token does not matter.
 
 mod administration;
+mod check;
 mod data_directory;
 mod root_keys;
 mod server;

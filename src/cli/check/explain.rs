@@ -76,7 +76,8 @@ fn of_tls(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
             "the server says that the client's certificate has expired"
         }
-        Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
             "the server offers no TLS version or cipher suite that this program accepts: it needs TLS 1.2 with ECDHE and \
              AES-GCM, or TLS 1.3"
         }

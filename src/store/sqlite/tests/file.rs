@@ -211,8 +211,6 @@ fn what_is_read_often_is_read_through_an_index() {
     assert!(due.starts_with("SEARCH o USING INDEX object_due (adapter=? AND due_at<?)"), "{due}");
     let counts = steps(crate::store::sqlite::SELECT_COUNTS);
     assert_eq!(counts, "SEARCH object_count USING INTEGER PRIMARY KEY (rowid=?)");
-<<<<<<< HEAD
-=======
     let listed = steps(crate::store::sqlite::listing::SELECT_LISTED);
     for (table, index) in [("o", "INDEX sqlite_autoindex_object_1 (id=?)"), ("h", "INTEGER PRIMARY KEY (rowid=?)")] {
         assert!(listed.contains(&format!("SEARCH {table} USING {index}")), "{listed}");
@@ -226,7 +224,6 @@ fn what_is_read_often_is_read_through_an_index() {
     for plan in [listed, held, to_destroy] {
         assert!(!plan.contains("SCAN"), "{plan}");
     }
->>>>>>> wip-store
     for plan in [object, due] {
         for table in ["m", "k", "r"] {
             assert!(plan.contains(&format!("SEARCH {table} USING INTEGER PRIMARY KEY (rowid=?)")), "{plan}");

@@ -7,7 +7,7 @@
 mod connect;
 mod diagnosis;
 mod dialogue;
-mod explain;
+pub(super) mod explain;
 mod generic;
 mod mongodb;
 mod token;
@@ -19,12 +19,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub(super) use self::connect::CheckError;
-use self::{connect::Target, diagnosis::Thumbprint, token::TokenArg};
+use self::{connect::Target, token::TokenArg};
 use super::{
     CliError,
     data_dir::exists,
     error::UsageError,
     output::{json, say},
+    thumbprint::Thumbprint,
 };
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 mod administration;
 mod check;
 mod data_directory;
+mod remote;
 mod root_keys;
 mod server;
 

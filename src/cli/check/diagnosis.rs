@@ -8,7 +8,7 @@ mod client;
 mod here;
 mod server;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
@@ -193,25 +193,6 @@ impl Diagnosis {
     }
 }
 
-/// A thumbprint that a certificate must have: SHA-1 or SHA-256, upper-case hexadecimal without colons.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Thumbprint(String);
-
-/// The text is no thumbprint.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("not a thumbprint: 64 hexadecimal digits (SHA-256) or 40 (SHA-1), with or without colons")]
-pub(super) struct BadThumbprint;
-
-impl FromStr for Thumbprint {
-    type Err = BadThumbprint;
-
-    fn from_str(text: &str) -> Result<Self, BadThumbprint> {
-        let digits = text.replace(':', "").to_ascii_uppercase();
-        let good = [40, 64].contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if good { Ok(Self(digits)) } else { Err(BadThumbprint) }
-    }
-}
-
 #[derive(Serialize)]
 struct Report<'a> {
     server: Option<&'a str>,
@@ -294,16 +275,6 @@ fn at_address(args: &CheckArgs, trusted: &[CertificateDer<'_>], diagnosis: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_thumbprint_is_taken_with_and_without_colons_and_nothing_else_is() {
-        let plain: Thumbprint = "ab".repeat(32).parse().unwrap();
-        assert_eq!(["AB"; 32].join(":").parse::<Thumbprint>().unwrap(), plain);
-        assert!("cd".repeat(20).parse::<Thumbprint>().is_ok());
-        for bad in ["", "ab", &"ab".repeat(33), &"xy".repeat(32)] {
-            assert!(bad.parse::<Thumbprint>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn what_was_not_reached_names_what_failed_and_stands_in_its_place() {

@@ -7,9 +7,9 @@ use super::{
     server::{parse, shown, valid_now},
 };
 use crate::{
-    cli::{CliError, admin::store_options, check::connect::certificates, data_dir::exists},
+    cli::{CliError, admin::open_store, check::connect::certificates, data_dir::exists},
     config::Config,
-    store::{AdapterRow, RootKeyState, Store},
+    store::{AdapterRow, RootKeyState},
     trust::{RefusalReason, Trust, TrustedBy, fingerprint, now, own_ca_verifier},
 };
 
@@ -21,7 +21,7 @@ pub(super) fn explain(
 ) -> Result<(), CliError> {
     let Some((own, intermediates)) = chain.split_first() else { return Ok(()) };
     let authority = if exists(&config.tls.ca)? { certificates(&config.tls.ca)? } else { Vec::new() };
-    let store = Store::open(&config.store.path, store_options(&config.limits))?;
+    let store = open_store(config)?;
     let trust = Trust::new(store.trust()?, own_ca_verifier(&authority)?);
 
     let dates = parse(own).and_then(|parsed| {

@@ -15,10 +15,13 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Fault, Thumbprint};
+use super::Fault;
 use crate::{
     ca::{Thumbprints, describe},
-    cli::check::{CheckArgs, TlsVersion, connect::Shaken, explain},
+    cli::{
+        check::{CheckArgs, TlsVersion, connect::Shaken, explain},
+        thumbprint::Thumbprint,
+    },
 };
 
 /// Lets every certificate pass and keeps the chain, which is looked at afterwards. That the server holds the private key is
@@ -147,9 +150,7 @@ impl Presented<'_> {
     pub(super) fn is_trusted(&self) -> Result<String, Fault> {
         let (own, parsed) = self.own()?;
         let Thumbprints { sha1, sha256 } = Thumbprints::of(own);
-        if let Some(Thumbprint(pin)) = self.pin
-            && ![&sha1, &sha256].iter().any(|thumbprint| thumbprint.replace(':', "") == *pin)
-        {
+        if self.pin.is_some_and(|pin| !pin.is_of(own)) {
             return Err(Fault::new(
                 format_args!("another certificate than the pinned one: SHA-256 {sha256}, SHA-1 {sha1}"),
                 "compare this thumbprint with the one that the server's operator tells, and pin that; if they differ, trust nothing here",

@@ -82,6 +82,13 @@ impl Api {
         Ok(self.value(self.send(&Method::POST, path, Extra { body, ..Extra::default() })?)?)
     }
 
+    /// Asks for `verb` to be done to what is at `path`, as it is now.
+    pub(super) fn act_on(&self, path: &str, verb: &str, body: Option<&Value>) -> Result<Value, CliError> {
+        let revision = self.revision(path)?;
+        let path = format!("{path}/{verb}");
+        Ok(self.value(self.send(&Method::POST, &path, Extra { body, once: false, revision })?)?)
+    }
+
     /// Puts something in the place of what is there.
     pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         let revision = self.revision(path)?;

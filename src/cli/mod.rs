@@ -8,7 +8,10 @@ mod adapter;
 mod admin;
 mod admin_token;
 mod api;
+mod approval;
+mod authority;
 mod backend;
+mod backup;
 mod cert;
 mod check;
 mod check_config;
@@ -69,6 +72,15 @@ enum Command {
     /// Add, list, choose and try the servers that you administer
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// Ask for what needs two people, and decide on what others ask for
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
+    /// Add, list and remove authorities of other people, for rules
+    #[command(subcommand)]
+    Authority(authority::AuthorityCommand),
+    /// Make and list copies of a server's database
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Make, list, change and delete those who administer, and their API keys
     #[command(subcommand)]
     User(user::UserCommand),
@@ -159,6 +171,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::AdminToken(args) => admin_token::run(&args),
         Command::Context(command) => context::run(&command),
+        Command::Approval(command) => approval::run(&command),
+        Command::Authority(command) => authority::run(&command),
+        Command::Backup(command) => backup::run(&command),
         Command::User(command) => user::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Hsm(command) => hsm::run(&command),

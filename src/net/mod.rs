@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
+    https::HttpsHandshakes,
     renewal::RenewalError,
     server::{Server, ServerError},
     tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
@@ -25,6 +26,7 @@ mod connection;
 mod handshake;
 mod hsm_key;
 pub mod http;
+mod https;
 mod registry;
 mod renewal;
 mod report;

@@ -6,6 +6,8 @@
 
 mod adapter;
 mod admin;
+mod admin_token;
+mod audit;
 mod backend;
 mod cert;
 mod check;
@@ -54,6 +56,8 @@ enum Command {
     CheckConfig(ConfigArgs),
     /// Play a client's sequence against a KMIP server and say in words what works and what fails
     Check(check::CheckArgs),
+    /// Print a single-use token that makes an administrator of the admin API within 24 hours; earlier ones are revoked
+    AdminToken(ConfigArgs),
     /// Look at the HSM
     #[command(subcommand)]
     Hsm(hsm::HsmCommand),
@@ -69,6 +73,9 @@ enum Command {
     /// See where managed objects lie and how they are sealed; never their material
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Verify, search and export the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// Which server a command is about.
@@ -132,11 +139,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::AdminToken(args) => admin_token::run(&args),
         Command::Hsm(command) => hsm::run(&command),
         Command::RootKey(command) => root_key::run(&command),
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Audit(command) => audit::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ pub use self::{
     erasure::{Eraser, Erasing, ErasureError},
     hold::{RecoverError, recover},
     inventory::{Filter, Page, inventory, summary},
+    removal::{Removal, RemovalError, remove},
     sightings::{Sightings, Writing},
     summary::{Dates, ShownAttribute, Summary},
 };
@@ -46,6 +47,7 @@ mod object;
 mod ops;
 mod policy;
 mod prompt;
+mod removal;
 mod root_key;
 mod sightings;
 mod state;

@@ -1,6 +1,14 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
+mod authorities;
+mod certificates;
+mod client;
+mod issue;
+mod limits;
+mod objects;
+mod rules;
+mod server;
 
 use std::sync::OnceLock;
 

@@ -87,15 +87,16 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let https = HttpsHandshakes::new(Arc::clone(&certificate))?;
-    let plane = admin::Admin::new(Service {
+    let service = Service {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),
         trust: Arc::clone(&trust),
         audit: Arc::clone(&audit),
         config: config.clone(),
+        kmip_listen: Vec::new(),
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
-    });
+    };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
     gauges::watch(&config, &store, &hal)?;
@@ -144,6 +145,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
             say(format_args!("KMIP ready on {address}"));
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
+        let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), ..service });
         let api = api.run(plane, stopped(stopping.clone()));
         tokio::select! {
             _ = async { tokio::join!(server.run(stopped(stopping)), api) } => {}

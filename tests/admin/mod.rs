@@ -4,9 +4,12 @@ mod adapters;
 mod authorities;
 mod certificates;
 mod client;
+mod identities;
 mod issue;
 mod limits;
+mod login;
 mod objects;
+mod requests;
 mod rules;
 mod server;
 
@@ -44,4 +47,11 @@ pub fn all(api: &Api, path: &str, limit: usize) -> Vec<serde_json::Value> {
             None => return items,
         }
     }
+}
+
+/// A new self-signed certificate and its private key, PEM.
+pub fn certificate(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }

@@ -15,7 +15,7 @@ mod objects;
 mod rules;
 mod server;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use hal::RootKeys;
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ pub struct Service {
     pub audit: Arc<Audit>,
     /// What the server was started with.
     pub config: Config,
+    /// Where KMIP clients connect, with the ports that the operating system chose.
+    pub kmip_listen: Vec<SocketAddr>,
     /// The server's certificate, of the KMIP listeners as well.
     pub certificate: Arc<ServerCertificate>,
     /// When the server was started.

@@ -31,7 +31,7 @@ impl Service {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 started_at: self.started_at.to_string(),
                 health: self.health(),
-                kmip_listen: self.config.server.kmip_listen.iter().map(ToString::to_string).collect(),
+                kmip_listen: self.kmip_listen.iter().map(ToString::to_string).collect(),
                 certificate: CertificateInfo::of(certificate).map_err(Problem::internal)?,
                 ca_pem,
             })

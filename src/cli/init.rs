@@ -15,6 +15,7 @@ use self::{
 use super::{
     CliError,
     adapter::parse_name,
+    admin::Subject,
     error::UsageError,
     output::say,
     root_key::protection,
@@ -22,6 +23,7 @@ use super::{
     setup::{self, HsmChoice, HsmKeys, Plan, Ready, usual_names},
 };
 use crate::{
+    admin::first,
     ca::{KeyKind, SubjectAltName},
     config::LogLevel,
 };
@@ -135,6 +137,23 @@ fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
     let root = &ready.root_key;
     say(format_args!("root key {:?}: KCV {}, {}", root.label.as_str(), root.kcv, protection(root)));
     say_thumbprints(&ready.admin.config)?;
+    report_token(ready)?;
     say(format_args!("serve with: keystead serve --config {}", args.dir.join("keystead.toml").display()));
+    Ok(())
+}
+
+/// Prints a token that makes the first administrator, while there is none.
+fn report_token(ready: &Ready) -> Result<(), CliError> {
+    if let Some(token) = first::bootstrap_token(&ready.admin.store)? {
+        ready.admin.act(
+            "bootstrap_token.create",
+            Subject { api_key: Some(token.key), ..Subject::default() },
+            || Ok(()),
+        )?;
+        say(format_args!(
+            "admin token (single use, within 24 hours, to make the first administrator): {}",
+            *token.text
+        ));
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use hal::{Health, RootKeys};
+use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,12 +23,14 @@ use super::{
     signer,
 };
 use crate::{
+    admin::{self, server::AdminServer, service::Service},
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
-    engine::{Clock, Engine, EngineLimits, EngineParts},
+    engine::{Clock, Engine, EngineLimits, EngineParts, Eraser},
+    expiry,
     net::{
-        Handler, Limits, Server, ServerCertificate, TlsConfig,
+        Handler, HttpsHandshakes, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
     },
     process, root_keys,
@@ -83,6 +86,17 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
+    let https = HttpsHandshakes::new(Arc::clone(&certificate))?;
+    let service = Service {
+        store: Arc::clone(&store),
+        hal: Arc::clone(&hal),
+        trust: Arc::clone(&trust),
+        audit: Arc::clone(&audit),
+        config: config.clone(),
+        kmip_listen: Vec::new(),
+        certificate: Arc::clone(&certificate),
+        started_at: Timestamp::now(),
+    };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
     gauges::watch(&config, &store, &hal)?;
@@ -97,7 +111,15 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
     let patience = config.limits.drain;
     let audit_work = signer::AuditWork::start(&config, &store, &hal, &audit)?;
-    let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let thread = |what| move |source| CliError::System { what, source };
+    let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
+    let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
+    let expiring = expiry::watch(&store, &certificate, own_ca, Clock::System)
+        .map_err(thread("the thread that watches certificates expire"))?;
+    let engine = engine(Arc::clone(&store), hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let seeing = engine.sightings().follow(&store).map_err(thread("the thread that notes who was seen"))?;
+    drop(store);
+    let handler: Arc<dyn Handler> = engine;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(NETWORK_THREADS)
@@ -109,6 +131,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let limits = network_limits(&config.limits);
         let threads = config.limits.worker_threads as usize;
         let server = Server::bind(&config.server.kmip_listen, tls, limits, handler, threads).await?;
+        let api = AdminServer::bind(config.admin.listen, https, config.admin.connections, config.limits.drain).await?;
         let listens_for_health = config.telemetry.listen;
         let pages = listen(listens_for_health).await?;
         let (stop, stopping) = watch::channel(false);
@@ -117,18 +140,24 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let signals = follow_signals(stop, running)?;
         let health = pages.local_addr().unwrap_or(listens_for_health);
         say(format_args!("health and metrics: http://{health}/readyz and /metrics"));
+        say(format_args!("admin API ready on {}", api.local_addr()));
         for address in server.local_addrs() {
             say(format_args!("KMIP ready on {address}"));
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
+        let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), ..service });
+        let api = api.run(plane, stopped(stopping.clone()));
         tokio::select! {
-            () = server.run(stopped(stopping)) => {}
+            _ = async { tokio::join!(server.run(stopped(stopping)), api) } => {}
             () = signals => tracing::warn!("stopped at once: requests in flight were cut"),
         }
         pages.abort();
         Ok(())
     });
     rotations.end(patience);
+    erasing.end(patience);
+    seeing.end(patience);
+    drop(expiring);
     drop(audit_work);
     // Nothing of destroyed keys stays behind in the log of a server that is at rest.
     if let Err(error) = last.scrub() {
@@ -144,7 +173,7 @@ fn engine(
     audit: Arc<Audit>,
     trust: Arc<LiveTrust>,
     config: &Config,
-) -> Arc<dyn Handler> {
+) -> Arc<Engine> {
     let limits = EngineLimits {
         decode: kmip::ttlv::Limits {
             bytes: size(config.limits.frame_bytes),

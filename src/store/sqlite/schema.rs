@@ -17,8 +17,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use crate::store::StoreError;
 
 /// Entry `n` leads from schema version `n` to `n + 1`. Entries are appended, never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_root_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_root_keys.sql"),
+    include_str!("../migrations/0003_admin.sql"),
+];
 
 /// The newest schema version this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few migrations, not four thousand million")]
@@ -43,7 +46,7 @@ const WRITER_CACHE_KIB: i32 = 8192;
 const READER_CACHE_KIB: i32 = 2048;
 
 /// Prepared statements kept by each connection; more than the store has.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 192;
 
 /// Opens the database at `path` for writing and makes it where it is missing. An older schema is brought up to date, or
 /// refused where `may_migrate` says no.
@@ -65,6 +68,32 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Copies the database at `path`, as it is at one moment, into a new file at `copy`.
+pub(super) fn back_up(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::File { path: copy.to_owned(), source };
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy).map_err(failed)?;
+    let copied = copy_into(path, copy).and_then(|()| {
+        fs::File::open(copy).and_then(|file| file.sync_all()).map_err(failed)?;
+        sync_directory_of(copy).map_err(failed)
+    });
+    if copied.is_err()
+        && let Err(error) = fs::remove_file(copy)
+    {
+        tracing::warn!(%error, path = %copy.display(), "what there is of a backup that failed could not be removed");
+    }
+    copied
+}
+
+fn copy_into(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let named = copy.to_str().ok_or_else(|| {
+        let source = IoError::new(ErrorKind::InvalidInput, "the name is not UTF-8");
+        StoreError::File { path: copy.to_owned(), source }
+    })?;
+    // Rows keep their places, so what is zeroed in the one is zeroed in the other.
+    connect(path)?.execute("VACUUM INTO ?1", [named])?;
+    Ok(())
 }
 
 /// Makes an empty file that only its owner may use, or takes away what others may do with the one that is there. SQLite

@@ -10,11 +10,17 @@ use crate::store::{
     RootKeyVersionRow, SealedRow, Search, Store, StoreError, StoreOptions, Term, VersionState,
 };
 
+mod adapters;
+mod approvals;
+mod backup;
 mod changes;
 mod crash;
 mod erasure;
 mod faults;
 mod file;
+mod held;
+mod identities;
+mod listing;
 mod migration;
 mod root_keys;
 mod rotation;
@@ -89,6 +95,9 @@ fn adapter_row(name: &str) -> AdapterRow {
         root_key: ROOT,
         credential: None,
         created_at: 1_700_000_000,
+        revision: 1,
+        changed_at: 1_700_000_000,
+        hold_seconds: 0,
     }
 }
 

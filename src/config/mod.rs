@@ -70,7 +70,7 @@ pub struct TlsConfig {
     pub key: KeyPlace,
     /// The own CA's certificate, PEM.
     pub ca: PathBuf,
-    /// The own CA's private key. Only commands that issue certificates use it; the server does not.
+    /// The own CA's private key, to issue certificates with: for commands and for the admin API. The server starts without it.
     pub ca_key: KeyPlace,
 }
 

@@ -109,6 +109,15 @@ fn a_rule_maps_to_one_adapter_and_who_may_see_that_is_told_which() {
     assert!(problem.members.get("adapter").is_none() && !problem.detail.contains("rules theirs"), "{problem:?}");
     api.post(&path(&other), &body).problem(409, "exists");
 
+    // Nor does anybody take the clients of another adapter away by registering their certificates.
+    let authority = Authority::new("rules-takeover");
+    let issuer = add_authority(&api, "rules takeover", &authority);
+    let victim = authority.issue(&params("rules-victim"));
+    api.post(&path(&other), &json!({"issuer": issuer, "kind": "cn", "value": "rules-victim"})).expect(201);
+    let certificates = format!("/v1/adapters/{own}/certificates");
+    scoped.post(&certificates, &json!({"pem": victim.pem})).problem(409, "exists");
+    api.post(&format!("/v1/adapters/{other}/certificates"), &json!({"pem": victim.pem})).expect(201);
+
     // Nor does anybody get a certificate that would act as another adapter.
     let (pem, _) = request("rules-unique");
     let sign = format!("/v1/adapters/{own}/certificates/sign");

@@ -29,7 +29,7 @@ use crate::{
     audit::{AdminEvent, Audit, Event, Outcome, Subject},
     config::Config,
     net::ServerCertificate,
-    store::Store,
+    store::{AdapterId, Store},
     trust::LiveTrust,
 };
 
@@ -131,6 +131,11 @@ fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outco
         outcome,
         correlation: caller.correlation,
     })
+}
+
+/// An event about an adapter, and what else belongs to it.
+fn about(adapter: AdapterId) -> Subject {
+    Subject { adapter: Some(adapter), ..Subject::default() }
 }
 
 /// Whole days from now until `time`, in seconds since 1970-01-01 UTC; negative where it has passed.

@@ -62,6 +62,9 @@ fn rows(certificate: &CertificateDer<'static>) -> TrustRows {
             root_key: Uuid::nil(),
             credential: None,
             created_at: 0,
+            revision: 1,
+            changed_at: 0,
+            hold_seconds: 0,
         }],
         certificates: vec![CertificateRow {
             fingerprint: fingerprint(certificate),
@@ -71,6 +74,7 @@ fn rows(certificate: &CertificateDer<'static>) -> TrustRows {
             added_at: 0,
         }],
         ca_rules: Vec::new(),
+        authorities: Vec::new(),
         root_keys: Vec::new(),
     }
 }

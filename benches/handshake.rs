@@ -141,6 +141,9 @@ impl Bench {
                 root_key: Uuid::nil(),
                 credential: None,
                 created_at: 0,
+                revision: 1,
+                changed_at: 0,
+                hold_seconds: 0,
             }],
             certificates: vec![CertificateRow {
                 fingerprint: fingerprint(&CertificateDer::from(der.as_slice())),
@@ -150,6 +153,7 @@ impl Bench {
                 added_at: 0,
             }],
             ca_rules: Vec::new(),
+            authorities: Vec::new(),
             root_keys: Vec::new(),
         };
         let source = TrustSource { generation: Box::new(|| Ok(1)), rows: Box::new(move || Ok(rows.clone())) };

@@ -55,6 +55,9 @@ fn measure(objects: usize) -> Outcome {
         root_key: ROOT,
         credential: None,
         created_at: 0,
+        revision: 1,
+        changed_at: 0,
+        hold_seconds: 0,
     })?;
     let ids: Vec<ObjectId> = (0..objects).map(|_| ObjectId(Uuid::now_v7())).collect();
 

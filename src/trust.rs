@@ -21,7 +21,7 @@ use uuid::Uuid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use self::live::{LiveTrust, TrustSource};
-use crate::store::{AdapterId, AdapterRow, Fingerprint, RootKeyRow, StoreError, TrustRows};
+use crate::store::{AdapterId, AdapterRow, Fingerprint, RootKeyRow, RuleKind, StoreError, TrustRows};
 
 mod live;
 
@@ -158,7 +158,8 @@ impl Trust {
             .ca_rules
             .into_iter()
             .filter(|row| adapters.contains_key(&row.adapter))
-            .map(|row| (row.common_name, row.adapter))
+            .filter(|row| row.issuer.is_none() && row.kind == RuleKind::CommonName)
+            .map(|row| (row.value, row.adapter))
             .collect();
         let root_keys = rows.root_keys.into_iter().map(|row| (row.id, row)).collect();
         Self { pinned, rules, adapters, root_keys, chain_verifier }

@@ -103,13 +103,17 @@ pub(super) fn insert(
     description: Option<String>,
     root_key: RootKeyId,
 ) -> Result<AdapterRow, CliError> {
+    let now = Timestamp::now().as_second();
     let row = AdapterRow {
         id: AdapterId(Uuid::new_v4()),
         name: name.to_owned(),
         description,
         root_key: *root_key.as_uuid(),
         credential: None,
-        created_at: Timestamp::now().as_second(),
+        created_at: now,
+        revision: 1,
+        changed_at: now,
+        hold_seconds: 0,
     };
     let about = Subject { adapter: Some(row.id), root_key: Some(row.root_key), ..Subject::default() };
     admin.act("adapter.create", about, || match admin.store.insert_adapter(row.clone()) {

@@ -1,4 +1,4 @@
-//! The store: adapters, their certificates, and managed objects as opaque rows with index terms.
+//! The store: adapters, their certificates, who administers them, and managed objects as opaque rows with index terms.
 //!
 //! It knows neither KMIP nor the HSM: metadata and sealed material are bytes to it, what Locate can match are terms. A
 //! mutation is acknowledged only when it is durable. Every change of an object names the revision it was made from, so two
@@ -9,12 +9,25 @@ use std::{fmt, path::Path};
 
 use uuid::Uuid;
 
-pub use self::root_keys::{
-    KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
-    SignerRow, VersionState, WRAPPED_KEK_MAX,
-};
 use self::sqlite::Sqlite;
+pub use self::{
+    adapters::{
+        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, RuleKind,
+        SeenCertificate, TrustRows,
+    },
+    approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
+    identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend},
+    listing::{HeldRow, ListedObject, ObjectCount, ObjectUse, SeenObject},
+    root_keys::{
+        KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
+        SignerRow, VersionState, WRAPPED_KEK_MAX,
+    },
+};
 
+mod adapters;
+mod approvals;
+mod identities;
+mod listing;
 mod root_keys;
 mod sqlite;
 
@@ -93,6 +106,16 @@ pub enum Change {
         /// What finds it from now on; `None` leaves the index as it is.
         index: Option<IndexEntries>,
     },
+    /// Like an Update that destroys a live object: `row` is destroyed and has nothing sealed. But the material and the KEK are
+    /// only put out of reach, and kept with the row as it was, until [`Store::release_hold`] or [`Store::recover_held`].
+    Hold {
+        /// As for an Update.
+        row: ObjectRow,
+        /// As for an Update.
+        index: Option<IndexEntries>,
+        /// When the material is to be erased, in seconds since 1970-01-01 UTC.
+        until: i64,
+    },
 }
 
 /// A search within one adapter. Conditions are joined by AND; none at all finds every object.
@@ -127,79 +150,21 @@ pub struct DateRange {
     pub to: i64,
 }
 
-/// An adapter as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdapterRow {
-    /// Its identifier.
-    pub id: AdapterId,
-    /// 2 to 40 characters, unique.
-    pub name: String,
-    /// 2 to 240 characters.
-    pub description: Option<String>,
-    /// The root key under which its objects' KEKs are wrapped (`hal::RootKeyId`).
-    pub root_key: Uuid,
-    /// KMIP user name and Argon2id hash (PHC string) of its password, where credentials are configured.
-    pub credential: Option<AdapterCredential>,
-    /// Seconds since 1970-01-01 UTC.
-    pub created_at: i64,
-}
-
-/// The KMIP user name and password that an adapter's clients may have to give.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AdapterCredential {
-    /// The user name, compared exactly.
-    pub username: String,
-    /// Argon2id hash of the password, a PHC string.
-    pub password_hash: String,
-}
-
-/// A client certificate registered with one adapter: whoever holds its private key acts as that adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateRow {
-    /// SHA-256 of `der`; unique in the whole store.
-    pub fingerprint: Fingerprint,
-    /// The adapter it belongs to.
-    pub adapter: AdapterId,
-    /// A name for people.
-    pub name: String,
-    /// The certificate.
-    pub der: Vec<u8>,
-    /// Seconds since 1970-01-01 UTC.
-    pub added_at: i64,
-}
-
-/// A rule that maps certificates issued by the own CA to an adapter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaRuleRow {
-    /// Its identifier.
-    pub id: Uuid,
-    /// The adapter it maps to.
-    pub adapter: AdapterId,
-    /// The common name that the certificate's subject must have, compared exactly; unique in the whole store.
-    pub common_name: String,
-    /// Seconds since 1970-01-01 UTC.
-    pub added_at: i64,
-}
-
-/// Everything that decides who may connect: small, read whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustRows {
-    /// All adapters.
-    pub adapters: Vec<AdapterRow>,
-    /// All client certificates.
-    pub certificates: Vec<CertificateRow>,
-    /// All rules for certificates of the own CA.
-    pub ca_rules: Vec<CaRuleRow>,
-    /// All root keys.
-    pub root_keys: Vec<RootKeyRow>,
-}
-
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The object changed since it was read: read again and start over.
+    /// The object, or what else is to change, changed since it was read: read again and start over.
     #[error("the object was changed by another request")]
     Conflict,
+    /// Whoever asked for something cannot decide it himself.
+    #[error("nobody decides his own request")]
+    OwnRequest,
+    /// Rules name the authority.
+    #[error("{rules} rules still name it")]
+    Referenced {
+        /// How many.
+        rules: u64,
+    },
     /// The root key named is not in the state, or the version not the one, that this needs: read root keys again.
     #[error("the root key's state or version has changed")]
     StaleRootKey,
@@ -212,13 +177,13 @@ pub enum StoreError {
         /// How many.
         keks: u64,
     },
-    /// A unique term, adapter name, certificate, rule, root key or label is taken.
+    /// What only one can have is taken: a unique term, name, certificate, rule, root key, label or open request.
     #[error("already exists")]
     Duplicate,
-    /// No such adapter, certificate, rule or root key; an Update of an object that is not there.
+    /// No such adapter, certificate, rule, root key, identity or request; an Update of an object that is not there.
     #[error("not found")]
     NotFound,
-    /// A configured limit (adapters, certificates of an adapter) is reached.
+    /// A configured limit (adapters, certificates of an adapter and the like) is reached.
     #[error("the limit of {limit} is reached")]
     LimitReached {
         /// The limit.
@@ -268,11 +233,31 @@ pub struct StoreOptions {
     pub max_adapters: u32,
     /// Certificates for each adapter.
     pub max_certificates: u32,
+    /// Rules for each adapter.
+    pub max_rules: u32,
+    /// Authorities of other people.
+    pub max_authorities: u32,
+    /// Identities that administer.
+    pub max_identities: u32,
+    /// Usable API keys of each identity.
+    pub max_api_keys: u32,
+    /// Open requests for approval.
+    pub max_open_approvals: u32,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { waiting_mutations: 1024, readers: 4, max_adapters: 200, max_certificates: 200 }
+        Self {
+            waiting_mutations: 1024,
+            readers: 4,
+            max_adapters: 200,
+            max_certificates: 200,
+            max_rules: 200,
+            max_authorities: 100,
+            max_identities: 1000,
+            max_api_keys: 100,
+            max_open_approvals: 1000,
+        }
     }
 }
 
@@ -293,7 +278,7 @@ impl Store {
     /// Applies `changes` as one transaction and returns when they are durable.
     ///
     /// # Errors
-    /// `Conflict` or `NotFound` for an Update, `Duplicate` for an identifier or unique term, `StaleRootKey` for new material,
+    /// `Conflict` or `NotFound` for an Update or Hold, `Duplicate` for an identifier or unique term, `StaleRootKey` for new material,
     /// `DiskFull`, `Overloaded`; then nothing was changed.
     pub fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.engine.apply(changes)
@@ -323,78 +308,6 @@ impl Store {
         self.engine.due(adapter, now, limit)
     }
 
-    /// Adapters, certificates, rules and root keys.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn trust(&self) -> Result<TrustRows, StoreError> {
-        self.engine.trust()
-    }
-
-    /// A number that changes whenever what [`Store::trust`] returns may have changed, also by another process.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn trust_generation(&self) -> Result<u64, StoreError> {
-        self.engine.trust_generation()
-    }
-
-    /// Adds an adapter.
-    ///
-    /// # Errors
-    /// `Duplicate` name, `LimitReached`, `NotFound` root key, `StaleRootKey` where that is not active.
-    pub fn insert_adapter(&self, row: AdapterRow) -> Result<(), StoreError> {
-        self.engine.insert_adapter(row)
-    }
-
-    /// Sets or clears the KMIP credential of an adapter.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn set_credential(&self, adapter: AdapterId, credential: Option<AdapterCredential>) -> Result<(), StoreError> {
-        self.engine.set_credential(adapter, credential)
-    }
-
-    /// Adds a client certificate.
-    ///
-    /// # Errors
-    /// `NotFound` adapter, `Duplicate` (it belongs to an adapter already), `LimitReached`.
-    pub fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
-        self.engine.insert_certificate(row)
-    }
-
-    /// Removes a client certificate.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
-        self.engine.delete_certificate(fingerprint)
-    }
-
-    /// Adds a rule for certificates of the own CA.
-    ///
-    /// # Errors
-    /// `NotFound` adapter, `Duplicate` common name.
-    pub fn insert_ca_rule(&self, row: CaRuleRow) -> Result<(), StoreError> {
-        self.engine.insert_ca_rule(row)
-    }
-
-    /// Removes a rule for certificates of the own CA.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn delete_ca_rule(&self, id: Uuid) -> Result<(), StoreError> {
-        self.engine.delete_ca_rule(id)
-    }
-
-    /// How many live and destroyed objects `adapter` has.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
-        self.engine.count(adapter)
-    }
-
     /// Returns when nothing is left of material erased before: an update that takes material away, or replaces it, zeroes it
     /// in the database file, but the log keeps a copy until the store cuts it, about a second later. This cuts it now; as far
     /// as the disk keeps no copies of its own, the material is gone. (What remains anywhere is still sealed.)
@@ -408,21 +321,6 @@ impl Store {
     /// How many mutations wait for the writer at this moment; at `StoreOptions::waiting_mutations` the next is refused.
     pub fn waiting_mutations(&self) -> usize {
         self.engine.waiting()
-    }
-}
-
-/// Numbers of objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ObjectCount {
-    /// Not destroyed.
-    pub live: u64,
-    /// Destroyed; their rows remain.
-    pub destroyed: u64,
-}
-
-impl fmt::Debug for AdapterCredential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdapterCredential").field("username", &self.username).finish_non_exhaustive()
     }
 }
 

@@ -11,22 +11,26 @@ use uuid::Uuid;
 
 use self::{
     readers::Readers,
-    trust::TrustChange,
     writer::{Mutation, Writer},
 };
-use super::{
-    AdapterCredential, AdapterId, AdapterRow, CaRuleRow, CertificateRow, Change, Fingerprint, ObjectCount, ObjectId,
-    ObjectRow, Search, StoreError, StoreOptions, TrustRows,
-};
+use super::{AdapterId, Change, ObjectCount, ObjectId, ObjectRow, Search, StoreError, StoreOptions};
 
+mod adapters;
+mod answers;
+mod api_keys;
+mod approvals;
 mod changes;
 mod entries;
+mod held;
+mod identities;
 mod keks;
+mod listing;
 mod locate;
 mod readers;
 mod root_keys;
 mod rotations;
 mod schema;
+mod seen;
 mod trust;
 mod writer;
 
@@ -42,16 +46,14 @@ const SELECT_DUE: &str = "
     LEFT JOIN kek AS k ON k.seq = o.material LEFT JOIN root_key AS r ON r.seq = k.root
     WHERE o.adapter = ?1 AND o.due_at <= ?2 ORDER BY o.due_at, o.seq LIMIT ?3";
 
-const SELECT_COUNTS: &str = "
-    SELECT (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 0),
-           (SELECT count(*) FROM object WHERE adapter = ?1 AND destroyed = 1)";
+const SELECT_COUNTS: &str = "SELECT live, destroyed FROM object_count WHERE adapter = ?1";
 
 /// The engine behind [`super::Store`], which documents the methods.
 pub(super) struct Sqlite {
     /// Dropped first: what waits is still done. The last reader to close then removes the log.
     writer: Writer,
     readers: Readers,
-    /// The small numbers of adapters, as committed. Adapters are never deleted and numbers never reused.
+    /// The small numbers of adapters, as committed. A number is never reused, not even when its adapter is gone.
     adapters: RwLock<HashMap<AdapterId, i64>>,
 }
 
@@ -94,52 +96,12 @@ impl Sqlite {
         })
     }
 
-    pub(super) fn trust(&self) -> Result<TrustRows, StoreError> {
-        self.readers.read(trust::read)
-    }
-
-    pub(super) fn trust_generation(&self) -> Result<u64, StoreError> {
-        self.readers.read(trust::generation)
-    }
-
-    pub(super) fn insert_adapter(&self, row: AdapterRow) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::InsertAdapter(row))
-    }
-
-    pub(super) fn set_credential(
-        &self,
-        adapter: AdapterId,
-        credential: Option<AdapterCredential>,
-    ) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::SetCredential(adapter, credential))
-    }
-
-    pub(super) fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::InsertCertificate(row))
-    }
-
-    pub(super) fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::DeleteCertificate(fingerprint))
-    }
-
-    pub(super) fn insert_ca_rule(&self, row: CaRuleRow) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::InsertCaRule(row))
-    }
-
-    pub(super) fn delete_ca_rule(&self, id: Uuid) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::DeleteCaRule(id))
-    }
-
     pub(super) fn scrub(&self) -> Result<(), StoreError> {
         self.writer.run(Mutation::Scrub)
     }
 
     pub(super) fn waiting(&self) -> usize {
         self.writer.waiting()
-    }
-
-    fn change_trust(&self, change: TrustChange) -> Result<(), StoreError> {
-        self.writer.run(Mutation::Trust(change))
     }
 
     /// Reads something of `adapter`; an adapter that is not there has `nothing`.

@@ -82,6 +82,9 @@ impl TestServer {
                 root_key,
                 credential: None,
                 created_at: START,
+                revision: 1,
+                changed_at: START,
+                hold_seconds: 0,
             };
             store.insert_adapter(row).unwrap();
             let certificate = Fingerprint([number; 32]);

@@ -12,7 +12,7 @@ use crate::{
         admin::{Admin, Subject, adapter_names, shown_time},
         output::{as_text, json, say, table},
     },
-    store::{CaRuleRow, StoreError},
+    store::{CaRuleRow, RuleKind, StoreError},
 };
 
 /// Rules for certificates of the own authority.
@@ -78,7 +78,9 @@ fn add(args: &RuleAddArgs) -> Result<(), CliError> {
     let row = CaRuleRow {
         id: Uuid::new_v4(),
         adapter: adapter.id,
-        common_name: args.common_name.clone(),
+        issuer: None,
+        kind: RuleKind::CommonName,
+        value: args.common_name.clone(),
         added_at: Timestamp::now().as_second(),
     };
     let id = row.id;
@@ -98,9 +100,10 @@ fn list(args: &RuleListArgs) -> Result<(), CliError> {
     let listing: Vec<_> = trust
         .ca_rules
         .iter()
+        .filter(|row| row.issuer.is_none() && row.kind == RuleKind::CommonName)
         .map(|row| Listed {
             id: row.id,
-            common_name: row.common_name.clone(),
+            common_name: row.value.clone(),
             adapter: names.get(&row.adapter).copied().unwrap_or_default().to_owned(),
             added_at: shown_time(row.added_at),
         })

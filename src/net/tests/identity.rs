@@ -189,6 +189,7 @@ async fn a_certificate_of_the_own_ca_needs_a_rule_for_its_common_name() {
         adapters: vec![adapter(ALICE), adapter(BOB)],
         certificates: Vec::new(),
         ca_rules: vec![rule(BOB, "bob.example")],
+        authorities: Vec::new(),
         root_keys: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
@@ -219,6 +220,7 @@ async fn two_common_names_match_no_rule() {
         adapters: vec![adapter(BOB)],
         certificates: Vec::new(),
         ca_rules: vec![rule(BOB, "bob.example")],
+        authorities: Vec::new(),
         root_keys: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
@@ -263,6 +265,7 @@ async fn removing_a_rule_cuts_the_connections_it_let_in() {
         adapters: vec![adapter(BOB)],
         certificates: Vec::new(),
         ca_rules: vec![rule(BOB, "bob.example")],
+        authorities: Vec::new(),
         root_keys: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;

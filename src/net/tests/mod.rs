@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use super::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, ServerKey, TlsConfig};
 use crate::{
-    store::{AdapterId, AdapterRow, CaRuleRow, CertificateRow, TrustRows},
+    store::{AdapterId, AdapterRow, CaRuleRow, CertificateRow, RuleKind, TrustRows},
     trust::{LiveTrust, TrustSource, fingerprint},
 };
 
@@ -103,7 +103,17 @@ struct Rows {
 
 fn adapter(id: AdapterId) -> AdapterRow {
     let name = format!("adapter-{:x}", id.0.as_u128());
-    AdapterRow { id, name, description: None, root_key: Uuid::nil(), credential: None, created_at: 0 }
+    AdapterRow {
+        id,
+        name,
+        description: None,
+        root_key: Uuid::nil(),
+        credential: None,
+        created_at: 0,
+        revision: 1,
+        changed_at: 0,
+        hold_seconds: 0,
+    }
 }
 
 fn registration(adapter: AdapterId, holder: &Holder) -> CertificateRow {
@@ -112,7 +122,8 @@ fn registration(adapter: AdapterId, holder: &Holder) -> CertificateRow {
 }
 
 fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
-    CaRuleRow { id: Uuid::new_v4(), adapter, common_name: common_name.to_owned(), added_at: 0 }
+    let (kind, value) = (RuleKind::CommonName, common_name.to_owned());
+    CaRuleRow { id: Uuid::new_v4(), adapter, issuer: None, kind, value, added_at: 0 }
 }
 
 /// `holder` as Alice's.
@@ -121,6 +132,7 @@ fn alices(holder: &Holder) -> TrustRows {
         adapters: vec![adapter(ALICE), adapter(BOB)],
         certificates: vec![registration(ALICE, holder)],
         ca_rules: Vec::new(),
+        authorities: Vec::new(),
         root_keys: Vec::new(),
     }
 }

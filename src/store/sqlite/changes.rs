@@ -9,32 +9,34 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     entries::{Entries, Place},
-    keks,
+    held, keks,
 };
 use crate::store::{AdapterId, Change, IndexEntries, ObjectRow, SealedRow, StoreError};
 
-/// The small numbers of adapters, as the writer's transaction sees them.
+/// The small numbers of adapters that were not deleted, as the writer's transaction sees them.
 #[derive(Default)]
 pub(super) struct Adapters(HashMap<AdapterId, i64>);
 
 impl Adapters {
-    /// The number of `adapter`.
+    /// The number of `adapter`; `NotFound` where it was deleted.
     pub(super) fn seq(&mut self, connection: &Connection, adapter: AdapterId) -> Result<i64, StoreError> {
         if let Some(seq) = self.0.get(&adapter) {
             return Ok(*seq);
         }
-        let seq = adapter_seq(connection, adapter)?.ok_or(StoreError::NotFound)?;
+        let mut select = connection.prepare_cached("SELECT seq FROM adapter WHERE id = ?1 AND state = 1")?;
+        let seq = select.query_row([adapter.0.as_bytes()], |row| row.get(0)).optional()?;
+        let seq = seq.ok_or(StoreError::NotFound)?;
         self.0.insert(adapter, seq);
         Ok(seq)
     }
 
-    /// To be called when anything was rolled back: an adapter that was seen may never have been.
+    /// To be called when anything was rolled back, for an adapter that was seen may never have been, and when one was deleted.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 }
 
-/// The number of `adapter` in the snapshot that `connection` sees.
+/// The number of `adapter` in the snapshot that `connection` sees, also where it was deleted.
 pub(super) fn adapter_seq(connection: &Connection, adapter: AdapterId) -> Result<Option<i64>, StoreError> {
     let mut select = connection.prepare_cached("SELECT seq FROM adapter WHERE id = ?1")?;
     Ok(select.query_row([adapter.0.as_bytes()], |row| row.get(0)).optional()?)
@@ -44,8 +46,17 @@ pub(super) fn adapter_seq(connection: &Connection, adapter: AdapterId) -> Result
 pub(super) fn apply(connection: &Connection, adapters: &mut Adapters, change: &Change) -> Result<bool, StoreError> {
     match change {
         Change::Insert { row, index } => insert(connection, adapters, row, index).map(|()| false),
-        Change::Update { row, index } => update(connection, adapters, row, index.as_ref()),
+        Change::Update { row, index } => update(connection, adapters, row, index.as_ref(), None),
+        Change::Hold { row, index, until } => update(connection, adapters, row, index.as_ref(), Some(*until)),
     }
+}
+
+/// Counts objects of `adapter` in or out.
+pub(super) fn recount(connection: &Connection, adapter: i64, live: i64, destroyed: i64) -> Result<(), StoreError> {
+    let mut count = connection
+        .prepare_cached("UPDATE object_count SET live = live + ?2, destroyed = destroyed + ?3 WHERE adapter = ?1")?;
+    count.execute([adapter, live, destroyed])?;
+    Ok(())
 }
 
 fn insert(
@@ -78,6 +89,7 @@ fn insert(
         return Err(StoreError::Duplicate);
     }
     let place = Place { adapter, object: connection.last_insert_rowid(), destroyed: row.destroyed };
+    recount(connection, adapter, i64::from(!row.destroyed), i64::from(row.destroyed))?;
     if let Some((sealed, material)) = row.sealed.as_ref().zip(material) {
         keks::append(connection, material, place.object, sealed)?;
     }
@@ -97,10 +109,17 @@ fn update(
     adapters: &mut Adapters,
     row: &ObjectRow,
     index: Option<&IndexEntries>,
+    hold_until: Option<i64>,
 ) -> Result<bool, StoreError> {
     let adapter = adapters.seq(connection, row.adapter)?;
     let stored = stored(connection, adapter, row)?;
     let place = Place { destroyed: row.destroyed, ..stored.place };
+    if let Some(until) = hold_until {
+        if stored.place.destroyed || !row.destroyed || row.sealed.is_some() {
+            return Err(StoreError::Conflict);
+        }
+        held::hold(connection, stored.place.object, until)?;
+    }
 
     let entries = index.map(Entries::from);
     let entries = entries.as_ref().unwrap_or(&stored.entries);
@@ -120,8 +139,12 @@ fn update(
     )?;
     let revision = i64::try_from(row.revision).map_err(|_| StoreError::Conflict)?;
     update.execute(params![place.object, revision, row.destroyed, row.due_at, material, entries, row.metadata])?;
+    if stored.place.destroyed != place.destroyed {
+        let (live, destroyed) = if place.destroyed { (-1, 1) } else { (1, -1) };
+        recount(connection, adapter, live, destroyed)?;
+    }
     match stored.material {
-        Some(old) if !stored.same_material => erase_material(connection, old).map(|()| true),
+        Some(old) if !stored.same_material && hold_until.is_none() => erase_material(connection, old).map(|()| true),
         _ => Ok(false),
     }
 }
@@ -157,7 +180,7 @@ fn append_material(connection: &Connection, sealed: &SealedRow) -> Result<i64, S
 }
 
 /// Writes zeros over the material and its KEK. The rows keep their size, so SQLite writes them where those were.
-fn erase_material(connection: &Connection, material: i64) -> Result<(), StoreError> {
+pub(super) fn erase_material(connection: &Connection, material: i64) -> Result<(), StoreError> {
     let mut erase =
         connection.prepare_cached("UPDATE material SET sealed = zeroblob(length(sealed)) WHERE seq = ?1")?;
     erase.execute([material])?;

@@ -39,6 +39,13 @@ pub(super) fn erase(connection: &Connection, material: i64) -> Result<(), StoreE
     Ok(())
 }
 
+/// Whether the KEK of `material` is erased, or was never there.
+pub(super) fn is_erased(connection: &Connection, material: i64) -> Result<bool, StoreError> {
+    let mut select = connection.prepare_cached("SELECT count(*) FROM kek WHERE seq = ?1 AND version <> ?2")?;
+    let keks: u64 = select.query_row(params![material, NO_VERSION], |row| row.get(0))?;
+    Ok(keks == 0)
+}
+
 /// Writes zeros over every KEK of a root key.
 pub(super) fn erase_all(connection: &Connection, root: i64) -> Result<(), StoreError> {
     connection.execute(

@@ -328,6 +328,9 @@ mod tests {
                 root_key: Uuid::nil(),
                 credential: None,
                 created_at: 0,
+                revision: 1,
+                changed_at: 0,
+                hold_seconds: 0,
             })
             .unwrap();
         let common = Term([1; 16]);

@@ -407,6 +407,6 @@ fn version_code(state: VersionState) -> i64 {
 }
 
 /// The schema lets no such number in.
-fn unknown(column: usize, code: i64) -> rusqlite::Error {
+pub(super) fn unknown(column: usize, code: i64) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, format!("{code}"), rusqlite::types::Type::Integer)
 }

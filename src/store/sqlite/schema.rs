@@ -17,8 +17,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use crate::store::StoreError;
 
 /// Entry `n` leads from schema version `n` to `n + 1`. Entries are appended, never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_root_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_root_keys.sql"),
+    include_str!("../migrations/0003_admin.sql"),
+];
 
 /// The newest schema version this program knows.
 #[expect(clippy::cast_possible_truncation, reason = "there are a few migrations, not four thousand million")]
@@ -43,7 +46,7 @@ const WRITER_CACHE_KIB: i32 = 8192;
 const READER_CACHE_KIB: i32 = 2048;
 
 /// Prepared statements kept by each connection; more than the store has.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 192;
 
 /// Opens the database at `path` for writing, makes it where it is missing and brings its schema up to date.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

@@ -89,6 +89,9 @@ fn adapter_row(name: &str) -> AdapterRow {
         root_key: ROOT,
         credential: None,
         created_at: 1_700_000_000,
+        revision: 1,
+        changed_at: 1_700_000_000,
+        hold_seconds: 0,
     }
 }
 

@@ -1,49 +1,97 @@
-//! Adapters, client certificates and rules of the own CA: small tables, read whole and changed seldom.
+//! Who may connect as which adapter: client certificates, authorities and rules, and all of it read whole.
 //!
 //! Each change also moves `trust.generation` on, in the same transaction, so that other processes on the same file notice.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use uuid::Uuid;
 
-use super::{changes::Adapters, root_keys};
-use crate::store::{
-    AdapterCredential, AdapterId, AdapterRow, CaRuleRow, CertificateRow, Fingerprint, StoreError, TrustRows,
+use super::{
+    Sqlite,
+    adapters::{self, AdapterChange},
+    changes::Adapters,
+    root_keys,
+    writer::{Limits, Mutation},
 };
+use crate::store::{AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, RuleKind, StoreError, TrustRows};
+
+const SELECT_CERTIFICATES: &str = "
+    SELECT c.fingerprint, a.id, c.name, c.der, c.added_at
+    FROM certificate AS c JOIN adapter AS a ON a.seq = c.adapter WHERE ?1 IS NULL OR a.id = ?1 ORDER BY c.seq";
+
+const SELECT_RULES: &str = "
+    SELECT r.id, a.id, i.fingerprint, r.kind, r.value, r.added_at
+    FROM ca_rule AS r JOIN adapter AS a ON a.seq = r.adapter LEFT JOIN authority AS i ON i.seq = r.issuer
+    ORDER BY r.seq";
+
+const SELECT_AUTHORITIES: &str = "SELECT fingerprint, name, der, added_at FROM authority ORDER BY seq";
 
 /// One change of who may connect.
 pub(super) enum TrustChange {
-    InsertAdapter(AdapterRow),
-    SetCredential(AdapterId, Option<AdapterCredential>),
+    Adapter(AdapterChange),
     InsertCertificate(CertificateRow),
     DeleteCertificate(Fingerprint),
     InsertCaRule(CaRuleRow),
     DeleteCaRule(Uuid),
+    InsertAuthority(AuthorityRow),
+    DeleteAuthority(Fingerprint),
 }
 
-/// How many there may be.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) adapters: u32,
-    pub(super) certificates: u32,
+impl Sqlite {
+    pub(in crate::store) fn trust(&self) -> Result<TrustRows, StoreError> {
+        self.readers.read(read)
+    }
+
+    pub(in crate::store) fn trust_generation(&self) -> Result<u64, StoreError> {
+        self.readers.read(generation)
+    }
+
+    pub(in crate::store) fn certificates(&self, adapter: AdapterId) -> Result<Vec<CertificateRow>, StoreError> {
+        let adapter = Some(adapter.0.into_bytes());
+        self.readers.read(|connection| rows_of(connection, SELECT_CERTIFICATES, [adapter], certificate))
+    }
+
+    pub(in crate::store) fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertCertificate(row))
+    }
+
+    pub(in crate::store) fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::DeleteCertificate(fingerprint))
+    }
+
+    pub(in crate::store) fn insert_ca_rule(&self, row: CaRuleRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertCaRule(row))
+    }
+
+    pub(in crate::store) fn delete_ca_rule(&self, id: Uuid) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::DeleteCaRule(id))
+    }
+
+    pub(in crate::store) fn authorities(&self) -> Result<Vec<AuthorityRow>, StoreError> {
+        self.readers.read(|connection| rows(connection, SELECT_AUTHORITIES, authority))
+    }
+
+    pub(in crate::store) fn insert_authority(&self, row: AuthorityRow) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertAuthority(row))
+    }
+
+    pub(in crate::store) fn delete_authority(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::DeleteAuthority(fingerprint))
+    }
+
+    pub(super) fn change_trust(&self, change: TrustChange) -> Result<(), StoreError> {
+        self.writer.run(Mutation::Trust(change))
+    }
 }
 
 /// Makes one change inside the writer's transaction.
 pub(super) fn apply(
     connection: &Connection,
     adapters: &mut Adapters,
-    limits: Limits,
+    limits: &Limits,
     change: &TrustChange,
 ) -> Result<(), StoreError> {
     match change {
-        TrustChange::InsertAdapter(row) => insert_adapter(connection, limits, row)?,
-        TrustChange::SetCredential(adapter, credential) => {
-            let seq = adapters.seq(connection, *adapter)?;
-            let (username, hash) = credential.as_ref().map(|c| (&c.username, &c.password_hash)).unzip();
-            connection.execute(
-                "UPDATE adapter SET username = ?2, password_hash = ?3 WHERE seq = ?1",
-                params![seq, username, hash],
-            )?;
-        }
+        TrustChange::Adapter(change) => adapters::apply(connection, adapters, limits, change)?,
         TrustChange::InsertCertificate(row) => {
             let adapter = adapters.seq(connection, row.adapter)?;
             insert_certificate(connection, limits, adapter, row)?;
@@ -53,15 +101,20 @@ pub(super) fn apply(
         }
         TrustChange::InsertCaRule(row) => {
             let adapter = adapters.seq(connection, row.adapter)?;
-            must_be_new(connection.execute(
-                "INSERT INTO ca_rule (id, adapter, common_name, added_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO NOTHING",
-                params![row.id.as_bytes(), adapter, row.common_name, row.added_at],
-            )?)?;
+            insert_ca_rule(connection, limits, adapter, row)?;
         }
         TrustChange::DeleteCaRule(id) => {
             must_find(connection.execute("DELETE FROM ca_rule WHERE id = ?1", [id.as_bytes()])?)?;
         }
+        TrustChange::InsertAuthority(row) => {
+            must_be_new(connection.execute(
+                "INSERT INTO authority (fingerprint, name, der, added_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO NOTHING",
+                params![row.fingerprint.0, row.name, row.der, row.added_at],
+            )?)?;
+            within(limits.authorities, connection, "SELECT count(*) FROM authority", [])?;
+        }
+        TrustChange::DeleteAuthority(fingerprint) => delete_authority(connection, *fingerprint)?,
     }
     moved_on(connection)
 }
@@ -72,29 +125,9 @@ pub(super) fn moved_on(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn insert_adapter(connection: &Connection, limits: Limits, row: &AdapterRow) -> Result<(), StoreError> {
-    root_keys::active(connection, row.root_key)?;
-    let credential = row.credential.as_ref();
-    must_be_new(connection.execute(
-        "INSERT INTO adapter (id, name, description, root_key, username, password_hash, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-        params![
-            row.id.0.as_bytes(),
-            row.name,
-            row.description,
-            row.root_key.as_bytes(),
-            credential.map(|credential| &credential.username),
-            credential.map(|credential| &credential.password_hash),
-            row.created_at,
-        ],
-    )?)?;
-    let adapters: u64 = connection.query_row("SELECT count(*) FROM adapter", [], |row| row.get(0))?;
-    within(limits.adapters, adapters)
-}
-
 fn insert_certificate(
     connection: &Connection,
-    limits: Limits,
+    limits: &Limits,
     adapter: i64,
     row: &CertificateRow,
 ) -> Result<(), StoreError> {
@@ -103,9 +136,33 @@ fn insert_certificate(
          ON CONFLICT DO NOTHING",
         params![row.fingerprint.0, adapter, row.name, row.der, row.added_at],
     )?)?;
-    let certificates: u64 =
-        connection.query_row("SELECT count(*) FROM certificate WHERE adapter = ?1", [adapter], |row| row.get(0))?;
-    within(limits.certificates, certificates)
+    let count = "SELECT count(*) FROM certificate WHERE adapter = ?1";
+    within(limits.certificates, connection, count, [adapter])
+}
+
+fn insert_ca_rule(connection: &Connection, limits: &Limits, adapter: i64, row: &CaRuleRow) -> Result<(), StoreError> {
+    let issuer = row.issuer.map(|issuer| authority_seq(connection, issuer)).transpose()?;
+    must_be_new(connection.execute(
+        "INSERT INTO ca_rule (id, adapter, issuer, kind, value, added_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO NOTHING",
+        params![row.id.as_bytes(), adapter, issuer, kind_code(row.kind), row.value, row.added_at],
+    )?)?;
+    within(limits.rules, connection, "SELECT count(*) FROM ca_rule WHERE adapter = ?1", [adapter])
+}
+
+fn delete_authority(connection: &Connection, fingerprint: Fingerprint) -> Result<(), StoreError> {
+    let authority = authority_seq(connection, fingerprint)?;
+    let count = "SELECT count(*) FROM ca_rule WHERE issuer = ?1";
+    let rules: u64 = connection.query_row(count, [authority], |row| row.get(0))?;
+    if rules > 0 {
+        return Err(StoreError::Referenced { rules });
+    }
+    must_find(connection.execute("DELETE FROM authority WHERE seq = ?1", [authority])?)
+}
+
+fn authority_seq(connection: &Connection, fingerprint: Fingerprint) -> Result<i64, StoreError> {
+    let mut select = connection.prepare_cached("SELECT seq FROM authority WHERE fingerprint = ?1")?;
+    select.query_row([fingerprint.0], |row| row.get(0)).optional()?.ok_or(StoreError::NotFound)
 }
 
 pub(super) fn must_find(rows: usize) -> Result<(), StoreError> {
@@ -116,32 +173,30 @@ pub(super) fn must_be_new(rows: usize) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::Duplicate) } else { Ok(()) }
 }
 
-/// The row that passes the limit is written already; the writer takes it back.
-fn within(limit: u32, count: u64) -> Result<(), StoreError> {
+/// Whether what `count` counts is within `limit`. The row that passes it is written already; the writer takes it back.
+pub(super) fn within(
+    limit: u32,
+    connection: &Connection,
+    count: &str,
+    parameters: impl Params,
+) -> Result<(), StoreError> {
+    let count: u64 = connection.prepare_cached(count)?.query_row(parameters, |row| row.get(0))?;
     if count > u64::from(limit) { Err(StoreError::LimitReached { limit }) } else { Ok(()) }
 }
 
+/// The limit of a page as SQL takes it.
+pub(super) fn limit_of(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// Reads the tables as they were at one moment, in the order in which rows were added.
-pub(super) fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
+fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
     let snapshot = connection.unchecked_transaction()?;
     let rows = TrustRows {
-        adapters: rows(
-            &snapshot,
-            "SELECT id, name, description, root_key, username, password_hash, created_at FROM adapter ORDER BY seq",
-            adapter,
-        )?,
-        certificates: rows(
-            &snapshot,
-            "SELECT c.fingerprint, a.id, c.name, c.der, c.added_at
-             FROM certificate AS c JOIN adapter AS a ON a.seq = c.adapter ORDER BY c.seq",
-            certificate,
-        )?,
-        ca_rules: rows(
-            &snapshot,
-            "SELECT r.id, a.id, r.common_name, r.added_at
-             FROM ca_rule AS r JOIN adapter AS a ON a.seq = r.adapter ORDER BY r.seq",
-            ca_rule,
-        )?,
+        adapters: adapters::read(&snapshot)?,
+        certificates: rows_of(&snapshot, SELECT_CERTIFICATES, [None::<[u8; 16]>], certificate)?,
+        ca_rules: rows(&snapshot, SELECT_RULES, ca_rule)?,
+        authorities: rows(&snapshot, SELECT_AUTHORITIES, authority)?,
         root_keys: root_keys::read(&snapshot)?,
     };
     snapshot.finish()?;
@@ -159,22 +214,16 @@ pub(super) fn rows<T>(
     sql: &str,
     one: fn(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
-    Ok(connection.prepare_cached(sql)?.query_map([], one)?.collect::<Result<_, _>>()?)
+    rows_of(connection, sql, [], one)
 }
 
-fn adapter(row: &Row<'_>) -> rusqlite::Result<AdapterRow> {
-    let username: Option<String> = row.get(4)?;
-    let password_hash: Option<String> = row.get(5)?;
-    Ok(AdapterRow {
-        id: AdapterId(Uuid::from_bytes(row.get(0)?)),
-        name: row.get(1)?,
-        description: row.get(2)?,
-        root_key: Uuid::from_bytes(row.get(3)?),
-        credential: username
-            .zip(password_hash)
-            .map(|(username, password_hash)| AdapterCredential { username, password_hash }),
-        created_at: row.get(6)?,
-    })
+pub(super) fn rows_of<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    one: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    Ok(connection.prepare_cached(sql)?.query_map(parameters, one)?.collect::<Result<_, _>>()?)
 }
 
 fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
@@ -191,7 +240,33 @@ fn ca_rule(row: &Row<'_>) -> rusqlite::Result<CaRuleRow> {
     Ok(CaRuleRow {
         id: Uuid::from_bytes(row.get(0)?),
         adapter: AdapterId(Uuid::from_bytes(row.get(1)?)),
-        common_name: row.get(2)?,
+        issuer: row.get::<_, Option<[u8; 32]>>(2)?.map(Fingerprint),
+        kind: kind_of(row.get(3)?)?,
+        value: row.get(4)?,
+        added_at: row.get(5)?,
+    })
+}
+
+fn authority(row: &Row<'_>) -> rusqlite::Result<AuthorityRow> {
+    Ok(AuthorityRow {
+        fingerprint: Fingerprint(row.get(0)?),
+        name: row.get(1)?,
+        der: row.get(2)?,
         added_at: row.get(3)?,
     })
+}
+
+fn kind_code(kind: RuleKind) -> i64 {
+    match kind {
+        RuleKind::CommonName => 1,
+        RuleKind::Subject => 2,
+        RuleKind::Dns => 3,
+        RuleKind::Uri => 4,
+        RuleKind::Email => 5,
+    }
+}
+
+fn kind_of(code: i64) -> rusqlite::Result<RuleKind> {
+    let kinds = [RuleKind::CommonName, RuleKind::Subject, RuleKind::Dns, RuleKind::Uri, RuleKind::Email];
+    kinds.into_iter().find(|kind| kind_code(*kind) == code).ok_or_else(|| root_keys::unknown(3, code))
 }

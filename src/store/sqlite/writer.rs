@@ -20,11 +20,18 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ffi, wal::CheckpointMode};
 
 use super::{
+    adapters::{self, Emptying},
+    answers::{self, AnswerChange},
+    api_keys::{self, ApiKeyChange},
+    approvals::{self, ApprovalChange},
     changes::{self, Adapters},
+    held::{self, HeldChange},
+    identities::{self, IdentityChange},
     root_keys::{self, RootKeyChange},
     rotations::{self, RotationChange},
     schema,
-    trust::{self, Limits, TrustChange},
+    seen::{self, Seen},
+    trust::{self, TrustChange},
 };
 use crate::store::{Change, StoreError, StoreOptions};
 
@@ -53,11 +60,50 @@ pub(super) enum Mutation {
     RootKey(RootKeyChange),
     /// One change of a rotation, and of the KEKs it is about.
     Rotation(RotationChange),
+    /// One step of the end of a deleted adapter.
+    Empty(Emptying),
+    /// One end of a hold.
+    Held(HeldChange),
+    /// When something was used last.
+    Seen(Seen),
+    /// One change of identities.
+    Identity(IdentityChange),
+    /// One change of API keys.
+    ApiKey(ApiKeyChange),
+    /// One change of requests for approval.
+    Approval(ApprovalChange),
+    /// One change of remembered answers.
+    Answer(AnswerChange),
     /// Cut the log now.
     Scrub,
     /// Let the database grow no larger than so many pages.
     #[cfg(test)]
     Limit(u32),
+}
+
+/// How many there may be.
+pub(super) struct Limits {
+    pub(super) adapters: u32,
+    pub(super) certificates: u32,
+    pub(super) rules: u32,
+    pub(super) authorities: u32,
+    pub(super) identities: u32,
+    pub(super) api_keys: u32,
+    pub(super) open_approvals: u32,
+}
+
+impl From<&StoreOptions> for Limits {
+    fn from(options: &StoreOptions) -> Self {
+        Self {
+            adapters: options.max_adapters,
+            certificates: options.max_certificates,
+            rules: options.max_rules,
+            authorities: options.max_authorities,
+            identities: options.max_identities,
+            api_keys: options.max_api_keys,
+            open_approvals: options.max_open_approvals,
+        }
+    }
 }
 
 struct Job {
@@ -107,9 +153,15 @@ impl Writer {
     /// Starts the thread on `connection`.
     pub(super) fn start(path: &Path, connection: Connection, options: &StoreOptions) -> Result<Self, StoreError> {
         let (queue, jobs) = bounded(options.waiting_mutations.max(1));
-        let limits = Limits { adapters: options.max_adapters, certificates: options.max_certificates };
-        // Whatever was erased before a crash goes from the log now.
-        let desk = Desk { connection, jobs, limits, adapters: Adapters::default(), scrub_at: Some(Instant::now()) };
+        let desk = Desk {
+            connection,
+            jobs,
+            limits: Limits::from(options),
+            adapters: Adapters::default(),
+            generation: 0,
+            // Whatever was erased before a crash goes from the log now.
+            scrub_at: Some(Instant::now()),
+        };
         let thread = thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || desk.run())
@@ -156,6 +208,8 @@ struct Desk {
     jobs: Receiver<Job>,
     limits: Limits,
     adapters: Adapters,
+    /// What of the store `adapters` was learned from: another process may delete an adapter.
+    generation: u64,
     /// When the log is to be cut because erased material stands in it.
     scrub_at: Option<Instant>,
 }
@@ -241,6 +295,10 @@ impl Desk {
 
     fn transaction(&mut self, batch: &[Job], care: Care) -> Result<Attempt, StoreError> {
         self.execute("BEGIN IMMEDIATE")?;
+        let generation = trust::generation(&self.connection)?;
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.adapters.forget();
+        }
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut erased = false;
         for job in batch {
@@ -281,10 +339,19 @@ impl Desk {
                 Ok(erased)
             }
             Mutation::Trust(change) => {
-                trust::apply(&self.connection, &mut self.adapters, self.limits, change).map(|()| false)
+                trust::apply(&self.connection, &mut self.adapters, &self.limits, change).map(|()| false)
             }
             Mutation::RootKey(change) => root_keys::apply(&self.connection, change),
             Mutation::Rotation(change) => rotations::apply(&self.connection, change),
+            Mutation::Empty(step) => adapters::empty(&self.connection, step),
+            Mutation::Held(change) => held::apply(&self.connection, change),
+            Mutation::Seen(seen) => seen::apply(&self.connection, seen).map(|()| false),
+            Mutation::Identity(change) => {
+                identities::apply(&self.connection, &mut self.adapters, &self.limits, change).map(|()| false)
+            }
+            Mutation::ApiKey(change) => api_keys::apply(&self.connection, &self.limits, change).map(|()| false),
+            Mutation::Approval(change) => approvals::apply(&self.connection, &self.limits, change).map(|()| false),
+            Mutation::Answer(change) => answers::apply(&self.connection, change).map(|()| false),
             // Done when the transaction is over.
             Mutation::Scrub => Ok(false),
             #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Adapters, certificates, rules, and the generation that tells of their changes.
 
 use super::*;
-use crate::store::{AdapterCredential, CaRuleRow, CertificateRow, Fingerprint};
+use crate::store::{AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, RuleKind};
 
 fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
     CertificateRow {
@@ -14,7 +14,8 @@ fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
 }
 
 fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
-    CaRuleRow { id: Uuid::new_v4(), adapter, common_name: common_name.into(), added_at: 9 }
+    let (kind, value) = (RuleKind::CommonName, common_name.into());
+    CaRuleRow { id: Uuid::new_v4(), adapter, issuer: None, kind, value, added_at: 9 }
 }
 
 /// Does something that is to succeed, and must be noticed.

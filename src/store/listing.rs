@@ -1,0 +1,145 @@
+//! Objects as administrators see them: without what is sealed, with who used them last, counted, and held after their
+//! destruction.
+
+use uuid::Uuid;
+
+use super::{AdapterId, Fingerprint, ObjectId, Search, Store, StoreError};
+
+/// An object without its sealed content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its Unique Identifier.
+    pub id: ObjectId,
+    /// The adapter that owns it.
+    pub adapter: AdapterId,
+    /// The KMIP Object Type code.
+    pub object_type: u32,
+    /// Its revision.
+    pub revision: u64,
+    /// Attributes and life-cycle data in the encoding of whoever wrote them. Not secret.
+    pub metadata: Vec<u8>,
+    /// Whether it is destroyed.
+    pub destroyed: bool,
+    /// When the clock alone will next change its state, in seconds since 1970-01-01 UTC.
+    pub due_at: Option<i64>,
+    /// The root key and its version that its KEK is wrapped under; `None` where it has none or that was erased.
+    pub sealed_under: Option<(Uuid, u32)>,
+    /// Until when its material is held though it is destroyed.
+    pub held_until: Option<i64>,
+    /// Its last use.
+    pub seen: Option<ObjectUse>,
+}
+
+/// A use of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectUse {
+    /// Seconds since 1970-01-01 UTC.
+    pub at: i64,
+    /// The certificate of whoever used it.
+    pub certificate: Fingerprint,
+}
+
+/// That an object was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenObject {
+    /// The object.
+    pub object: ObjectId,
+    /// When and by whom.
+    pub seen: ObjectUse,
+}
+
+/// A destroyed object whose material is kept until a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldRow {
+    /// The object.
+    pub object: ObjectId,
+    /// The adapter that owns it.
+    pub adapter: AdapterId,
+    /// Seconds since 1970-01-01 UTC.
+    pub until: i64,
+}
+
+/// Numbers of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectCount {
+    /// Not destroyed.
+    pub live: u64,
+    /// Destroyed; their rows remain.
+    pub destroyed: u64,
+}
+
+/// Objects as administrators see them.
+impl Store {
+    /// The objects of `adapter` that `search` finds, in its order.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn objects_page(&self, adapter: AdapterId, search: &Search) -> Result<Vec<ListedObject>, StoreError> {
+        self.engine.objects_page(adapter, search)
+    }
+
+    /// The object `id`, whosever it is.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn listed_object(&self, id: ObjectId) -> Result<Option<ListedObject>, StoreError> {
+        self.engine.listed_object(id)
+    }
+
+    /// How many objects `adapter` has. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
+        self.engine.count(adapter)
+    }
+
+    /// How many objects each adapter has that is not gone. Costs the same however many there are.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn counts(&self) -> Result<Vec<(AdapterId, ObjectCount)>, StoreError> {
+        self.engine.counts()
+    }
+
+    /// Notes when objects were used. Objects that are not there are passed over; no time moves back.
+    ///
+    /// # Errors
+    /// The database failed, `DiskFull`, `Overloaded`.
+    pub fn see_objects(&self, seen: Vec<SeenObject>) -> Result<(), StoreError> {
+        self.engine.see_objects(seen)
+    }
+
+    /// Held objects of `adapter`, or of all where there is none, that end first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn held_objects(&self, adapter: Option<AdapterId>, limit: u64) -> Result<Vec<HeldRow>, StoreError> {
+        self.engine.held_objects(adapter, limit)
+    }
+
+    /// Held objects whose time has come at `now`, at most `limit`, longest overdue first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn due_holds(&self, now: i64, limit: u64) -> Result<Vec<HeldRow>, StoreError> {
+        self.engine.due_holds(now, limit)
+    }
+
+    /// Erases the material of an object that is held until `until`.
+    ///
+    /// # Errors
+    /// `NotFound` where it is not held, `Conflict` where it is held until another time.
+    pub fn release_hold(&self, object: ObjectId, until: i64) -> Result<(), StoreError> {
+        self.engine.release_hold(object, until)
+    }
+
+    /// Makes a held object what it was before it was destroyed, at its next revision, if its time has not come at `now`.
+    ///
+    /// # Errors
+    /// `NotFound` where it is not held or its adapter was deleted, `Conflict` where its time has come, `Duplicate` where
+    /// another object has taken what only one can have, `StaleRootKey` where its KEK was erased.
+    pub fn recover_held(&self, object: ObjectId, now: i64) -> Result<(), StoreError> {
+        self.engine.recover_held(object, now)
+    }
+}

@@ -8,7 +8,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub use self::{census::Census, clock::Clock};
+pub use self::{
+    census::Census,
+    clock::Clock,
+    inventory::{Filter, Page, inventory, summary},
+    summary::{Dates, ShownAttribute, Summary},
+};
 use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
@@ -28,6 +33,7 @@ mod clock;
 mod ctx;
 mod error;
 mod gate;
+mod inventory;
 mod material;
 mod object;
 mod ops;
@@ -35,6 +41,7 @@ mod policy;
 mod prompt;
 mod root_key;
 mod state;
+mod summary;
 mod terms;
 mod unit;
 mod wrapping;

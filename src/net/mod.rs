@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
+    renewal::RenewalError,
     server::{Server, ServerError},
     tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
 };
@@ -22,6 +23,7 @@ mod handshake;
 mod hsm_key;
 pub mod http;
 mod registry;
+mod renewal;
 mod report;
 mod server;
 mod throttle;

@@ -25,7 +25,7 @@ use self::{
     stop::Backoff,
 };
 use crate::{
-    audit::{Actor, AdminEvent, Audit, Event, Outcome},
+    audit::{Actor, AdminEvent, Audit, Event, Outcome, Subject},
     proof,
     root_keys::key,
     statement::{CheckValue, Claim, RotationProof},
@@ -203,12 +203,10 @@ impl Rotator {
 
     fn record(&self, root: Uuid) {
         let event = Event::Admin(AdminEvent {
-            actor: self.actor,
+            actor: self.actor.clone(),
+            peer: None,
             action: "root_key.rotation.finish",
-            adapter: None,
-            certificate: None,
-            ca_rule: None,
-            root_key: Some(root),
+            subject: Subject { root_key: Some(root), ..Subject::default() },
             outcome: Outcome::Success,
             correlation: Uuid::new_v4(),
         });

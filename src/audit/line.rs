@@ -1,13 +1,12 @@
 //! The form of the audit log's lines.
 
-use std::{fmt, net::SocketAddr};
-
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::{Actor, Event, Outcome};
-use crate::store::Fingerprint;
+use super::{
+    event::{Actor, AdminEvent, Event, Outcome, RequestEvent, Subject, Via},
+    json::Object,
+};
 
 /// An event with what the log adds to it.
 pub(super) struct Line<'a> {
@@ -17,138 +16,101 @@ pub(super) struct Line<'a> {
     pub(super) event: &'a Event,
 }
 
-/// The form of a line. Fields without a value are left out.
-#[derive(Serialize)]
-struct Form<'a> {
-    time: Shown<Milliseconds>,
-    writer: Shown<Uuid>,
-    sequence: u64,
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<Shown<Actor>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    adapter: Option<Shown<Uuid>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<Hex>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<Shown<SocketAddr>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<Shown<Version>>,
-    operation: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<Shown<Uuid>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ca_rule: Option<Shown<Uuid>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    root_key: Option<Shown<Uuid>>,
-    outcome: &'a str,
-    correlation: Shown<Uuid>,
-}
-
 impl Line<'_> {
-    /// Adds the line to `lines`.
-    pub(super) fn write(&self, lines: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(&mut *lines, &self.form())?;
-        lines.push(b'\n');
-        Ok(())
-    }
-
-    fn form(&self) -> Form<'static> {
-        let (time, writer, sequence) = (Shown(Milliseconds(self.time)), Shown(self.writer), self.sequence);
+    /// Adds the line to `lines`. Fields without a value are left out.
+    pub(super) fn write(&self, lines: &mut Vec<u8>) {
+        let mut line = Object::new(lines);
+        line.shown("time", format_args!("{:.3}", self.time));
+        line.id("writer", self.writer);
+        line.number("sequence", self.sequence);
         match self.event {
-            Event::Request(event) => Form {
-                time,
-                writer,
-                sequence,
-                kind: "request",
-                actor: None,
-                adapter: Some(Shown(event.adapter.0)),
-                certificate: Some(Hex(event.certificate)),
-                peer: Some(Shown(event.peer)),
-                version: event.version.map(|(major, minor)| Shown(Version(major, minor))),
-                operation: event.operation,
-                object: event.object.map(|id| Shown(id.0)),
-                ca_rule: None,
-                root_key: None,
-                outcome: event.outcome.name(),
-                correlation: Shown(event.correlation),
-            },
-            Event::Admin(event) => Form {
-                time,
-                writer,
-                sequence,
-                kind: "admin",
-                actor: Some(Shown(event.actor)),
-                adapter: event.adapter.map(|id| Shown(id.0)),
-                certificate: event.certificate.map(Hex),
-                peer: None,
-                version: None,
-                operation: event.action,
-                object: None,
-                ca_rule: event.ca_rule.map(Shown),
-                root_key: event.root_key.map(Shown),
-                outcome: event.outcome.name(),
-                correlation: Shown(event.correlation),
-            },
+            Event::Request(event) => request(event, &mut line),
+            Event::Admin(event) => admin(event, &mut line),
+        }
+        line.end();
+        lines.push(b'\n');
+    }
+}
+
+fn request(event: &RequestEvent, line: &mut Object<'_>) {
+    line.plain("kind", "request");
+    line.id("adapter", event.adapter.0);
+    line.hex("certificate", &event.certificate.0);
+    line.shown("peer", format_args!("{}", event.peer));
+    if let Some((major, minor)) = event.version {
+        line.shown("version", format_args!("{major}.{minor}"));
+    }
+    line.plain("operation", event.operation);
+    if let Some(object) = event.object {
+        line.id("object", object.0);
+    }
+    outcome(event.outcome, line);
+    line.id("correlation", event.correlation);
+}
+
+fn admin(event: &AdminEvent, line: &mut Object<'_>) {
+    line.plain("kind", "admin");
+    actor(&event.actor, line);
+    if let Some(peer) = event.peer {
+        line.shown("peer", format_args!("{peer}"));
+    }
+    line.plain("operation", event.action);
+    subject(&event.subject, line);
+    outcome(event.outcome, line);
+    line.id("correlation", event.correlation);
+}
+
+fn actor(actor: &Actor, line: &mut Object<'_>) {
+    match actor {
+        Actor::LocalUser { uid } => line.shown("actor", format_args!("uid:{uid}")),
+        Actor::Server => line.plain("actor", "server"),
+        Actor::Unknown => line.plain("actor", "unknown"),
+        Actor::Identity(identity) => {
+            line.shown("actor", format_args!("identity:{}", identity.id));
+            line.named("actor_name", &identity.name);
+            match identity.via {
+                Via::ApiKey(id) => line.shown("via", format_args!("api_key:{id}")),
+                Via::Certificate(fingerprint) => line.shown("via", format_args!("certificate:{fingerprint}")),
+                Via::Session(id) => line.shown("via", format_args!("session:{id}")),
+            }
         }
     }
 }
 
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed(reason) => reason,
+fn subject(subject: &Subject, line: &mut Object<'_>) {
+    let Subject { adapter, certificate, ca_rule, root_key, object, identity, api_key, approval, authority, name } =
+        subject;
+    let ids = [
+        ("adapter", adapter.map(|id| id.0)),
+        ("object", object.map(|id| id.0)),
+        ("ca_rule", *ca_rule),
+        ("root_key", *root_key),
+        ("identity", *identity),
+        ("api_key", *api_key),
+        ("approval", *approval),
+    ];
+    for (field, id) in ids {
+        if let Some(id) = id {
+            line.id(field, id);
         }
     }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LocalUser { uid } => write!(f, "uid:{uid}"),
-            Self::Server => f.write_str("server"),
+    for (field, fingerprint) in [("certificate", certificate), ("authority", authority)] {
+        if let Some(fingerprint) = fingerprint {
+            line.hex(field, &fingerprint.0);
         }
     }
-}
-
-/// Written as its `Display` form.
-struct Shown<T>(T);
-
-impl<T: fmt::Display> Serialize for Shown<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+    if let Some(name) = name {
+        line.named("name", name);
     }
 }
 
-/// A fingerprint, as its `Display` form: thirty-two formatted bytes would be a third of what a line costs.
-struct Hex(Fingerprint);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut digits = String::with_capacity(64);
-        for byte in self.0.0 {
-            digits
-                .extend([byte >> 4, byte & 0xf].map(|nibble| char::from_digit(nibble.into(), 16).unwrap_or_default()));
+fn outcome(outcome: Outcome, line: &mut Object<'_>) {
+    match outcome {
+        Outcome::Success => line.plain("outcome", "success"),
+        Outcome::Failed(reason) => line.plain("outcome", reason),
+        Outcome::Denied(permission) => {
+            line.plain("outcome", "denied");
+            line.plain("permission", permission);
         }
-        serializer.serialize_str(&digits)
-    }
-}
-
-/// RFC 3339 in UTC with three decimals.
-struct Milliseconds(Timestamp);
-
-impl fmt::Display for Milliseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
-    }
-}
-
-/// A KMIP version.
-struct Version(i32, i32);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
     }
 }

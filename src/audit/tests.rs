@@ -1,9 +1,14 @@
-use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::{AdapterId, Fingerprint, ObjectId};
 
 fn request(operation: &'static str) -> Event {
     Event::Request(RequestEvent {
@@ -21,11 +26,13 @@ fn request(operation: &'static str) -> Event {
 fn admin() -> Event {
     Event::Admin(AdminEvent {
         actor: Actor::LocalUser { uid: 1000 },
+        peer: None,
         action: "adapter.create",
-        adapter: Some(AdapterId(Uuid::from_u128(1))),
-        certificate: None,
-        ca_rule: None,
-        root_key: Some(Uuid::from_u128(9)),
+        subject: Subject {
+            adapter: Some(AdapterId(Uuid::from_u128(1))),
+            root_key: Some(Uuid::from_u128(9)),
+            ..Subject::default()
+        },
         outcome: Outcome::Success,
         correlation: Uuid::from_u128(4),
     })
@@ -146,4 +153,105 @@ fn a_file_that_cannot_be_opened_is_named() {
     let directory = TempDir::new().unwrap();
     let error = Audit::open(&directory.path().join("missing/audit.jsonl")).unwrap_err();
     assert!(error.to_string().contains("missing/audit.jsonl"), "{error}");
+}
+
+#[test]
+fn an_identity_a_denial_and_every_subject_are_written() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::open(&path).unwrap();
+    let id = |number| Uuid::from_u128(number);
+    let event = AdminEvent {
+        actor: Actor::Identity(Identity {
+            id: id(1),
+            name: Name::new("Ünal \"the\" auditor"),
+            via: Via::ApiKey(id(2)),
+        }),
+        peer: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 40000))),
+        action: "approval.decide",
+        subject: Subject {
+            adapter: Some(AdapterId(id(3))),
+            certificate: Some(Fingerprint([1; 32])),
+            ca_rule: Some(id(4)),
+            root_key: Some(id(5)),
+            object: Some(ObjectId(id(6))),
+            identity: Some(id(7)),
+            api_key: Some(id(8)),
+            approval: Some(id(9)),
+            authority: Some(Fingerprint([2; 32])),
+            name: Some(Name::new("arrays")),
+        },
+        outcome: Outcome::Denied("approval.decide"),
+        correlation: id(10),
+    };
+    let via = |via| AdminEvent {
+        actor: Actor::Identity(Identity { id: id(1), name: Name::new("x"), via }),
+        subject: Subject::default(),
+        ..event.clone()
+    };
+    audit
+        .append(&[
+            Event::Admin(event.clone()),
+            Event::Admin(via(Via::Certificate(Fingerprint([3; 32])))),
+            Event::Admin(via(Via::Session(id(11)))),
+        ])
+        .unwrap();
+    let found = lines(&path);
+    let uuid = |number| Uuid::from_u128(number).to_string();
+    for (field, value) in [
+        ("actor", format!("identity:{}", uuid(1))),
+        ("actor_name", "Ünal \"the\" auditor".to_owned()),
+        ("via", format!("api_key:{}", uuid(2))),
+        ("peer", "127.0.0.1:40000".to_owned()),
+        ("operation", "approval.decide".to_owned()),
+        ("adapter", uuid(3)),
+        ("certificate", "01".repeat(32)),
+        ("ca_rule", uuid(4)),
+        ("root_key", uuid(5)),
+        ("object", uuid(6)),
+        ("identity", uuid(7)),
+        ("api_key", uuid(8)),
+        ("approval", uuid(9)),
+        ("authority", "02".repeat(32)),
+        ("name", "arrays".to_owned()),
+        ("outcome", "denied".to_owned()),
+        ("permission", "approval.decide".to_owned()),
+    ] {
+        assert_eq!(found[0][field], Value::String(value), "{field}");
+    }
+    assert_eq!(found[1]["via"], format!("certificate:{}", "03".repeat(32)));
+    assert_eq!(found[2]["via"], format!("session:{}", uuid(11)));
+}
+
+#[test]
+fn hostile_names_forge_no_line() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::open(&path).unwrap();
+    let long = "x".repeat(10_000);
+    let names = [
+        "a\nb",
+        "a\r\n{\"sequence\":1,\"kind\":\"admin\"}\n",
+        "\",\"outcome\":\"success\",\"x\":\"",
+        "\\\",\"x\":\"",
+        "\0\u{1b}[2J\u{7f}\u{85}",
+        "\u{202e}txt.exe\u{2028}\u{2029}\u{feff}",
+        "🔑\u{e0001}",
+        &long,
+        &"é".repeat(10_000),
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let Event::Admin(event) = admin() else { unreachable!() };
+        let subject = Subject { name: Some(Name::new(name)), ..Subject::default() };
+        audit.append(&[Event::Admin(AdminEvent { subject, outcome: Outcome::Failed("failed"), ..event })]).unwrap();
+        let found = lines(&path);
+        assert_eq!(found.len(), number + 1);
+        assert_eq!(found[number]["outcome"], "failed");
+        let written = found[number]["name"].as_str().unwrap();
+        assert!(written.len() <= Name::MAX_BYTES);
+        assert!(*name == written || name.starts_with(written.strip_suffix('…').unwrap()));
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    let hidden = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{feff}'));
+    assert!(!text.contains(hidden));
 }

@@ -9,10 +9,11 @@ use rustix::process::getuid;
 use uuid::Uuid;
 
 use super::{CliError, data_dir::ServerLock};
+pub(super) use crate::audit::Subject;
 use crate::{
     audit::{Actor, AdminEvent, Audit, Event, Outcome},
     config::{Config, Limits},
-    store::{AdapterId, AdapterRow, Fingerprint, Store, StoreError, StoreOptions, TrustRows},
+    store::{AdapterId, AdapterRow, Store, StoreError, StoreOptions, TrustRows},
 };
 
 /// The store and audit log of a data directory.
@@ -29,15 +30,6 @@ pub(super) struct Parts {
     pub(super) config: Config,
     pub(super) store: Arc<Store>,
     pub(super) audit: Arc<Audit>,
-}
-
-/// What an action is about, for the audit log.
-#[derive(Default)]
-pub(super) struct Subject {
-    pub(super) adapter: Option<AdapterId>,
-    pub(super) certificate: Option<Fingerprint>,
-    pub(super) ca_rule: Option<Uuid>,
-    pub(super) root_key: Option<Uuid>,
 }
 
 impl Admin {
@@ -80,14 +72,11 @@ impl Admin {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failed(code(error)),
         };
-        let Subject { adapter, certificate, ca_rule, root_key } = about;
         self.audit.append(&[Event::Admin(AdminEvent {
             actor: Actor::LocalUser { uid: getuid().as_raw() },
+            peer: None,
             action,
-            adapter,
-            certificate,
-            ca_rule,
-            root_key,
+            subject: about,
             outcome,
             correlation: Uuid::new_v4(),
         })])?;

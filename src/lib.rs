@@ -5,6 +5,7 @@
 //! Around them: `config` and `cli` (the operator), `ca` (certificates), `statement`, `proof` and `ceremony` (proof and escrow
 //! of root keys), `telemetry` and `process` (the machine).
 
+pub mod admin;
 pub mod audit;
 pub mod ca;
 pub mod ceremony;
@@ -19,5 +20,6 @@ pub mod rotation;
 pub mod statement;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod trust;
 pub mod vault;

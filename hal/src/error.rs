@@ -6,7 +6,7 @@ use crate::{RootKeyVersion, SignerId};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HalError {
     /// The backend cannot serve now; the same call may succeed later. Nothing was changed, or a key was made that nobody
-    /// knows of.
+    /// knows of. Only where the very call that destroys a key was not answered may the key be gone: ask for it again.
     #[error("the HSM is unavailable: {0}")]
     Unavailable(Outage),
     /// The blob was not made by this root key, or was changed since. It will never open; the backend is well.

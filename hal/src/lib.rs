@@ -104,7 +104,7 @@ pub trait RootKeys: KeyWrapper {
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError>;
 
     /// From now on `key` is only used where its check value is `kcv`: another key under the same id is refused with
-    /// [`Refusal::KeyReplaced`]. Values of another method are not compared.
+    /// [`Refusal::KeyReplaced`]. A backend that does not compute values of its method cannot tell, and uses the key.
     fn expect_root(&self, key: RootKeyVersion, kcv: Kcv);
 
     /// Tries everything on a root key again and reports check by check; a key that fails is reported, not refused.

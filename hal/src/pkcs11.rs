@@ -46,6 +46,8 @@ mod seals;
 mod self_test;
 mod signers;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod token;
 mod workers;
 
@@ -96,6 +98,8 @@ pub struct Pkcs11Hal {
     _supervisor: Supervisor,
     link: Arc<Link>,
     deadline: Duration,
+    /// The same for administration.
+    admin_deadline: Duration,
 }
 
 impl fmt::Debug for Pkcs11Hal {
@@ -126,7 +130,7 @@ impl Pkcs11Hal {
         })?;
         // The outcome is in the log and in `health`; the server starts either way.
         link.bell.first_attempt(deadline);
-        Ok(Self { pool, _supervisor: supervisor, link, deadline })
+        Ok(Self { pool, _supervisor: supervisor, link, deadline, admin_deadline: deadline.max(ADMIN_PATIENCE) })
     }
 
     fn call<T, F>(&self, patience: Duration, kind: Kind, op: F) -> Result<T, HalError>
@@ -143,7 +147,7 @@ impl Pkcs11Hal {
         T: Send + 'static,
         F: Fn(&workers::Conn) -> Result<T, recovery::Fault> + Send + 'static,
     {
-        self.call(self.deadline.max(ADMIN_PATIENCE), Kind::Manage, op)
+        self.call(self.admin_deadline, Kind::Manage, op)
     }
 }
 
@@ -211,7 +215,11 @@ impl KeyWrapper for Pkcs11Hal {
     /// Asks the token: opens a known blob where a root key is in use, reads the token's own description otherwise.
     fn health(&self) -> Health {
         let asked = self.call(self.deadline, Kind::Use, |conn| {
-            if conn.login.is_well(&conn.session) { Ok(()) } else { Err(recovery::Fault::Stale) }
+            if conn.login.is_well(&conn.session) {
+                return Ok(());
+            }
+            // It says so where this session is gone, and nothing else.
+            Err(conn.session.get_session_info().map_or_else(recovery::Fault::from, |_| recovery::Fault::Stale))
         });
         let stuck = self.pool.stuck();
         match asked {
@@ -236,6 +244,7 @@ impl KeyWrapper for Pkcs11Hal {
             scheme: known.scheme,
             workers: self.pool.workers(),
             stuck: self.pool.stuck(),
+            seals: self.link.seals.made(),
         }]
     }
 }
@@ -302,141 +311,5 @@ impl RootKeys for Pkcs11Hal {
 
     fn describe_signer(&self, signer: SignerId) -> Result<SignerInfo, HalError> {
         self.admin(move |conn| signers::describe(conn, signer))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        thread,
-    };
-
-    use crossbeam_channel::{Receiver, Sender, bounded};
-    use pkcs11_fixtures::SoftHsm;
-
-    use super::*;
-
-    /// Long enough that a busy machine does not reach it.
-    const PATIENT: Duration = Duration::from_secs(60);
-
-    /// A backend whose callers are impatient, once it has connected.
-    fn impatient(workers: usize) -> Option<Pkcs11Hal> {
-        let softhsm = SoftHsm::shared()?;
-        let token = softhsm.token("impatient");
-        let mut hal = Pkcs11Hal::new(Pkcs11Config {
-            module: softhsm.module().to_owned(),
-            token_label: token.label,
-            token_serial: None,
-            pin: SecretBytes::from(token.pin.into_bytes()).into(),
-            workers,
-            queue: 8,
-            deadline: PATIENT,
-            scheme: None,
-            provider: None,
-        })
-        .unwrap();
-        assert_eq!(hal.health(), Health::Ready);
-        hal.deadline = Duration::from_millis(20);
-        Some(hal)
-    }
-
-    /// Sends `calls` workers into calls that do not return until the sender is dropped, and that nobody waits for any more.
-    fn hang(hal: &Pkcs11Hal, calls: usize) -> Sender<()> {
-        let (release, hung): (Sender<()>, Receiver<()>) = bounded(0);
-        let entered = Arc::new(AtomicUsize::new(0));
-        while hal.pool.stuck() < calls {
-            // On a busy machine a call's deadline may pass before it begins.
-            if entered.load(Ordering::SeqCst) < calls {
-                let (entered, hung) = (Arc::clone(&entered), hung.clone());
-                let late = hal.call(hal.deadline, Kind::Use, move |_| {
-                    entered.fetch_add(1, Ordering::SeqCst);
-                    let _ = hung.recv();
-                    Ok(())
-                });
-                assert_eq!(late, Err(HalError::Unavailable(Outage::DeadlinePassed)));
-            }
-            thread::yield_now();
-        }
-        release
-    }
-
-    fn wait_until_ready(hal: &Pkcs11Hal) {
-        while hal.health() != Health::Ready {
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn a_hanging_worker_is_replaced_and_the_surplus_one_ends() {
-        let Some(hal) = impatient(1) else { return };
-        let release = hang(&hal, 1);
-        assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(7)), Ok(7), "by the worker that replaced it");
-        while hal.health() != Health::Degraded(Degradation::WorkersStuck { stuck: 1, workers: 1 }) {
-            thread::yield_now();
-        }
-        assert_eq!(hal.pool.crew.hired(), 2);
-        drop(release);
-        wait_until_ready(&hal);
-        while hal.pool.crew.hired() != 1 {
-            thread::yield_now();
-        }
-        assert_eq!(hal.call(PATIENT, Kind::Use, |_| Ok(8)), Ok(8));
-    }
-
-    #[test]
-    fn all_workers_hanging_fails_calls_at_once_and_heals() {
-        let Some(hal) = impatient(1) else { return };
-        let late = HalError::Unavailable(Outage::DeadlinePassed);
-        let ran = Arc::new(AtomicUsize::new(0));
-        let release = hang(&hal, 2);
-        let start = Instant::now();
-        for _ in 0..20 {
-            let counter = Arc::clone(&ran);
-            let refused = hal.call(PATIENT, Kind::Use, move |_| {
-                counter.fetch_add(1, Ordering::SeqCst);
-                Ok(())
-            });
-            // Never "overloaded": calls are refused before they queue.
-            assert_eq!(refused, Err(late.clone()));
-        }
-        assert!(start.elapsed() < PATIENT, "refused at once");
-        assert_eq!(hal.health(), Health::Down(late.clone()));
-        drop(release);
-        wait_until_ready(&hal);
-        assert_eq!(ran.load(Ordering::SeqCst), 0, "calls that nobody waits for are not made");
-    }
-
-    #[test]
-    fn dropping_the_backend_does_not_wait_for_a_call_that_hangs() {
-        let Some(hal) = impatient(1) else { return };
-        let release = hang(&hal, 1);
-        let start = Instant::now();
-        drop(hal);
-        assert!(start.elapsed() < Duration::from_secs(10), "the call would hang for ever");
-        drop(release);
-    }
-
-    #[test]
-    fn a_worker_without_a_session_hands_its_call_on_and_leaves() {
-        let Some(hal) = impatient(2) else { return };
-        let starved = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&starved);
-        let exhausted = HalError::Unavailable(Outage::SessionsExhausted);
-        let only_error = exhausted.clone();
-        let answer = hal.call(PATIENT, Kind::Use, move |_| match counter.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(recovery::Fault::Stop(only_error.clone())),
-            _ => Ok(7),
-        });
-        assert_eq!(answer, Ok(7), "another worker did it");
-        assert_eq!(hal.pool.crew.hired(), 1);
-        // The last worker stays and tells its callers.
-        let refused = hal.call(PATIENT, Kind::Use, {
-            let exhausted = exhausted.clone();
-            move |_| Err::<(), _>(recovery::Fault::Stop(exhausted.clone()))
-        });
-        assert_eq!(refused, Err(exhausted));
-        hal.pool.crew.regrow();
-        assert_eq!(hal.pool.crew.hired(), 2);
     }
 }

@@ -19,6 +19,9 @@ pub struct TokenState {
     pub workers: usize,
     /// How many of them are inside calls that have not returned within the deadline.
     pub stuck: usize,
+    /// How many AES-GCM seals each version of a root key counts as having made, of those that are known of: what
+    /// [`expect_seals`](crate::RootKeys::expect_seals) said and what this process made on the token since.
+    pub seals: Vec<(RootKeyVersion, u64)>,
 }
 
 /// What one root key showed, on every token that holds it, when it was tested just now.

@@ -282,7 +282,8 @@ impl KeyWrapper for TokenSet {
         let answers = self.ask_all(self.deadline, |hal| Ok(hal.token_states()));
         let away = |member: &Member| {
             let health = Health::Down(HalError::Unavailable(Outage::DeadlinePassed));
-            vec![TokenState { label: member.name(), serial: None, health, scheme: None, workers: 0, stuck: 0 }]
+            let (label, seals) = (member.name(), Vec::new());
+            vec![TokenState { label, serial: None, health, scheme: None, workers: 0, stuck: 0, seals }]
         };
         self.members.iter().zip(answers).flat_map(|(member, answer)| answer.unwrap_or_else(|_| away(member))).collect()
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ring::digest;
 use x509_parser::public_key::PublicKey;
 
-use super::{CaError, SubjectAltName, parse, timestamp};
+use super::{CaError, SubjectAltName, parse, subject_text, timestamp};
 
 /// What people compare a certificate by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub struct Description {
     pub common_name: String,
     /// Its subject.
     pub subject: String,
+    /// Its subject as RFC 4514 text, as rules compare it.
+    pub distinguished_name: String,
+    /// The first moment of its validity.
+    pub not_before: Timestamp,
     /// The last moment of its validity.
     pub not_after: Timestamp,
     /// Names and addresses of the server that it is for.
@@ -61,6 +65,8 @@ pub fn describe(der: &[u8]) -> Result<Description, CaError> {
     Ok(Description {
         common_name: common_name.unwrap_or_else(|| subject.clone()),
         subject,
+        distinguished_name: subject_text(&certificate),
+        not_before: timestamp(certificate.validity().not_before.timestamp()),
         not_after: timestamp(certificate.validity().not_after.timestamp()),
         alternative_names,
         key: match certificate.public_key().parsed() {

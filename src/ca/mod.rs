@@ -11,6 +11,7 @@ mod key;
 mod pem;
 mod pkcs12;
 mod request;
+mod subject;
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -28,6 +29,7 @@ pub use self::{
     pem::read_certificates,
     pkcs12::FilePassword,
     request::MIN_RSA_BITS,
+    subject::canonical_name,
 };
 use self::{
     der::{Certificate, Purpose},
@@ -273,6 +275,12 @@ fn key_id(public_key: &[u8]) -> Result<[u8; 20], CaError> {
 
 fn is_rsa(public_key: &[u8]) -> Result<bool, CaError> {
     check_public_key(&subject_public_key(public_key)?)
+}
+
+/// The subject of a certificate as RFC 4514 text, as rules compare it.
+#[must_use]
+pub fn subject_text(certificate: &X509Certificate<'_>) -> String {
+    subject::text_of(certificate.subject())
 }
 
 fn subject_public_key(der: &[u8]) -> Result<x509_parser::x509::SubjectPublicKeyInfo<'_>, CaError> {

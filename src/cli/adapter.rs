@@ -24,6 +24,7 @@ use crate::{
     config::read_secret_file,
     root_keys::{Failure, must_be_usable},
     store::{AdapterCredential, AdapterId, AdapterRow, RootKeyRow, RootKeyState, StoreError},
+    text::{self, BadText},
 };
 
 /// Longest password in bytes.
@@ -257,46 +258,27 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Text of a length that is not allowed.
-#[derive(Debug, thiserror::Error)]
-#[error("has {min} to {max} characters, no control characters, and no blank at either end")]
-pub(super) struct BadText {
-    min: usize,
-    max: usize,
-}
-
 /// Checks an adapter's name.
 pub(super) fn parse_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, 2, 40)
+    parse_text(text, text::NAME)
 }
 
 fn parse_description(text: &str) -> Result<String, BadText> {
-    parse_text(text, 2, 240)
+    parse_text(text, text::DESCRIPTION)
 }
 
 fn parse_user(text: &str) -> Result<String, BadText> {
-    parse_text(text, 1, 255)
+    parse_text(text, text::USER)
 }
 
-/// Checks a text that people read.
-pub(super) fn parse_text(text: &str, min: usize, max: usize) -> Result<String, BadText> {
-    let good = (min..=max).contains(&text.chars().count()) && text.trim() == text && !text.contains(char::is_control);
-    if good { Ok(text.to_owned()) } else { Err(BadText { min, max }) }
+/// Checks a text that people read; its length is (least, greatest).
+pub(super) fn parse_text(text: &str, length: (usize, usize)) -> Result<String, BadText> {
+    text::check(text, length).map(|()| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_has_2_to_40_characters() {
-        for (text, good) in [("ab", true), ("a", false), (&"é".repeat(40), true), (&"é".repeat(41), false)] {
-            assert_eq!(parse_name(text).is_ok(), good, "{text}");
-        }
-        for text in [" ab", "ab ", "a\tb", "a\nb"] {
-            assert!(parse_name(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn a_password_comes_from_a_closed_file_without_its_newline() {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     CliError, ConfigArgs, KeyArg,
-    adapter::{BadText, parse_text},
+    adapter::parse_text,
     admin::{Admin, Subject, adapter_names, shown_time},
     backend,
     data_dir::{create_folder, exists, write_file, write_new_file},
@@ -26,6 +26,7 @@ use crate::{
     ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
     config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
     store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
+    text::BadText,
     trust::fingerprint,
 };
 
@@ -365,5 +366,5 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
 }
 
 fn parse_certificate_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, 1, 100)
+    parse_text(text, (1, 100))
 }

@@ -1,6 +1,9 @@
 //! `keystead dev`: a server that needs nothing, to try Keystead out and to develop clients.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
@@ -8,13 +11,23 @@ use zeroize::Zeroizing;
 use super::{
     CliError, KeyArg,
     adapter::set_credential,
-    data_dir::ServerLock,
+    admin::{Admin, Subject},
+    data_dir::{ServerLock, exists},
     error::UsageError,
+    output::note,
     serve,
     setup::{self, HsmChoice, HsmKeys, Plan, quoted, usual_names},
 };
-use crate::{ca::SubjectAltName, config::read_secret_file};
+use crate::{
+    admin::first,
+    ca::SubjectAltName,
+    config::{read_secret_file, write_secret_file},
+};
 
+/// The file with the API key of the administrator.
+const ADMIN_TOKEN: &str = "admin.token";
+/// The administrator's name.
+const ADMINISTRATOR: &str = "administrator";
 /// The adapter of `DIR/client`.
 const FIRST_ADAPTER: &str = "demo";
 /// The adapter of `DIR/client2`.
@@ -28,9 +41,12 @@ pub(super) struct DevArgs {
     /// Where KMIP clients connect; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5696")]
     kmip_listen: SocketAddr,
-    /// Where health and metrics are; a loopback address
+    /// Where the admin API is, over HTTPS; a loopback address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", value_parser = parse_loopback)]
     admin_listen: SocketAddr,
+    /// Where health and metrics are; a loopback address, of which port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_loopback)]
+    telemetry_listen: SocketAddr,
     /// What holds the root keys; without it what the directory was made with, or SoftHSM2
     #[arg(long, value_enum)]
     hsm: Option<DevHsm>,
@@ -78,7 +94,8 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
         log_level: None,
         settings: vec![
             ("server.kmip_listen", format!("[{}]", quoted(&args.kmip_listen.to_string()))),
-            ("telemetry.listen", quoted(&args.admin_listen.to_string())),
+            ("admin.listen", quoted(&args.admin_listen.to_string())),
+            ("telemetry.listen", quoted(&args.telemetry_listen.to_string())),
             ("telemetry.log_level", quoted("warn")),
         ],
     })?;
@@ -88,8 +105,28 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
         set_credential(&ready.admin, &adapter, Some((user, password)))?;
     }
     ready.admin.config.server.kmip_listen = vec![args.kmip_listen];
-    ready.admin.config.telemetry.listen = args.admin_listen;
+    ready.admin.config.admin.listen = args.admin_listen;
+    ready.admin.config.telemetry.listen = args.telemetry_listen;
+    keep_administrator(&ready.admin, &args.dir)?;
     serve::serve(ready.admin, ready.hal, &lock)
+}
+
+/// Sees to it that the API key in `dir` is an administrator's, so that the admin API can be used at once.
+fn keep_administrator(admin: &Admin, dir: &Path) -> Result<(), CliError> {
+    let path = dir.join(ADMIN_TOKEN);
+    if exists(&path)? {
+        let kept = read_secret_file(&path).map_err(CliError::secret(&path))?;
+        if first::is_usable(&admin.store, std::str::from_utf8(&kept).unwrap_or_default())? {
+            return Ok(());
+        }
+        std::fs::remove_file(&path).map_err(CliError::file(&path))?;
+    }
+    let key = admin.act("api_key.create", Subject::default(), || {
+        Ok(first::administrator(&admin.store, ADMINISTRATOR, "Made by keystead dev")?)
+    })?;
+    write_secret_file(&path, format!("{}\n", *key.text).as_bytes()).map_err(CliError::file(&path))?;
+    note(format_args!("made  API key of the administrator: {}", path.display()));
+    Ok(())
 }
 
 fn parse_loopback(text: &str) -> Result<SocketAddr, NotLoopback> {

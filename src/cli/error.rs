@@ -15,6 +15,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CliError {
+    /// The first identity could not be made.
+    #[error("the first identity could not be made: {0}")]
+    FirstIdentity(#[from] crate::admin::first::FirstError),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -62,9 +62,22 @@ fn set_disk(what: &'static str, folder: &Path) {
 fn set_hsm(hal: &dyn RootKeys) {
     gauge!(metric::HSM_STATE).set(number(&hal.health()));
     for token in hal.token_states() {
-        let serial = token.serial.unwrap_or_default();
-        gauge!(metric::TOKEN_STATE, "label" => token.label, "serial" => serial).set(number(&token.health));
+        let labels = [("label", token.label), ("serial", token.serial.unwrap_or_default())];
+        gauge!(metric::TOKEN_STATE, &labels).set(number(&token.health));
+        for (key, seals) in token.seals {
+            let [label, serial] = labels.clone();
+            let of_key = [("root", key.root.to_string()), ("version", key.version.to_string()), label, serial];
+            gauge!(metric::ROOT_KEY_SEALS, &of_key).set(seals_shown(seals));
+        }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a key makes no more than 2^32 seals, and a double counts that far exactly"
+)]
+fn seals_shown(seals: u64) -> f64 {
+    seals as f64
 }
 
 fn number(health: &Health) -> f64 {
@@ -98,4 +111,51 @@ fn set_rotation(root: &RootKeyRow, rotation: &RotationRow) {
     gauge!(metric::ROTATION_OBJECTS, &labels).set(rotation.total as f64);
     gauge!(metric::ROTATION_DONE, &labels).set(rotation.done as f64);
     gauge!(metric::ROTATION_FAILED, &labels).set(rotation.failed as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use hal::{
+        Kek, KeyWrapper as _, Label, SecretBytes,
+        pkcs11::{Pkcs11Config, Pkcs11Hal},
+    };
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use pkcs11_fixtures::SoftHsm;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn seals_are_shown_by_root_key_version_and_token() {
+        let Some(softhsm) = SoftHsm::shared() else { return };
+        let token = softhsm.token("gauges");
+        let hal = Pkcs11Hal::new(Pkcs11Config {
+            module: softhsm.module().to_owned(),
+            token_label: token.label.clone(),
+            token_serial: None,
+            pin: SecretBytes::from(token.pin.into_bytes()).into(),
+            workers: 1,
+            queue: 8,
+            deadline: Duration::from_secs(60),
+            scheme: None,
+            provider: None,
+        })
+        .unwrap();
+        let root = hal.generate_root(&Label::new("root").unwrap()).unwrap().key();
+        let shown = || {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, || set_hsm(&hal));
+            recorder.handle().render()
+        };
+        assert!(!shown().contains(metric::ROOT_KEY_SEALS), "nothing was sealed");
+        for _ in 0..3 {
+            hal.wrap_kek(root, &Kek::new(Zeroizing::new([7; Kek::LEN]))).unwrap();
+        }
+        let line = format!(
+            "keystead_root_key_seals{{root=\"{}\",version=\"1\",label=\"{}\",serial=\"{}\"}} 3",
+            root.root, token.label, token.serial
+        );
+        let shown = shown();
+        assert!(shown.contains(&line), "{line} in\n{shown}");
+    }
 }

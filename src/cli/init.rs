@@ -15,6 +15,7 @@ use self::{
 use super::{
     CliError,
     adapter::parse_name,
+    admin::Subject,
     error::UsageError,
     output::say,
     root_key::protection,
@@ -22,6 +23,7 @@ use super::{
     setup::{self, HsmChoice, HsmKeys, Plan, Ready, usual_names},
 };
 use crate::{
+    admin::first,
     ca::{KeyKind, SubjectAltName},
     config::LogLevel,
 };
@@ -135,6 +137,17 @@ fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
     let root = &ready.root_key;
     say(format_args!("root key {:?}: KCV {}, {}", root.label.as_str(), root.kcv, protection(root)));
     say_thumbprints(&ready.admin.config)?;
+    report_token(ready)?;
     say(format_args!("serve with: keystead serve --config {}", args.dir.join("keystead.toml").display()));
+    Ok(())
+}
+
+/// Prints a token that makes the first administrator, while there is none. What was printed before is worth nothing then.
+fn report_token(ready: &Ready) -> Result<(), CliError> {
+    let admin = &ready.admin;
+    let made = admin.act("bootstrap_token.create", Subject::default(), || Ok(first::bootstrap_token(&admin.store)?))?;
+    if let Some(token) = made {
+        say(format_args!("admin token (once, within 24 hours, to make the first administrator): {}", *token.text));
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use hal::{Health, RootKeys};
+use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,12 +23,13 @@ use super::{
     signer,
 };
 use crate::{
+    admin::{self, server::AdminServer, service::Service},
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{
-        Handler, Limits, Server, ServerCertificate, TlsConfig,
+        Handler, HttpsHandshakes, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
     },
     process, root_keys,
@@ -83,6 +85,16 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
+    let https = HttpsHandshakes::new(Arc::clone(&certificate))?;
+    let plane = admin::Admin::new(Service {
+        store: Arc::clone(&store),
+        hal: Arc::clone(&hal),
+        trust: Arc::clone(&trust),
+        audit: Arc::clone(&audit),
+        config: config.clone(),
+        certificate: Arc::clone(&certificate),
+        started_at: Timestamp::now(),
+    });
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
     gauges::watch(&config, &store, &hal)?;
@@ -108,6 +120,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let limits = network_limits(&config.limits);
         let threads = config.limits.worker_threads as usize;
         let server = Server::bind(&config.server.kmip_listen, tls, limits, handler, threads).await?;
+        let api = AdminServer::bind(config.admin.listen, https, config.admin.connections, config.limits.drain).await?;
         let listens_for_health = config.telemetry.listen;
         let pages = listen(listens_for_health).await?;
         let (stop, stopping) = watch::channel(false);
@@ -116,12 +129,14 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         let signals = follow_signals(stop, running)?;
         let health = pages.local_addr().unwrap_or(listens_for_health);
         say(format_args!("health and metrics: http://{health}/readyz and /metrics"));
+        say(format_args!("admin API ready on {}", api.local_addr()));
         for address in server.local_addrs() {
             say(format_args!("KMIP ready on {address}"));
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
+        let api = api.run(plane, stopped(stopping.clone()));
         tokio::select! {
-            () = server.run(stopped(stopping)) => {}
+            _ = async { tokio::join!(server.run(stopped(stopping)), api) } => {}
             () = signals => tracing::warn!("stopped at once: requests in flight were cut"),
         }
         pages.abort();

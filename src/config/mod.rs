@@ -28,7 +28,8 @@ pub use self::{
 pub use crate::telemetry::LogFormat;
 
 const DEFAULT_KMIP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5696);
-const DEFAULT_TELEMETRY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+const DEFAULT_TELEMETRY_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// The checked configuration. Paths are absolute or relative to the working directory, ready to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub hsm: HsmConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// The admin API.
+    pub admin: AdminConfig,
     /// Logs, health and metrics.
     pub telemetry: TelemetryConfig,
 }
@@ -206,6 +209,15 @@ pub struct AuditConfig {
     pub signing_key: Option<Label>,
 }
 
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where the admin API is served over HTTPS.
+    pub listen: SocketAddr,
+    /// Open connections in all.
+    pub connections: u32,
+}
+
 /// `[telemetry]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetryConfig {
@@ -344,6 +356,20 @@ impl Config {
 /// Every setting, its default and what is allowed. A default stands in for a value that is missing or refused, so that
 /// the rest of the file can still be checked.
 fn read(r: &mut Reader<'_>) -> Config {
+    let config = read_sections(r);
+    let (admin, telemetry) = (config.admin.listen, config.telemetry.listen);
+    if admin == telemetry && admin.port() != 0 {
+        r.conflict(
+            0,
+            "telemetry.listen",
+            &telemetry.to_string(),
+            "admin.listen is the same address: give one of them another port",
+        );
+    }
+    config
+}
+
+fn read_sections(r: &mut Reader<'_>) -> Config {
     Config {
         server: ServerConfig { kmip_listen: r.addresses("server.kmip_listen", DEFAULT_KMIP_LISTEN) },
         tls: TlsConfig {
@@ -359,6 +385,7 @@ fn read(r: &mut Reader<'_>) -> Config {
             path: r.path("audit.path", "audit/audit.jsonl"),
             signing_key: r.optional_hsm_key("audit.signing_key"),
         },
+        admin: read_admin(r),
         telemetry: TelemetryConfig {
             listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),
             log_format: r.choice("telemetry.log_format", ("text", LogFormat::Text), &[("json", LogFormat::Json)]),
@@ -368,6 +395,13 @@ fn read(r: &mut Reader<'_>) -> Config {
                 &[LogLevel::Error, LogLevel::Warn, LogLevel::Debug, LogLevel::Trace].map(|l| (l.as_str(), l)),
             ),
         },
+    }
+}
+
+fn read_admin(r: &mut Reader<'_>) -> AdminConfig {
+    AdminConfig {
+        listen: r.address("admin.listen", DEFAULT_ADMIN_LISTEN),
+        connections: r.integer("admin.connections", 1..=65_536, 256),
     }
 }
 

@@ -263,6 +263,18 @@ impl<'i> Reader<'i> {
         addresses
     }
 
+    /// A socket address.
+    pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+        let Some(value) = self.take(key) else { return default };
+        match value.get_ref().as_str().and_then(|text| text.parse().ok()) {
+            Some(address) => address,
+            None => {
+                self.refuse(key, &value, format!("an address like \"{default}\" or \"[::]:{}\"", default.port()));
+                default
+            }
+        }
+    }
+
     /// A socket address that only this machine can reach.
     pub(super) fn loopback_address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
         let Some(value) = self.take(key) else { return default };

@@ -57,7 +57,7 @@ level = "info"
         r#"7: limits.idle_seconds = "long": allowed is a whole number from 1 to 86400"#,
         r#"9: hsm.backend = "cloud": allowed is "pkcs11" or "software""#,
         "10: hsm.workers = -1: allowed is a whole number from 1 to 256",
-        r#"12: telemetry.listen = "0.0.0.0:8443": allowed is a loopback address like "127.0.0.1:8443""#,
+        r#"12: telemetry.listen = "0.0.0.0:8443": allowed is a loopback address like "127.0.0.1:9464""#,
         "13: logging: there is no such setting",
     ];
     assert_eq!(found, expected);

@@ -12,6 +12,7 @@ pub use self::{
     census::Census,
     clock::Clock,
     inventory::{Filter, Page, inventory, summary},
+    sightings::{Sightings, Writing},
     summary::{Dates, ShownAttribute, Summary},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     net::{Handler, PeerIdentity, Reply},
     store::{ObjectId, Store, StoreError},
     telemetry::ItemMetrics,
-    trust::{LiveTrust, TrustError},
+    trust::{LiveTrust, ShownCertificate, TrustError},
     vault::Vault,
 };
 
@@ -40,6 +41,7 @@ mod ops;
 mod policy;
 mod prompt;
 mod root_key;
+mod sightings;
 mod state;
 mod summary;
 mod terms;
@@ -102,6 +104,7 @@ pub struct Engine {
     metrics: ItemMetrics,
     stripes: Vec<Mutex<()>>,
     gate: Arc<gate::Gate>,
+    sightings: Arc<Sightings>,
 }
 
 impl Engine {
@@ -114,7 +117,14 @@ impl Engine {
             metrics: ItemMetrics::default(),
             stripes,
             gate: Arc::new(gate::Gate::new()),
+            sightings: Arc::default(),
         }
+    }
+
+    /// Who was seen, to be written to the store by whoever runs the engine.
+    #[must_use]
+    pub fn sightings(&self) -> &Arc<Sightings> {
+        &self.sightings
     }
 
     /// Reads again who may connect and what root keys may do, where that has changed.
@@ -149,6 +159,10 @@ fn stripe_number(id: ObjectId) -> usize {
 impl Handler for Engine {
     fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply {
         batch::answer(self, peer, &request)
+    }
+
+    fn connected(&self, peer: &PeerIdentity, certificate: &ShownCertificate) {
+        self.sightings.connected(peer, certificate, self.parts.clock.now());
     }
 
     fn may_wait_for_hsm(&self, request: &[u8]) -> bool {

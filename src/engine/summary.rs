@@ -165,7 +165,10 @@ fn shown(instance: &Instance) -> Option<ShownAttribute> {
         AttributeName::Other(name) => name,
     };
     let mut value = String::new();
-    show(&instance.attribute.clone().into_value(Version::V1_4), &mut value);
+    match &instance.attribute {
+        Attribute::CryptographicUsageMask(mask) => value.push_str(&mask.names().collect::<Vec<_>>().join(", ")),
+        other => show(&other.clone().into_value(Version::V1_4), &mut value),
+    }
     if let Some((end, _)) = value.char_indices().nth(SHOWN_CHARS) {
         value.truncate(end);
         value.push('…');

@@ -34,7 +34,7 @@ use crate::trust::{LiveTrust, Refusal};
 const REMEMBERED_SESSIONS: usize = 4096;
 
 /// Threads for handshakes that may wait for the HSM, where nothing else is said.
-const HANDSHAKE_THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+pub(super) const HANDSHAKE_THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,9 @@ pub enum TlsError {
     /// The key cannot be used, or does not belong to the certificate.
     #[error("the server's key cannot be used: {0}")]
     Rustls(#[from] rustls::Error),
+    /// Threads for handshakes that wait for the HSM could not be started.
+    #[error("threads could not be started: {0}")]
+    Threads(std::io::Error),
 }
 
 /// Where the server's private key is.
@@ -287,7 +290,7 @@ pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPubl
 
 /// What rustls has for TLS 1.3 only. A scheme of TLS 1.2 names no curve, so there may be several algorithms to it, one of which
 /// fits the key.
-fn verify_tls12(
+pub(super) fn verify_tls12(
     message: &[u8],
     key: &SubjectPublicKeyInfoDer<'_>,
     dss: &DigitallySignedStruct,

@@ -222,7 +222,10 @@ fn changes_by_the_command_line_reach_the_running_server() {
 fn serve(data: &Data) -> Server {
     let path = data.file("keystead.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let text = text.replace("0.0.0.0:5696", "127.0.0.1:0").replace("127.0.0.1:8443", "127.0.0.1:0");
+    let text = text
+        .replace("0.0.0.0:5696", "127.0.0.1:0")
+        .replace("127.0.0.1:8443", "127.0.0.1:0")
+        .replace("127.0.0.1:9464", "127.0.0.1:0");
     std::fs::write(&path, text).unwrap();
     Server::start(&format!("serve --config {}", path.display()))
 }
@@ -286,7 +289,10 @@ fn the_server_starts_and_answers_status_while_the_token_is_away() {
     succeed(&format!("init --dir {} --hsm softhsm --tls-key ecdsa-p256", dir.display()));
     let config = dir.join("keystead.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replace("0.0.0.0:5696", "127.0.0.1:0").replace("127.0.0.1:8443", "127.0.0.1:0");
+    let text = text
+        .replace("0.0.0.0:5696", "127.0.0.1:0")
+        .replace("127.0.0.1:8443", "127.0.0.1:0")
+        .replace("127.0.0.1:9464", "127.0.0.1:0");
     std::fs::write(&config, text).unwrap();
     std::fs::rename(dir.join("hsm/tokens"), dir.join("hsm/elsewhere")).unwrap();
     std::fs::create_dir(dir.join("hsm/tokens")).unwrap();

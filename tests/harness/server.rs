@@ -95,8 +95,13 @@ impl Server {
         let limits = limits.iter().map(|(name, value)| (*name, value.to_string()));
         let places = [("kmip_listen", "[\"127.0.0.1:0\"]".to_owned()), ("listen", "\"127.0.0.1:0\"".to_owned())];
         for (name, value) in places.into_iter().chain(limits) {
-            let line = text.lines().find(|line| line.starts_with(&format!("{name} = "))).expect("a setting").to_owned();
-            text = text.replace(&line, &format!("{name} = {value}"));
+            // The admin API and telemetry both say where they listen.
+            let begins = format!("{name} = ");
+            let lines: Vec<_> = text.lines().filter(|line| line.starts_with(&begins)).map(str::to_owned).collect();
+            assert!(!lines.is_empty(), "there is no setting {name}");
+            for line in lines {
+                text = text.replace(&line, &format!("{name} = {value}"));
+            }
         }
         std::fs::write(&config, text).unwrap();
     }

@@ -53,7 +53,7 @@ pub(super) fn code(error: &Error) -> String {
 /// Whether the error is about the connection, so that nothing was learnt about the key.
 pub(super) fn or_lost(error: &Error) -> Result<(), Fault> {
     match recovery::sort(error) {
-        lost @ (Fault::Stale | Fault::Gone(_)) => Err(lost),
+        lost if lost.is_about_connection() => Err(lost),
         _ => Ok(()),
     }
 }
@@ -137,7 +137,7 @@ pub(super) fn round_trip(session: &Session, root: RootRef, scheme: WrapScheme) -
     let kek = self_test::random_kek()?;
     let (passed, detail) = match tried(session, root, scheme, &kek) {
         Ok(found) => found,
-        Err(lost @ (Fault::Stale | Fault::Gone(_))) => return Err(lost),
+        Err(lost) if lost.is_about_connection() => return Err(lost),
         Err(Fault::Unsupported) if scheme == WrapScheme::AesKwp && root.dialect.kwp.is_none() => {
             (false, "no mechanism for it that this software can name is known for this make of token")
         }

@@ -244,9 +244,9 @@ impl Link {
         drop(old);
     }
 
-    /// A session with what is known of the token.
-    pub(super) fn conn(&self, session: Session, login: Arc<Login>) -> Conn {
-        Conn { session, login, expected: Arc::clone(&self.expected), seals: Arc::clone(&self.seals) }
+    /// A session with what is known of the token, for a call that is waited for until `until`.
+    pub(super) fn conn(&self, session: Session, login: Arc<Login>, until: Instant) -> Conn {
+        Conn { session, login, expected: Arc::clone(&self.expected), seals: Arc::clone(&self.seals), until }
     }
 
     /// Whether an attempt to connect may interrupt another backend that is served by the same module.
@@ -342,7 +342,8 @@ impl Link {
             anchor: Mutex::new(None),
             making: Mutex::new(()),
         });
-        let conn = self.conn(anchor, login);
+        // Its time is over from the start: who connects makes and destroys nothing.
+        let conn = self.conn(anchor, login, Instant::now());
         let tested = login::demand_keepsake(&conn, &self.keepsakes(), rung == Rung::Restart);
         drop(inside);
         let Conn { session, login, .. } = conn;

@@ -1,6 +1,10 @@
 //! One login to a token, and what was found on the token since.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use cryptoki::{
     object::ObjectHandle,
@@ -30,7 +34,8 @@ pub(super) struct Login {
     pub(super) candidates: Vec<WrapScheme>,
     pub(super) roots: RwLock<HashMap<RootKeyVersion, Arc<BoundRoot>>>,
     pub(super) signers: RwLock<HashMap<SignerId, (ObjectHandle, SignerKind)>>,
-    /// Closing the last session logs the process out, so this one stays open. Nothing else uses it.
+    /// Closing the last session logs the process out, so this one stays open. It is used for nothing but to ask whether it is
+    /// still there.
     pub(super) anchor: Mutex<Option<Session>>,
     /// Held by the worker that makes a root key, so that of two calls for one key the second finds what the first made.
     pub(super) making: Mutex<()>,
@@ -49,6 +54,14 @@ impl Login {
     pub(super) fn is_logged_in(&self, session: &Session) -> Result<bool, Fault> {
         let state = session.get_session_info()?.session_state();
         Ok(matches!(state, SessionState::RwUser | SessionState::RoUser))
+    }
+
+    /// Whether the anchor session is still there and logged in: then a session that is gone went alone. A token that lost all
+    /// of them has lost the login, and a new session would be nobody's.
+    pub(super) fn stands(&self, until: Instant) -> bool {
+        let anchor = self.anchor.try_lock_until(until);
+        let anchor = anchor.as_deref().and_then(Option::as_ref);
+        anchor.is_some_and(|session| self.is_logged_in(session).unwrap_or(false))
     }
 
     /// Whether the token still describes itself as the one that was logged in to. A session's own state proves nothing:
@@ -93,15 +106,50 @@ pub(super) fn demand_keepsake(conn: &Conn, keepsakes: &[Arc<BoundRoot>], after_r
 
 /// The check values that root keys must have.
 #[derive(Default)]
-pub(super) struct Expected(RwLock<HashMap<RootKeyVersion, Kcv>>);
+pub(super) struct Expected {
+    values: RwLock<HashMap<RootKeyVersion, Kcv>>,
+    /// The keys of which an operator was told that they cannot be held to theirs.
+    unproven: Mutex<HashSet<RootKeyVersion>>,
+}
 
 impl Expected {
     pub(super) fn get(&self, key: RootKeyVersion) -> Option<Kcv> {
-        self.0.read().get(&key).copied()
+        self.values.read().get(&key).copied()
     }
 
     /// Returns whether that is news.
     pub(super) fn set(&self, key: RootKeyVersion, kcv: Kcv) -> bool {
-        self.0.write().insert(key, kcv) != Some(kcv)
+        let is_news = self.values.write().insert(key, kcv) != Some(kcv);
+        if is_news {
+            self.unproven.lock().remove(&key);
+        }
+        is_news
+    }
+
+    /// The token does not compute check values of the recorded method. Returns whether that is news.
+    pub(super) fn cannot_prove(&self, key: RootKeyVersion) -> bool {
+        self.unproven.lock().insert(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{KcvMethod, RootKeyId};
+
+    #[test]
+    fn an_unproven_check_value_is_told_once_until_another_is_on_record() {
+        let expected = Expected::default();
+        let key = RootKeyVersion::first(RootKeyId::from_uuid(Uuid::from_bytes([1; 16])));
+        let kcv = Kcv { method: KcvMethod::EcbZeroBlock, value: [1, 2, 3] };
+        assert!(expected.set(key, kcv));
+        assert!(expected.cannot_prove(key));
+        assert!(!expected.cannot_prove(key));
+        assert!(!expected.set(key, kcv));
+        assert!(!expected.cannot_prove(key), "the record is the same");
+        assert!(expected.set(key, Kcv { value: [1, 2, 4], ..kcv }));
+        assert!(expected.cannot_prove(key));
     }
 }

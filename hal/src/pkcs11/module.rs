@@ -135,7 +135,14 @@ impl Module {
     fn initialise(&self, era: &mut Era) -> Result<(), Fault> {
         match self.pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) => *era = Era { number: era.number + 1, live: true, ours: true },
-            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => era.live = true,
+            // Nothing happened: another library lives there as before.
+            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) if era.live => {}
+            // It came first, or came in after C_Finalize had ended our sessions and logins. Theirs may have the same handles.
+            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {
+                tracing::warn!(module = %self.path.display(), "another library of this process has initialised the PKCS#11 \
+                               module, which is therefore never restarted here");
+                *era = Era { number: era.number + 1, live: true, ours: false };
+            }
             Err(error) => {
                 tracing::warn!(module = %self.path.display(), %error, "the PKCS#11 module cannot be initialised");
                 era.live = false;
@@ -212,4 +219,40 @@ impl Module {
 
 fn late() -> Fault {
     Fault::Stop(HalError::Unavailable(Outage::DeadlinePassed))
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs11_fixtures::{PrivateModule, shim::Function};
+
+    use super::*;
+
+    fn era(module: &Module) -> u64 {
+        module.enter(Instant::now() + Duration::from_secs(60)).map_or(0, |inside| inside.era())
+    }
+
+    #[test]
+    fn sessions_end_with_c_finalize_whoever_comes_in_next() {
+        let Some(private) = PrivateModule::new("eras") else { return };
+        let module = Module::open(&private.module_path()).unwrap();
+        let finalized = || private.control().calls().unwrap().get(&Function::C_Finalize).copied().unwrap_or_default();
+        assert_eq!(era(&module), 1);
+        module.restart(0).unwrap();
+        assert_eq!((era(&module), finalized()), (1, 0), "somebody did so since");
+        module.restart(1).unwrap();
+        assert_eq!((era(&module), finalized()), (2, 1));
+        // Another library initialises it before this one does.
+        private.control().tell("fail C_Initialize CKR_CRYPTOKI_ALREADY_INITIALIZED done count 1").unwrap();
+        module.restart(2).unwrap();
+        assert_eq!((era(&module), finalized()), (3, 2));
+        // Nothing is done to the other's sessions, nor to ours beside them.
+        module.restart(3).unwrap();
+        assert_eq!((era(&module), finalized()), (3, 2));
+        // It leaves, so the next start is ours, and so is the end after it.
+        module.pkcs11.clone().finalize().unwrap();
+        module.restart(3).unwrap();
+        assert_eq!((era(&module), finalized()), (4, 3));
+        module.restart(4).unwrap();
+        assert_eq!((era(&module), finalized()), (5, 4));
+    }
 }

@@ -77,7 +77,7 @@ impl Pool {
             // Nobody waits any more, so the token is spared the work.
             if Instant::now() < until {
                 worker.begin(until);
-                let answer = job(worker, until);
+                let answer = worker.survive(|worker| job(worker, until));
                 let starved = matches!(answer, Err(HalError::Unavailable(Outage::SessionsExhausted)));
                 if starved && worker.starves() {
                     return Flow::HandOn;

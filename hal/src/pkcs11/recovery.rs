@@ -36,7 +36,9 @@ impl Said {
 /// What a failed call asks for.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The session, the login or a handle is no longer valid: log in again, find the key again, try once more.
+    /// The session of this call is gone. With it alone a new one is enough; where the login went with it, as [`Stale`](Self::Stale).
+    SessionGone,
+    /// The login or a handle is no longer valid: log in again, find the key again, try once more.
     Stale,
     /// Either the data is bad or the token is: SoftHSM2 and kryoptic answer a tampered blob with GENERAL_ERROR and
     /// DEVICE_ERROR. A probe with a known blob decides.
@@ -52,12 +54,22 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether it is about the connection, so that nothing was learnt about a key or a blob.
+    pub(super) fn is_about_connection(&self) -> bool {
+        matches!(self, Self::SessionGone | Self::Stale | Self::Gone(_))
+    }
+
+    /// Whether the token is to blame, and not what it was asked to do.
+    pub(super) fn is_failure_of_token(&self) -> bool {
+        self.is_about_connection() || matches!(self, Self::Suspect | Self::Stop(HalError::Unavailable(_)))
+    }
+
     /// What a caller is told where nothing more is tried.
     pub(super) fn into_error(self) -> HalError {
         match self {
             Self::Stop(error) => error,
             Self::Gone(outage) => HalError::Unavailable(outage),
-            Self::Stale | Self::Suspect | Self::BadData | Self::Unsupported => {
+            Self::SessionGone | Self::Stale | Self::Suspect | Self::BadData | Self::Unsupported => {
                 HalError::Unavailable(Outage::DeviceFailed)
             }
         }
@@ -104,9 +116,9 @@ pub(super) fn sort(error: &Error) -> Fault {
 
 fn of_code(code: &RvError, function: Function) -> Fault {
     match code {
-        RvError::SessionHandleInvalid
-        | RvError::SessionClosed
-        | RvError::UserNotLoggedIn
+        RvError::SessionHandleInvalid | RvError::SessionClosed => Fault::SessionGone,
+
+        RvError::UserNotLoggedIn
         | RvError::ObjectHandleInvalid
         | RvError::KeyHandleInvalid
         | RvError::WrappingKeyHandleInvalid
@@ -181,6 +193,7 @@ mod tests {
     #[test]
     fn a_lost_login_is_mended_and_a_wrong_pin_is_not() {
         assert!(matches!(fault(RvError::UserNotLoggedIn), Fault::Stale));
+        assert!(matches!(fault(RvError::SessionHandleInvalid), Fault::SessionGone));
         assert!(matches!(fault(RvError::PinIncorrect), Fault::Stop(HalError::Refused(Refusal::PinIncorrect))));
         assert!(matches!(fault(RvError::PinLocked), Fault::Stop(HalError::Refused(Refusal::PinLocked))));
     }

@@ -31,6 +31,7 @@ impl Seals {
     pub(super) fn count(&self, key: RootKeyVersion) -> Result<(), Fault> {
         let before = self.of(key).fetch_add(1, Ordering::Relaxed);
         if before >= LIMIT {
+            self.of(key).fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::SealsExhausted.into());
         }
         if before + 1 == ALARM {
@@ -47,6 +48,14 @@ impl Seals {
             tracing::error!(root = %key, seals = made, limit = LIMIT, "more than half of the seals that this version of the \
                             root key may make are made; rotate it");
         }
+    }
+
+    /// The counts, by key.
+    pub(super) fn made(&self) -> Vec<(RootKeyVersion, u64)> {
+        let counts = self.0.read();
+        let mut made: Vec<_> = counts.iter().map(|(key, count)| (*key, count.load(Ordering::Relaxed))).collect();
+        made.sort_unstable();
+        made
     }
 
     fn of(&self, key: RootKeyVersion) -> Arc<AtomicU64> {
@@ -77,5 +86,6 @@ mod tests {
         }
         let next = key.next().unwrap();
         assert!(seals.count(next).is_ok(), "another version has a count of its own");
+        assert_eq!(seals.made(), [(key, LIMIT), (next, 1)]);
     }
 }

@@ -75,9 +75,7 @@ pub(super) fn bind(
         match patient_round_trip(session, root, scheme) {
             Ok((known, known_wrapped)) => return Ok(BoundRoot { root, scheme, held_to, known, known_wrapped }),
             // The scheme worked on this token before, so it is the token that fails now.
-            Err(fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect | Fault::Stop(HalError::Unavailable(_)))) => {
-                return Err(fault);
-            }
+            Err(fault) if fault.is_failure_of_token() => return Err(fault),
             Err(fault) => tracing::warn!(root = %root.key, %scheme, ?fault, "a wrap scheme failed its self-test"),
         }
     }
@@ -100,9 +98,7 @@ pub(super) fn proven_schemes(
                     dialect = variant;
                     break;
                 }
-                Err(
-                    fault @ (Fault::Stale | Fault::Gone(_) | Fault::Suspect | Fault::Stop(HalError::Unavailable(_))),
-                ) => failed = Some(fault),
+                Err(fault) if fault.is_failure_of_token() => failed = Some(fault),
                 Err(_) => {}
             }
         }

@@ -176,7 +176,11 @@ pub(super) fn templates(kind: SignerKind, token: bool) -> (Mechanism<'static>, V
     (shape.make(), public, private)
 }
 
+/// Makes the signing key `id`, unless an attempt whose answer was lost made it already: `id` was chosen before the first.
 pub(super) fn generate(conn: &Conn, id: SignerId, label: &Label, kind: SignerKind) -> Result<SignerInfo, Fault> {
+    if let Some(private) = find_half(conn, ObjectClass::PRIVATE_KEY, id)? {
+        return admit(conn, id, private);
+    }
     let name = Attribute::Label(label.as_str().as_bytes().to_vec());
     let taken = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true), name.clone()];
     if !conn.session.find_objects(&taken)?.is_empty() {
@@ -187,15 +191,9 @@ pub(super) fn generate(conn: &Conn, id: SignerId, label: &Label, kind: SignerKin
     for template in [&mut public, &mut private] {
         template.extend([name.clone(), Attribute::Id(key_id(id))]);
     }
-    let (public, private) = conn.session.generate_key_pair(&mechanism, &public, &private)?;
-    let admitted = admit(conn, id, private);
-    if let Err(fault) = &admitted {
-        tracing::error!(signer = %id, ?fault, "the new signing key failed its self-test and is destroyed");
-        conn.login.signers.write().remove(&id);
-        conn.session.destroy_object(private)?;
-        conn.session.destroy_object(public)?;
-    }
-    admitted
+    conn.demand_time()?;
+    let (_, private) = conn.session.generate_key_pair(&mechanism, &public, &private)?;
+    admit(conn, id, private)
 }
 
 /// The signing key of a label; keys of other applications do not count.
@@ -232,12 +230,27 @@ pub(super) fn describe(conn: &Conn, id: SignerId) -> Result<SignerInfo, Fault> {
     Ok(SignerInfo { id, label: label.ok_or(Fault::Suspect)?, kind, public_key })
 }
 
-/// The attributes hold, and a signature verifies under the public key that callers are given.
+/// Tests a key just made, and destroys it again where it fails. Once its caller has given up it is left where it is: another
+/// call may have found it and put it on record, and whoever uses it demands that it is protected.
 fn admit(conn: &Conn, id: SignerId, private: ObjectHandle) -> Result<SignerInfo, Fault> {
-    let attributes = self_test::attributes(&conn.session, private)?;
-    if attributes.sensitive != Some(true) || attributes.extractable != Some(false) {
-        return Err(Refusal::KeyNotProtected.into());
+    let tested = test(conn, id);
+    if let Err(fault) = &tested {
+        conn.login.signers.write().remove(&id);
+        if conn.is_in_time() {
+            tracing::error!(signer = %id, ?fault, "the new signing key failed its self-test and is destroyed");
+            let public = find_half(conn, ObjectClass::PUBLIC_KEY, id)?;
+            conn.session.destroy_object(private)?;
+            public.map_or(Ok(()), |public| conn.session.destroy_object(public))?;
+        } else {
+            tracing::error!(signer = %id, ?fault, "the new signing key was made too late, failed its self-test and is left on \
+                            the token");
+        }
     }
+    tested
+}
+
+/// A signature verifies under the public key that callers are given.
+fn test(conn: &Conn, id: SignerId) -> Result<SignerInfo, Fault> {
     let info = describe(conn, id)?;
     let message = id.as_uuid().as_bytes();
     let scheme = info.kind.scheme();
@@ -245,15 +258,19 @@ fn admit(conn: &Conn, id: SignerId, private: ObjectHandle) -> Result<SignerInfo,
     if verifies(&info.public_key, message, &signature, scheme) { Ok(info) } else { Err(Fault::Suspect) }
 }
 
+/// The private half and its kind. One that could be read or taken out of the token is refused.
 fn private_key(conn: &Conn, id: SignerId) -> Result<(ObjectHandle, SignerKind), Fault> {
     if let Some(&known) = conn.login.signers.read().get(&id) {
         return Ok(known);
     }
-    let template = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Token(true), Attribute::Id(key_id(id))];
-    let Some(handle) = find_one(&conn.session, &template)? else {
+    let Some(handle) = find_half(conn, ObjectClass::PRIVATE_KEY, id)? else {
         demand_answers(conn)?;
         return Err(Fault::Stop(HalError::UnknownSigner(id)));
     };
+    let attributes = self_test::attributes(&conn.session, handle)?;
+    if attributes.sensitive != Some(true) || attributes.extractable != Some(false) {
+        return Err(Refusal::KeyNotProtected.into());
+    }
     // Not every token keeps the curve on the private half.
     let (kind, _) = read_public(&conn.session, public_key(conn, id)?)?.ok_or(Refusal::WrongSignerKind)?;
     conn.login.signers.write().insert(id, (handle, kind));
@@ -261,8 +278,11 @@ fn private_key(conn: &Conn, id: SignerId) -> Result<(ObjectHandle, SignerKind), 
 }
 
 fn public_key(conn: &Conn, id: SignerId) -> Result<ObjectHandle, Fault> {
-    let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(key_id(id))];
-    find_one(&conn.session, &template)?.ok_or(Fault::Stop(HalError::UnknownSigner(id)))
+    find_half(conn, ObjectClass::PUBLIC_KEY, id)?.ok_or(Fault::Stop(HalError::UnknownSigner(id)))
+}
+
+fn find_half(conn: &Conn, class: ObjectClass, id: SignerId) -> Result<Option<ObjectHandle>, Fault> {
+    find_one(&conn.session, &[Attribute::Class(class), Attribute::Token(true), Attribute::Id(key_id(id))])
 }
 
 /// The kind of a public key and the key in the form of [`SignerInfo`]; `None` where it is of no kind that is used here.

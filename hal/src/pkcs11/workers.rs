@@ -1,6 +1,10 @@
 //! What a worker thread does with its session: a call, the answer to a fault of it, a second try.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use cryptoki::session::Session;
 
@@ -32,9 +36,21 @@ pub(super) struct Conn {
     pub(super) login: Arc<Login>,
     pub(super) expected: Arc<Expected>,
     pub(super) seals: Arc<Seals>,
+    /// When whoever waits for the present call gives up.
+    pub(super) until: Instant,
 }
 
 impl Conn {
+    /// Fails where nobody waits any more. Asked right before a call that cannot be undone: the search before it may have hung
+    /// for minutes, and its caller was told that nothing was done.
+    pub(super) fn demand_time(&self) -> Result<(), Fault> {
+        if self.is_in_time() { Ok(()) } else { Err(Fault::Stop(HalError::Unavailable(Outage::DeadlinePassed))) }
+    }
+
+    pub(super) fn is_in_time(&self) -> bool {
+        Instant::now() < self.until
+    }
+
     /// Counts the seal that a wrap under this root key is about to make, if it makes one.
     pub(super) fn seal_with(&self, bound: &BoundRoot) -> Result<(), Fault> {
         match bound.scheme {
@@ -61,6 +77,8 @@ impl Drop for Worker {
 enum Outcome<T> {
     Answer(Result<T, HalError>),
     Again,
+    /// This worker's session is gone, and nothing else: open another, try again.
+    Reopen,
     /// Session, login or handle went stale: log in, find again, try again.
     Renew,
     /// The token is not there any more.
@@ -70,6 +88,7 @@ enum Outcome<T> {
 /// What was tried already for one call.
 #[derive(Default)]
 struct Tried {
+    reopened: bool,
     renewed: bool,
     repeats: u32,
     /// The login under which a failure was suspect, and the token was found alive.
@@ -93,6 +112,17 @@ impl Worker {
         self.crew.set_due(self.desk, self.crew.micros(until).max(1));
     }
 
+    /// Does `job`. One that panics has failed like any other, and costs this worker its session, in which an operation may
+    /// have been left half done.
+    pub(super) fn survive<T>(&mut self, job: impl FnOnce(&mut Self) -> Result<T, HalError>) -> Result<T, HalError> {
+        // All that a panic may leave half done is the session, which is given up.
+        catch_unwind(AssertUnwindSafe(|| job(self))).unwrap_or_else(|_| {
+            tracing::error!(desk = self.desk, "a call to the token panicked; its worker goes on with a new session");
+            self.part();
+            Err(HalError::Unavailable(Outage::DeviceFailed))
+        })
+    }
+
     /// Runs `op`, and once more where session, login or handle went stale, or where the token fails but is found alive.
     pub(super) fn run<T>(
         &mut self,
@@ -109,7 +139,7 @@ impl Worker {
                 Err(fault) => return self.lost(&login, fault.into_error()),
             };
             let outcome = if inside.era() == login.era {
-                self.attempt(&login, kind, &mut tried, op)
+                self.attempt(&login, (kind, until), &mut tried, op)
             } else {
                 // Another backend restarted the module for the sake of its own token.
                 Outcome::Renew
@@ -118,6 +148,8 @@ impl Worker {
             match outcome {
                 Outcome::Answer(answer) => return answer,
                 Outcome::Again => {}
+                // Not closed: there is nothing to close, and its handle may be another session's by now.
+                Outcome::Reopen => self.conn = None,
                 Outcome::Renew => {
                     self.part();
                     self.link.renew(login.generation, until)?;
@@ -182,17 +214,22 @@ impl Worker {
     fn attempt<T>(
         &mut self,
         login: &Arc<Login>,
-        kind: Kind,
+        (kind, until): (Kind, Instant),
         tried: &mut Tried,
         op: &dyn Fn(&Conn) -> Result<T, Fault>,
     ) -> Outcome<T> {
-        let conn = match self.connected(login) {
+        let conn = match self.connected(login, until) {
             Ok(conn) => conn,
             Err(Fault::Stop(error)) => return Outcome::Answer(Err(error)),
             Err(fault) => return Outcome::Lost(fault.into_error()),
         };
         let fault = match op(conn) {
             Ok(answer) => return Outcome::Answer(Ok(answer)),
+            Err(Fault::SessionGone) if !tried.reopened && login.stands(until) => {
+                tried.reopened = true;
+                return Outcome::Reopen;
+            }
+            Err(Fault::SessionGone) => Fault::Stale,
             Err(fault) => fault,
         };
         let failed = HalError::Unavailable(Outage::DeviceFailed);
@@ -202,7 +239,7 @@ impl Worker {
                 Outcome::Renew
             }
             Fault::Stale if is_alive(conn, kind) => Outcome::Answer(Err(failed)),
-            Fault::Stale => Outcome::Lost(failed),
+            Fault::Stale | Fault::SessionGone => Outcome::Lost(failed),
             Fault::Suspect if is_alive(conn, kind) => suspect(kind, login.generation, tried),
             // A lost login may look so too, on kryoptic for one. What makes keys is not repeated on a guess.
             Fault::Suspect if !tried.renewed && !matches!(kind, Kind::Manage) => {
@@ -223,13 +260,15 @@ impl Worker {
         }
     }
 
-    /// This thread's session under `login`.
-    fn connected(&mut self, login: &Arc<Login>) -> Result<&Conn, Fault> {
+    /// This thread's session under `login`, for a call that is waited for until `until`.
+    fn connected(&mut self, login: &Arc<Login>, until: Instant) -> Result<&Conn, Fault> {
         if self.conn.is_none() {
             let session = login.module.session(login.slot)?;
-            self.conn = Some(self.link.conn(session, Arc::clone(login)));
+            self.conn = Some(self.link.conn(session, Arc::clone(login), until));
         }
-        self.conn.as_ref().ok_or(Fault::Stale)
+        let conn = self.conn.as_mut().ok_or(Fault::Stale)?;
+        conn.until = until;
+        Ok(conn)
     }
 }
 

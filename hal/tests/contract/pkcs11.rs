@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hal::{
-    HalError, Health, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes, SelfCheck,
-    SignScheme, SignerKind, WrapScheme, WrappedKek,
+    HalError, Health, Kcv, KcvMethod, KeyWrapper as _, Outage, Refusal, RootKeyVersion, RootKeys as _, SecretBytes,
+    SelfCheck, SignScheme, SignerKind, WrapScheme, WrappedKek,
     pkcs11::{
         Pkcs11Config, Pkcs11Hal,
         probe::{IvMode, ProbeLogin, probe},
@@ -45,6 +46,66 @@ fn two_gcm_blobs_of_one_kek_share_nothing() {
     let (one, other) = (hal.wrap_kek(root, &kek(7)).expect("a blob"), hal.wrap_kek(root, &kek(7)).expect("a blob"));
     assert_ne!(one.iv, other.iv);
     assert_ne!(one.ciphertext, other.ciphertext);
+}
+
+/// By AES-256-GCM of a zero block with a zero IV.
+fn gcm_check_value(key: &[u8]) -> Kcv {
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("a key"));
+    let mut block = [0; 16];
+    let nonce = Nonce::assume_unique_for_key([0; 12]);
+    let _ = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut block).expect("it is sealed");
+    Kcv { method: KcvMethod::GcmZeroBlock, value: [block[0], block[1], block[2]] }
+}
+
+#[test]
+fn a_root_key_is_held_to_its_check_value_by_the_method_on_record() {
+    let Some(module) = PrivateModule::new("methods") else { return };
+    let hal = connect(Pkcs11Config { workers: 1, ..config_of(&module.module_path(), module.token()) });
+    let bytes: Vec<u8> = (0..32).collect();
+    let imported = hal.import_root(new_key(), &label("root"), SecretBytes::from(bytes.clone())).expect("a root key");
+    let root = imported.key();
+    let by_ecb = Kcv { method: KcvMethod::EcbZeroBlock, value: [0xf2, 0x90, 0x00] };
+    assert_eq!(imported.kcv, by_ecb);
+    // Of a key that another method was recorded for, that method's value is computed and shown.
+    let by_gcm = gcm_check_value(&bytes);
+    hal.expect_root(root, by_gcm);
+    assert_eq!(hal.describe_root(root).expect("the right key").kcv, by_gcm);
+    let replaced = HalError::Refused(Refusal::KeyReplaced);
+    hal.expect_root(root, gcm_check_value(&[9; 32]));
+    assert_eq!(hal.describe_root(root).expect_err("another key"), replaced);
+    // A token that has neither AES-ECB nor AES-CBC any more cannot tell; it is used, and the log says so.
+    let wrong = Kcv { value: [1, 2, 3], ..by_ecb };
+    hal.expect_root(root, wrong);
+    assert_eq!(hal.wrap_kek(root, &kek(7)).expect_err("another key"), replaced);
+    module.control().tell("fail C_EncryptInit CKR_MECHANISM_INVALID count 2").expect("the shim obeys");
+    hal.wrap_kek(root, &kek(7)).expect("nothing speaks against the key");
+    // A token that fails is no token without the method.
+    hal.expect_root(root, by_ecb);
+    module.control().tell("fail C_EncryptInit CKR_HOST_MEMORY count 1").expect("the shim obeys");
+    let failed = hal.wrap_kek(root, &kek(7)).expect_err("nothing is known of the key");
+    assert_eq!(failed, HalError::Unavailable(Outage::Overloaded));
+    hal.wrap_kek(root, &kek(7)).expect("the right key");
+}
+
+#[test]
+fn seals_are_counted_for_each_version_and_only_where_they_are_made() {
+    let Some((softhsm, token)) = fresh("seals") else { return };
+    let hal = connect(config(softhsm, &token));
+    let root = hal.generate_root(&label("root")).expect("a root key").key();
+    let counted = |hal: &Pkcs11Hal| hal.token_states()[0].seals.clone();
+    assert_eq!(counted(&hal), []);
+    let blob = hal.wrap_kek(root, &kek(7)).expect("a blob");
+    hal.wrap_kek(root, &kek(7)).expect("a blob");
+    hal.unwrap_kek(&blob).expect("it opens");
+    assert_eq!(counted(&hal), [(root, 2)]);
+    let second = root.next().expect("a version");
+    hal.generate_version(second, &label("root")).expect("the next version");
+    hal.expect_seals(second, 40);
+    hal.rewrap_keks(std::slice::from_ref(&blob), second).pop().expect("an answer").expect("it is re-wrapped");
+    assert_eq!(counted(&hal), [(root, 2), (second, 41)]);
+    let by_kw = connect(Pkcs11Config { scheme: Some(WrapScheme::AesKw), ..config(softhsm, &token) });
+    by_kw.wrap_kek(root, &kek(7)).expect("a blob");
+    assert_eq!(counted(&by_kw), [], "the other scheme makes no seal");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! What must hold: no call blames a blob or gives a wrong answer, none takes longer than its deadline, and within five seconds
 //! of the token's return the service is whole, without a restart and without a call that asks for it.
 
+mod sessions;
+
 use std::{
     fs,
     path::Path,

@@ -8,11 +8,12 @@ use uuid::Uuid;
 use crate::{
     cli::{
         CliError, ConfigArgs,
-        adapter::{BadText, parse_text},
+        adapter::parse_text,
         admin::{Admin, Subject, adapter_names, shown_time},
         output::{as_text, json, say, table},
     },
     store::{CaRuleRow, RuleKind, StoreError},
+    text::BadText,
 };
 
 /// Rules for certificates of the own authority.
@@ -130,5 +131,5 @@ fn remove(args: &RuleRemoveArgs) -> Result<(), CliError> {
 }
 
 fn parse_common_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, 1, 64)
+    parse_text(text, (1, 64))
 }

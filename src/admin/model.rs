@@ -1,0 +1,34 @@
+//! What goes in and out of the admin API, one file for each kind of thing. The command line reads the same types.
+//!
+//! Names are in snake case, times RFC 3339 in UTC, identifiers UUIDs, fingerprints lower hexadecimal SHA-256. Unknown fields
+//! of a request are refused; unknown fields of an answer are for clients to pass over.
+
+mod adapters;
+mod certificate;
+mod identities;
+mod server;
+mod session;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
+
+pub use self::{
+    adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
+    certificate::CertificateInfo,
+    identities::{
+        ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
+    },
+    server::{Health, ServerInfo},
+    session::SessionInfo,
+};
+
+/// Seconds since 1970-01-01 UTC as they are shown.
+#[must_use]
+pub fn shown_time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).unwrap_or_default().to_string()
+}
+
+/// A field of a change: absent leaves it as it is, null clears it.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,64 @@
+//! `/v1/adapters`.
+
+use std::sync::Arc;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{Changed, Once};
+use crate::{
+    admin::{
+        Admin,
+        etag::IfMatch,
+        http::{Answer, At, Body, Call, Filter},
+        model::{Adapter, AdapterChange, NewAdapter},
+        page::{Page, PageQuery},
+    },
+    store::AdapterId,
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete))
+}
+
+/// List adapters
+///
+/// By name; only those that the caller may see.
+#[utoipa::path(get, path = "/v1/adapters", tag = "adapters", params(PageQuery),
+    responses((status = 200, description = "A page of adapters", body = Page<Adapter>)))]
+async fn list(call: Call, Filter(query): Filter<PageQuery>) -> Answer {
+    let window = query.window("adapters")?;
+    call.read(move |service, caller| service.list_adapters(caller, &window)).await
+}
+
+/// Make an adapter
+#[utoipa::path(post, path = "/v1/adapters", tag = "adapters", params(Once), request_body = NewAdapter,
+    responses((status = 201, description = "The adapter", body = Adapter)))]
+async fn create(call: Call, body: Body<NewAdapter>) -> Answer {
+    call.create(body, |service, caller, new| service.create_adapter(caller, new)).await
+}
+
+/// Read an adapter
+#[utoipa::path(get, path = "/v1/adapters/{id}", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter")),
+    responses((status = 200, description = "The adapter", body = Adapter)))]
+async fn read(call: Call, At(id): At<Uuid>) -> Answer {
+    call.one(move |service, caller| service.read_adapter(caller, AdapterId(id))).await
+}
+
+/// Change an adapter
+///
+/// Its name, description and policy; its root key is for ever.
+#[utoipa::path(patch, path = "/v1/adapters/{id}", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter"), Changed),
+    request_body = AdapterChange, responses((status = 200, description = "The adapter as it is now", body = Adapter)))]
+async fn update(call: Call, At(id): At<Uuid>, if_match: IfMatch, body: Body<AdapterChange>) -> Answer {
+    call.one(move |service, caller| service.update_adapter(caller, AdapterId(id), &if_match, body.value)).await
+}
+
+/// Delete an adapter
+///
+/// At once where nothing in it is live; otherwise it needs an approval. Its certificates and rules go with it.
+#[utoipa::path(delete, path = "/v1/adapters/{id}", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter"), Changed),
+    responses((status = 204, description = "It is deleted")))]
+async fn delete(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {
+    call.done(move |service, caller| service.delete_adapter(caller, AdapterId(id), &if_match)).await
+}

@@ -1,0 +1,212 @@
+//! Adapters: tenants, each under one root key.
+
+use uuid::Uuid;
+
+use super::{Service, now};
+use crate::{
+    admin::{
+        caller::Caller,
+        etag::IfMatch,
+        model::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference, shown_time},
+        page::{Page, Window},
+        permission::{Permission, Scope},
+        problem::{Code, Problem},
+    },
+    audit::{Name, Subject},
+    store::{AdapterId, AdapterRow, RootKeyState, StoreError, TrustRows},
+    text,
+};
+
+/// The longest that the material of destroyed objects may be held, in seconds: a year.
+const MAX_HOLD_SECONDS: u32 = 366 * 86_400;
+/// Objects of a deleted adapter that are erased in one transaction.
+const BATCH: u64 = 256;
+
+impl Service {
+    /// Makes an adapter.
+    pub(in crate::admin) fn create_adapter(&self, caller: &Caller, new: NewAdapter) -> Result<Adapter, Problem> {
+        let id = AdapterId(Uuid::new_v4());
+        let may = (Permission::KmipCreate, Scope::Everything);
+        let about = Subject {
+            adapter: Some(id),
+            root_key: Some(new.root_key),
+            name: Some(Name::new(&new.name)),
+            ..Subject::default()
+        };
+        self.act(caller, "adapter.create", may, about, |_| {
+            check_name(&new.name)?;
+            check_description(new.description.as_deref())?;
+            let hold_seconds = check_hold(new.hold_seconds.unwrap_or(0))?;
+            self.check_root_key(new.root_key)?;
+            let at = now();
+            let row = AdapterRow {
+                id,
+                name: new.name,
+                description: new.description,
+                root_key: new.root_key,
+                credential: None,
+                created_at: at,
+                revision: 1,
+                changed_at: at,
+                hold_seconds,
+            };
+            self.store.insert_adapter(row.clone()).map_err(|error| taken(error, &row.name))?;
+            self.trust_changed();
+            self.adapter_shown(row)
+        })
+    }
+
+    /// Lists adapters by name.
+    pub(in crate::admin) fn list_adapters(&self, caller: &Caller, window: &Window) -> Result<Page<Adapter>, Problem> {
+        self.list(caller, "adapter.list", Permission::KmipList, |visible| {
+            let mut trust = self.store.trust()?;
+            let mut rows = std::mem::take(&mut trust.adapters);
+            rows.retain(|row| visible.includes(row.id));
+            let Page { items, next_page } = window.cut(rows, |row| row.name.clone());
+            let shown = items.into_iter().map(|row| self.adapter_with(row, &trust));
+            Ok(Page { items: shown.collect::<Result<_, _>>()?, next_page })
+        })
+    }
+
+    /// Reads an adapter.
+    pub(in crate::admin) fn read_adapter(&self, caller: &Caller, id: AdapterId) -> Result<Adapter, Problem> {
+        let may = (Permission::KmipRead, Scope::Adapter(id));
+        let about = Subject { adapter: Some(id), ..Subject::default() };
+        self.act(caller, "adapter.read", may, about, |_| self.adapter_shown(self.find_adapter(id)?))
+    }
+
+    /// Changes an adapter's name, description or policy.
+    pub(in crate::admin) fn update_adapter(
+        &self,
+        caller: &Caller,
+        id: AdapterId,
+        if_match: &IfMatch,
+        change: AdapterChange,
+    ) -> Result<Adapter, Problem> {
+        let may = (Permission::KmipCreate, Scope::Adapter(id));
+        let about = Subject { adapter: Some(id), ..Subject::default() };
+        self.act(caller, "adapter.update", may, about, |about| {
+            let mut row = self.find_adapter(id)?;
+            about.name = Some(Name::new(&row.name));
+            if_match.check(row.revision)?;
+            if let Some(name) = change.name {
+                check_name(&name)?;
+                row.name = name;
+            }
+            if let Some(description) = change.description {
+                check_description(description.as_deref())?;
+                row.description = description;
+            }
+            if let Some(seconds) = change.hold_seconds {
+                row.hold_seconds = check_hold(seconds)?;
+            }
+            row.revision += 1;
+            row.changed_at = now();
+            self.store.update_adapter(row.clone()).map_err(|error| taken(error, &row.name))?;
+            self.trust_changed();
+            self.adapter_shown(row)
+        })
+    }
+
+    /// Deletes an adapter without live objects. One that has some needs a second person.
+    pub(in crate::admin) fn delete_adapter(
+        &self,
+        caller: &Caller,
+        id: AdapterId,
+        if_match: &IfMatch,
+    ) -> Result<(), Problem> {
+        let may = (Permission::KmipDelete, Scope::Adapter(id));
+        let about = Subject { adapter: Some(id), ..Subject::default() };
+        self.act(caller, "adapter.delete", may, about, |about| {
+            let row = self.find_adapter(id)?;
+            about.name = Some(Name::new(&row.name));
+            if_match.check(row.revision)?;
+            let live = self.store.count(id)?.live;
+            if live > 0 {
+                let detail = format!(
+                    "the adapter still has {live} keys or other objects that are not destroyed: destroy them first, or ask for an approval of \
+                     its deletion with POST /v1/approvals, which another person decides"
+                );
+                return Err(Problem::new(Code::ApprovalNeeded, detail).with("live_objects", live));
+            }
+            self.remove_adapter(id, row.revision)
+        })
+    }
+
+    /// Takes an adapter away with all that belongs to it. Whoever calls this has seen to permission and approval.
+    pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64) -> Result<(), Problem> {
+        self.store.delete_adapter(id, revision, now())?;
+        self.trust_changed();
+        while !self.store.empty_deleted_adapter(id, BATCH)?.is_empty() {}
+        Ok(())
+    }
+
+    /// The adapter `id`. Ask for the permission first.
+    pub(in crate::admin) fn find_adapter(&self, id: AdapterId) -> Result<AdapterRow, Problem> {
+        self.store.adapter(id)?.ok_or_else(|| Problem::not_found("adapter"))
+    }
+
+    fn check_root_key(&self, id: Uuid) -> Result<(), Problem> {
+        let found = self.store.root_keys()?.into_iter().find(|row| row.id == id);
+        let row =
+            found.ok_or_else(|| Problem::invalid("root_key", "there is no such root key: list them to find its id"))?;
+        match row.state {
+            RootKeyState::Active => Ok(()),
+            RootKeyState::Suspended => {
+                Err(Problem::new(Code::State, "the root key is suspended: resume it first, or choose another"))
+            }
+            RootKeyState::Destroyed => Err(Problem::new(Code::State, "the root key is destroyed: choose another")),
+        }
+    }
+
+    fn adapter_shown(&self, row: AdapterRow) -> Result<Adapter, Problem> {
+        let trust = self.store.trust()?;
+        self.adapter_with(row, &trust)
+    }
+
+    fn adapter_with(&self, row: AdapterRow, trust: &TrustRows) -> Result<Adapter, Problem> {
+        let count = self.store.count(row.id)?;
+        let root_key = trust.root_keys.iter().find(|root| root.id == row.root_key);
+        Ok(Adapter {
+            id: row.id.0,
+            root_key: RootKeyReference { id: row.root_key, label: root_key.map(|root| root.label.clone()) },
+            certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
+            rules: trust.ca_rules.iter().filter(|rule| rule.adapter == row.id).count(),
+            objects: ObjectCounts { live: count.live, destroyed: count.destroyed },
+            credential_user: row.credential.map(|credential| credential.username),
+            name: row.name,
+            description: row.description,
+            hold_seconds: row.hold_seconds,
+            created_at: shown_time(row.created_at),
+            changed_at: shown_time(row.changed_at),
+            revision: row.revision,
+        })
+    }
+}
+
+fn taken(error: StoreError, name: &str) -> Problem {
+    match error {
+        StoreError::Duplicate => Problem::new(
+            Code::Exists,
+            format!("there is an adapter called {name:?}, or one that is still being deleted: choose another name"),
+        )
+        .with("field", "name"),
+        error => error.into(),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    text::check(name, text::NAME).map_err(|bad| bad.of("name"))
+}
+
+fn check_description(description: Option<&str>) -> Result<(), Problem> {
+    description.map_or(Ok(()), |text| text::check(text, text::DESCRIPTION).map_err(|bad| bad.of("description")))
+}
+
+fn check_hold(seconds: u32) -> Result<u32, Problem> {
+    if seconds <= MAX_HOLD_SECONDS {
+        return Ok(seconds);
+    }
+    Err(Problem::invalid("hold_seconds", format_args!("allowed is 0 to {MAX_HOLD_SECONDS}"))
+        .with("maximum", MAX_HOLD_SECONDS))
+}

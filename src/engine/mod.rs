@@ -9,8 +9,11 @@ use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
 pub use self::{
+    adapter_status::{AdapterStatus, adapter_status},
     census::Census,
     clock::Clock,
+    erasure::{Eraser, Erasing, ErasureError},
+    hold::{RecoverError, recover},
     inventory::{Filter, Page, inventory, summary},
     sightings::{Sightings, Writing},
     summary::{Dates, ShownAttribute, Summary},
@@ -24,6 +27,7 @@ use crate::{
     vault::Vault,
 };
 
+mod adapter_status;
 mod attribute_rules;
 mod attribute_set;
 mod authn;
@@ -32,8 +36,10 @@ mod census;
 mod certificate;
 mod clock;
 mod ctx;
+mod erasure;
 mod error;
 mod gate;
+mod hold;
 mod inventory;
 mod material;
 mod object;

@@ -1,4 +1,5 @@
-//! Destroy (KMIP 1.4 §4.21): the material goes for good, the metadata stays.
+//! Destroy (KMIP 1.4 §4.21): the material goes for good, the metadata stays. Where the adapter's policy sets a hold period, the
+//! material is out of reach at once and goes when the period ends.
 
 use kmip::{
     attributes::Attribute,
@@ -10,6 +11,7 @@ use crate::engine::{ctx::Ctx, error::OpError, state, state::Event};
 
 /// Destroys an object.
 pub(in crate::engine) fn destroy(ctx: &Ctx<'_>, request: DestroyRequest) -> Result<DestroyResponse, OpError> {
+    let hold_until = ctx.hold_until();
     let (object, ()) = ctx.update(request.unique_identifier, |object| {
         if state::is_destroyed(object.state()) {
             return Err(OpError::DestroyedAlready);
@@ -17,6 +19,7 @@ pub(in crate::engine) fn destroy(ctx: &Ctx<'_>, request: DestroyRequest) -> Resu
         if !object.advance(Event::Destroy) {
             return Err(OpError::WrongState("an active object is not destroyed: revoke it first"));
         }
+        object.hold_until = hold_until.filter(|_| object.sealed.is_some());
         object.sealed = None;
         object.attributes.set(Attribute::DestroyDate(DateTime(ctx.now)));
         object.touch(ctx.now);

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod admin;
 mod bad_input;
 mod cli;
 mod clients;

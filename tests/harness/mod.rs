@@ -1,5 +1,6 @@
 //! What the tests stand on: an engine in this process with a clock to turn, and a server in a process of its own.
 
+pub mod api;
 pub mod ask;
 pub mod engine;
 pub mod hsm;

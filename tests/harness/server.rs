@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use super::api::Api;
 use kmip::{client::Client, version::Version};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -30,6 +31,7 @@ pub struct Server {
     dir: PathBuf,
     addr: SocketAddr,
     health: String,
+    admin: SocketAddr,
     lines: Mutex<Receiver<String>>,
     _owned: Option<TempDir>,
 }
@@ -130,6 +132,7 @@ impl Server {
         }
         let mut seen = Vec::new();
         let mut health = String::new();
+        let mut admin = None;
         let addr = loop {
             let line = lines
                 .recv_timeout(Duration::from_secs(120))
@@ -137,17 +140,37 @@ impl Server {
             if let Some(addr) = line.strip_prefix("KMIP ready on ") {
                 break addr.trim().parse().expect("an address");
             }
+            if let Some(address) = line.strip_prefix("admin API ready on ") {
+                admin = Some(address.trim().parse().expect("an address"));
+            }
             if let Some(rest) = line.strip_prefix("health and metrics: http://") {
                 rest.split('/').next().unwrap_or_default().clone_into(&mut health);
             }
             seen.push(line);
         };
-        Self { child, dir: dir.to_owned(), addr, health, lines: Mutex::new(lines), _owned: None }
+        let admin = admin.expect("it serves the admin API before KMIP");
+        Self { child, dir: dir.to_owned(), addr, health, admin, lines: Mutex::new(lines), _owned: None }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The admin API, as the administrator that `keystead dev` makes.
+    pub fn api(&self) -> Api {
+        let key = std::fs::read_to_string(self.dir.join("admin.token")).expect("keystead dev makes it");
+        self.stranger().with_key(key.trim())
+    }
+
+    /// The admin API, without any login.
+    pub fn stranger(&self) -> Api {
+        Api::new(self.admin, &self.dir.join("tls/ca.pem"))
+    }
+
+    /// Where the admin API is.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
     }
 
     /// What it answers to a request for a page of health or metrics, header and all.

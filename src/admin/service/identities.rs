@@ -128,7 +128,8 @@ impl Service {
                     "nobody changes their own roles or disables themselves: another person must",
                 ));
             }
-            let was_administrator = is_administrator(&row) && !row.disabled;
+            let counts = |row: &IdentityRow| is_administrator(row) && !row.disabled;
+            let counted = counts(&row);
             row.name = change.name.unwrap_or(row.name);
             row.description = change.description.unwrap_or(row.description);
             row.disabled = change.disabled.unwrap_or(row.disabled);
@@ -141,7 +142,7 @@ impl Service {
                 about.certificate = row.certificate.as_ref().map(|certificate| certificate.fingerprint);
             }
             may_manage(caller, &row)?;
-            if was_administrator && !(is_administrator(&row) && !row.disabled) {
+            if counted && !counts(&row) {
                 self.must_not_be_last(id)?;
             }
             row.revision += 1;

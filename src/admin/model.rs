@@ -4,8 +4,11 @@
 //! of a request are refused; unknown fields of an answer are for clients to pass over.
 
 mod adapters;
+mod approvals;
+mod backups;
 mod certificate;
 mod identities;
+mod root_keys;
 mod server;
 mod session;
 
@@ -14,9 +17,18 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::{
     adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
+    approvals::{
+        AdapterImpactReport, Approval, ApprovalAction, ApprovalStatus, ClientReport, ImpactReport, NewApproval,
+        ObjectImpactReport, Person, StateCountReport,
+    },
+    backups::{Backup, BackupRootKey, NewBackup},
     certificate::CertificateInfo,
     identities::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
+    },
+    root_keys::{
+        AttestVersion, NewRootKey, RetireVersion, RootKey, RootKeyAdapter, RootKeyStatus, RootKeyVersion,
+        RootKeyVersionState, RotationProgress, SignedStatement,
     },
     server::{Health, ServerInfo},
     session::SessionInfo,

@@ -1,7 +1,10 @@
 //! The routes, one file for each kind of thing; `mod.rs` of the admin plane tells how one is made.
 
 mod adapters;
+mod approvals;
+mod backups;
 mod identities;
+mod root_keys;
 mod server;
 mod session;
 
@@ -36,7 +39,10 @@ struct Once {
 pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(adapters::router())
+        .merge(approvals::router())
+        .merge(backups::router())
         .merge(identities::router())
+        .merge(root_keys::router())
         .merge(server::router())
         .merge(session::router())
 }

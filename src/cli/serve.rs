@@ -7,6 +7,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use hal::{Health, RootKeys};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -94,6 +95,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         config: config.clone(),
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
+        backing_up: Mutex::default(),
     });
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);

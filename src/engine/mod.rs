@@ -13,6 +13,7 @@ pub use self::{
     census::Census,
     clock::Clock,
     erasure::{Eraser, Erasing, ErasureError},
+    forced::{Forced, destroy_by_force},
     hold::{RecoverError, recover},
     inventory::{Filter, Page, inventory, summary},
     sightings::{Sightings, Writing},
@@ -38,6 +39,7 @@ mod clock;
 mod ctx;
 mod erasure;
 mod error;
+mod forced;
 mod gate;
 mod hold;
 mod inventory;

@@ -3,7 +3,10 @@
 //! One thread writes (`writer`), a few connections read (`readers`), and neither waits for the other. This module joins
 //! them and answers what takes one statement. It never hands a connection out, and keeps nothing of an object in memory.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use parking_lot::RwLock;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
@@ -19,6 +22,7 @@ mod adapters;
 mod answers;
 mod api_keys;
 mod approvals;
+mod backup;
 mod changes;
 mod entries;
 mod held;
@@ -55,6 +59,7 @@ const SELECT_COUNTS: &str = "SELECT live, destroyed FROM object_count WHERE adap
 
 /// The engine behind [`super::Store`], which documents the methods.
 pub(super) struct Sqlite {
+    path: PathBuf,
     /// Dropped first: what waits is still done. The last reader to close then removes the log.
     writer: Writer,
     readers: Readers,
@@ -67,7 +72,7 @@ impl Sqlite {
         let connection = schema::open_writer(path, options.migrate)?;
         let readers = Readers::open(path, options.readers)?;
         let writer = Writer::start(path, connection, &options)?;
-        Ok(Self { writer, readers, adapters: RwLock::default() })
+        Ok(Self { path: path.to_owned(), writer, readers, adapters: RwLock::default() })
     }
 
     pub(super) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {

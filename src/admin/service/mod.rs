@@ -4,13 +4,18 @@
 //! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
 
 mod adapters;
+pub(super) mod approvals;
+mod backups;
 mod identities;
+mod impact;
+mod root_keys;
 mod server;
 
 use std::sync::Arc;
 
 use hal::RootKeys;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{
     caller::{Caller, Visible},
@@ -41,6 +46,8 @@ pub struct Service {
     pub certificate: Arc<ServerCertificate>,
     /// When the server was started.
     pub started_at: Timestamp,
+    /// Held while a copy of the database is made.
+    pub backing_up: Mutex<()>,
 }
 
 impl Service {
@@ -104,7 +111,7 @@ impl Service {
     }
 
     /// Puts a change of adapters, certificates, rules or root keys in force.
-    fn trust_changed(&self) {
+    pub(super) fn trust_changed(&self) {
         // The change is made; the thread that follows changes finds it within a second.
         if let Err(error) = self.trust.refresh_now() {
             tracing::error!(%error, "a change takes effect later: adapters and certificates cannot be read now");

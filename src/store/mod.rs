@@ -243,8 +243,6 @@ pub struct StoreOptions {
     pub max_adapters: u32,
     /// Certificates for each adapter.
     pub max_certificates: u32,
-    /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
-    pub migrate: bool,
     /// Rules for each adapter.
     pub max_rules: u32,
     /// Authorities of other people.
@@ -255,6 +253,8 @@ pub struct StoreOptions {
     pub max_api_keys: u32,
     /// Open requests for approval.
     pub max_open_approvals: u32,
+    /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
+    pub migrate: bool,
 }
 
 impl Default for StoreOptions {

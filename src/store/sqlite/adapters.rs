@@ -21,7 +21,7 @@ const SELECT_ADAPTERS: &str = "
     FROM adapter WHERE state = 1 AND (?1 IS NULL OR id = ?1) ORDER BY seq";
 
 /// Live objects, and destroyed ones that are held.
-const SELECT_TO_DESTROY: &str = "
+pub(super) const SELECT_TO_DESTROY: &str = "
     SELECT seq, id FROM object WHERE adapter = ?1 AND destroyed = 0
     UNION ALL SELECT o.seq, o.id FROM held AS h JOIN object AS o ON o.seq = h.object WHERE h.adapter = ?1
     LIMIT ?2";

@@ -26,7 +26,7 @@ const IS_EXPIRED: &str = "SELECT 1 FROM approval WHERE state = 1 AND expires_at 
 
 /// One change of requests.
 pub(super) enum ApprovalChange {
-    Insert(ApprovalRow),
+    Insert(Box<ApprovalRow>),
     Decide { id: Uuid, revision: u64, decided: Decided, verdict: Verdict },
     Advance { id: Uuid, revision: u64, step: ApprovalStep, at: i64 },
     Expire(i64),
@@ -34,7 +34,7 @@ pub(super) enum ApprovalChange {
 
 impl Sqlite {
     pub(in crate::store) fn insert_approval(&self, row: ApprovalRow) -> Result<(), StoreError> {
-        self.change_approval(ApprovalChange::Insert(row))
+        self.change_approval(ApprovalChange::Insert(Box::new(row)))
     }
 
     pub(in crate::store) fn approval(&self, id: Uuid) -> Result<Option<ApprovalRow>, StoreError> {

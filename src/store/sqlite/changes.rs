@@ -119,6 +119,9 @@ fn update(
             return Err(StoreError::Conflict);
         }
         held::hold(connection, stored.place.object, until)?;
+    } else if stored.place.destroyed && !row.destroyed && held::is_held(connection, stored.place.object)? {
+        // Only the end of the hold gives the object back what is held of it.
+        return Err(StoreError::Conflict);
     }
 
     let entries = index.map(Entries::from);

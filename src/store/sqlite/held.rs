@@ -13,7 +13,7 @@ use super::{
 };
 use crate::store::{AdapterId, HeldRow, ObjectId, StoreError};
 
-const SELECT_HELD: &str = "
+pub(super) const SELECT_HELD: &str = "
     SELECT o.id, a.id, h.until
     FROM held AS h JOIN object AS o ON o.seq = h.object JOIN adapter AS a ON a.seq = h.adapter
     WHERE h.until <= ?1 ORDER BY h.until, h.object LIMIT ?2";
@@ -91,6 +91,12 @@ pub(super) fn hold(connection: &Connection, object: i64, until: i64) -> Result<(
          SELECT seq, adapter, ?2, material, due_at, entries, metadata FROM object WHERE seq = ?1",
     )?;
     must_find(insert.execute([object, until])?)
+}
+
+/// Whether anything is held of `object`.
+pub(super) fn is_held(connection: &Connection, object: i64) -> Result<bool, StoreError> {
+    let mut select = connection.prepare_cached("SELECT count(*) FROM held WHERE object = ?1")?;
+    Ok(select.query_row([object], |row| row.get::<_, u64>(0))? > 0)
 }
 
 /// Writes zeros over what is held of `object`, if anything is.

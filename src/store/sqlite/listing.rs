@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Sqlite, locate, trust::rows};
 use crate::store::{AdapterId, Fingerprint, ListedObject, ObjectCount, ObjectId, ObjectUse, Search, StoreError};
 
-const SELECT_LISTED: &str = "
+pub(super) const SELECT_LISTED: &str = "
     SELECT o.id, a.id, o.object_type, o.revision, o.metadata, o.destroyed, o.due_at, k.version, r.id, h.until, s.at,
            s.fingerprint
     FROM object AS o JOIN adapter AS a ON a.seq = o.adapter

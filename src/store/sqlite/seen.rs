@@ -3,11 +3,25 @@
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::{Sqlite, trust::rows_of, writer::Mutation};
+use super::{
+    Sqlite,
+    trust::{rows, rows_of},
+    writer::Mutation,
+};
 use crate::store::{AdapterId, Fingerprint, SeenCertificate, SeenObject, StoreError};
 
 /// So many certificates are remembered of one adapter: more than can be registered, for rules let others in.
 const REMEMBERED: i64 = 2000;
+
+const SELECT_ALL: &str = "
+    SELECT s.fingerprint, a.id, s.subject, s.expires_at, s.at, s.address
+    FROM adapter AS a JOIN certificate_seen AS s ON s.adapter = a.seq
+    ORDER BY s.at DESC, s.adapter, s.fingerprint";
+
+const SELECT_OF_ADAPTER: &str = "
+    SELECT s.fingerprint, a.id, s.subject, s.expires_at, s.at, s.address
+    FROM adapter AS a JOIN certificate_seen AS s ON s.adapter = a.seq
+    WHERE a.id = ?1 ORDER BY s.at DESC, s.fingerprint";
 
 /// What was seen.
 pub(super) enum Seen {
@@ -28,11 +42,10 @@ impl Sqlite {
         &self,
         adapter: Option<AdapterId>,
     ) -> Result<Vec<SeenCertificate>, StoreError> {
-        let sql = "SELECT s.fingerprint, a.id, s.subject, s.expires_at, s.at, s.address
-                   FROM certificate_seen AS s JOIN adapter AS a ON a.seq = s.adapter
-                   WHERE ?1 IS NULL OR a.id = ?1 ORDER BY s.at DESC, s.adapter, s.fingerprint";
-        let adapter = adapter.map(|adapter| adapter.0.into_bytes());
-        self.readers.read(|connection| rows_of(connection, sql, [adapter], seen_certificate))
+        self.readers.read(|connection| match adapter {
+            Some(adapter) => rows_of(connection, SELECT_OF_ADAPTER, [adapter.0.as_bytes()], seen_certificate),
+            None => rows(connection, SELECT_ALL, seen_certificate),
+        })
     }
 }
 

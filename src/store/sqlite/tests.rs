@@ -10,11 +10,16 @@ use crate::store::{
     RootKeyVersionRow, SealedRow, Search, Store, StoreError, StoreOptions, Term, VersionState,
 };
 
+mod adapters;
+mod approvals;
 mod changes;
 mod crash;
 mod erasure;
 mod faults;
 mod file;
+mod held;
+mod identities;
+mod listing;
 mod migration;
 mod root_keys;
 mod rotation;

@@ -16,7 +16,11 @@ use crate::store::{AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerpri
 
 const SELECT_CERTIFICATES: &str = "
     SELECT c.fingerprint, a.id, c.name, c.der, c.added_at
-    FROM certificate AS c JOIN adapter AS a ON a.seq = c.adapter WHERE ?1 IS NULL OR a.id = ?1 ORDER BY c.seq";
+    FROM certificate AS c JOIN adapter AS a ON a.seq = c.adapter ORDER BY c.seq";
+
+const SELECT_CERTIFICATES_OF_ADAPTER: &str = "
+    SELECT c.fingerprint, a.id, c.name, c.der, c.added_at
+    FROM adapter AS a JOIN certificate AS c ON c.adapter = a.seq WHERE a.id = ?1 ORDER BY c.seq";
 
 const SELECT_RULES: &str = "
     SELECT r.id, a.id, i.fingerprint, r.kind, r.value, r.added_at
@@ -46,8 +50,8 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn certificates(&self, adapter: AdapterId) -> Result<Vec<CertificateRow>, StoreError> {
-        let adapter = Some(adapter.0.into_bytes());
-        self.readers.read(|connection| rows_of(connection, SELECT_CERTIFICATES, [adapter], certificate))
+        let (sql, adapter) = (SELECT_CERTIFICATES_OF_ADAPTER, adapter.0.as_bytes());
+        self.readers.read(|connection| rows_of(connection, sql, [adapter], certificate))
     }
 
     pub(in crate::store) fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
@@ -194,7 +198,7 @@ fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
     let snapshot = connection.unchecked_transaction()?;
     let rows = TrustRows {
         adapters: adapters::read(&snapshot)?,
-        certificates: rows_of(&snapshot, SELECT_CERTIFICATES, [None::<[u8; 16]>], certificate)?,
+        certificates: rows(&snapshot, SELECT_CERTIFICATES, certificate)?,
         ca_rules: rows(&snapshot, SELECT_RULES, ca_rule)?,
         authorities: rows(&snapshot, SELECT_AUTHORITIES, authority)?,
         root_keys: root_keys::read(&snapshot)?,

@@ -1,11 +1,14 @@
-//! A database of schema version 1 is brought up to date: keys still open, destroyed material stays destroyed, and nothing of
-//! the old places is left in the files.
+//! A database of an older schema version is brought up to date: keys still open, destroyed material stays destroyed, who
+//! connects as which adapter stays, and nothing of the old places is left in the files.
 
 use std::fs;
 
 use rusqlite::{Connection, params};
 
 use super::*;
+use crate::store::{
+    AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, ObjectCount, RuleKind, sqlite::schema::KNOWN_VERSION,
+};
 
 const OTHER: Uuid = Uuid::from_u128(0x0200_0000);
 
@@ -126,12 +129,12 @@ fn an_older_schema_that_is_to_stay_is_refused_and_stays() {
     let (_, _, connection) = old_database(&path, 3);
     let as_it_is = StoreOptions { migrate: false, ..StoreOptions::default() };
     let refused = Store::open(&path, as_it_is.clone()).map(drop);
-    assert!(matches!(refused, Err(StoreError::OlderSchema { found: 1, known: 2 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::OlderSchema { found: 1, known: KNOWN_VERSION })), "{refused:?}");
     let version = || -> u32 { connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
     assert_eq!(version(), 1);
     connection.execute("UPDATE material SET sealed = zeroblob(length(sealed))", []).unwrap();
     drop(Store::open(&path, StoreOptions::default()).unwrap());
-    assert_eq!(version(), 2);
+    assert_eq!(version(), KNOWN_VERSION);
     // A database that is up to date, or new, needs no leave.
     drop(Store::open(&path, as_it_is.clone()).unwrap());
     Store::open(&directory.path().join("new.db"), as_it_is).unwrap();
@@ -220,4 +223,123 @@ fn what_version_1_did_not_write_is_kept_and_does_not_open() {
     }
     assert_eq!(store.next_keks(ROOT, 2, 0, 100).unwrap().len(), 0, "of five, one is destroyed and four are damaged");
     assert_eq!(store.kek_count(OTHER, 1).unwrap(), 4, "the others are well");
+}
+
+/// A database as version 2 wrote it, by its own SQL: what version 1 left, then registrations of both adapters.
+fn database_of_version_2(path: &std::path::Path, objects: usize) -> (AdapterId, Vec<Option<Old>>, Connection) {
+    let (adapter, kept, connection) = old_database(path, objects);
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    connection.execute_batch(include_str!("../../migrations/0002_root_keys.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE adapter SET description = 'second', username = 'user', password_hash = 'hash' WHERE seq = 2;
+             INSERT INTO certificate (fingerprint, adapter, name, der, added_at)
+             VALUES (zeroblob(32), 2, 'pinned', x'3001', 7);
+             INSERT INTO ca_rule (id, adapter, common_name, added_at)
+             VALUES (zeroblob(16), 1, 'esx-1', 8), (x'000102030405060708090a0b0c0d0e0f', 2, 'esx-2', 9);",
+        )
+        .unwrap();
+    (adapter, kept, connection)
+}
+
+#[test]
+fn version_2_keeps_adapters_registrations_rules_and_objects() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    let (adapter, kept, connection) = database_of_version_2(&path, 50);
+    drop(connection);
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    let trust = store.trust().unwrap();
+    let second = trust.adapters[1].id;
+    let migrated = |id, name: &str, root_key, at| AdapterRow {
+        id,
+        description: None,
+        root_key,
+        created_at: at,
+        changed_at: at,
+        ..adapter_row(name)
+    };
+    let credential = Some(AdapterCredential { username: "user".into(), password_hash: "hash".into() });
+    let second_row =
+        AdapterRow { credential, description: Some("second".into()), ..migrated(second, "two", OTHER, 101) };
+    assert_eq!(trust.adapters, [migrated(adapter, "one", ROOT, 100), second_row.clone()]);
+    let pinned = CertificateRow {
+        fingerprint: Fingerprint([0; 32]),
+        adapter: second,
+        name: "pinned".into(),
+        der: vec![0x30, 1],
+        added_at: 7,
+    };
+    assert_eq!(trust.certificates, [pinned]);
+    let rule = |id, adapter, value: &str, added_at| {
+        let kind = RuleKind::CommonName;
+        CaRuleRow { id, adapter, issuer: None, kind, value: value.into(), added_at }
+    };
+    let other_id = Uuid::from_u128(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f);
+    let rules = [rule(Uuid::nil(), adapter, "esx-1", 8), rule(other_id, second, "esx-2", 9)];
+    assert_eq!(trust.ca_rules, rules);
+    assert_eq!(trust.authorities, []);
+    // Every fifth of fifty is destroyed; of those, one adapter has the even and one the odd ones.
+    let expected = ObjectCount { live: 20, destroyed: 5 };
+    assert_eq!(store.counts().unwrap(), [(adapter, expected), (second, expected)]);
+    for (number, old) in kept.iter().enumerate() {
+        let Some(old) = old else { continue };
+        let adapter = [adapter, second][number % 2];
+        let row = store.object(adapter, old.id).unwrap().unwrap();
+        assert_eq!(row.sealed.unwrap().body, old.body);
+    }
+
+    // What was unique is unique still, and the numbers go on.
+    let taken = rule(Uuid::new_v4(), adapter, "esx-2", 10);
+    assert!(matches!(store.insert_ca_rule(taken), Err(StoreError::Duplicate)));
+    let taken = AdapterRow { root_key: OTHER, ..adapter_row("two") };
+    assert!(matches!(store.insert_adapter(taken), Err(StoreError::Duplicate)));
+    store.update_adapter(AdapterRow { revision: 2, name: "renamed".into(), ..second_row }).unwrap();
+    store.delete_adapter(second, 2, 200).unwrap();
+    while !store.empty_deleted_adapter(second, 7).unwrap().is_empty() {}
+    let third = AdapterRow { root_key: OTHER, ..adapter_row("renamed") };
+    store.insert_adapter(third.clone()).unwrap();
+    let number = |id: AdapterId| -> i64 {
+        let connection = Connection::open(&path).unwrap();
+        connection.query_row("SELECT seq FROM adapter WHERE id = ?1", [id.0.as_bytes()], |row| row.get(0)).unwrap()
+    };
+    assert!(number(third.id) > 2);
+}
+
+#[test]
+fn a_migration_from_version_2_ends_in_the_schema_of_a_new_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    drop(database_of_version_2(&path, 3));
+    drop(Store::open(&path, StoreOptions::default()).unwrap());
+    let new = Fixture::new();
+    let schema = |path: &std::path::Path| -> Vec<String> {
+        let connection = Connection::open(path).unwrap();
+        let mut select = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(schema(&path), schema(&new.path()));
+    let check: String =
+        Connection::open(&path).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn a_migration_that_cannot_be_finished_leaves_the_old_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    let (_, _, connection) = database_of_version_2(&path, 3);
+    // A certificate of an adapter that is not there: what the migration leaves is checked whole.
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    let sql =
+        "INSERT INTO certificate (fingerprint, adapter, name, der, added_at) VALUES (randomblob(32), 9, '', x'', 1)";
+    connection.execute(sql, []).unwrap();
+    drop(connection);
+    assert!(matches!(Store::open(&path, StoreOptions::default()), Err(StoreError::Damaged)));
+    let connection = Connection::open(&path).unwrap();
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+    let names: i64 = connection.query_row("SELECT count(common_name) FROM ca_rule", [], |row| row.get(0)).unwrap();
+    assert_eq!(names, 2);
 }

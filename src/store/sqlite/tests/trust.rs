@@ -1,7 +1,7 @@
 //! Adapters, certificates, rules, and the generation that tells of their changes.
 
 use super::*;
-use crate::store::{AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, RuleKind};
+use crate::store::{AdapterCredential, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, RuleKind};
 
 fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
     CertificateRow {
@@ -16,6 +16,11 @@ fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
 fn rule(adapter: AdapterId, common_name: &str) -> CaRuleRow {
     let (kind, value) = (RuleKind::CommonName, common_name.into());
     CaRuleRow { id: Uuid::new_v4(), adapter, issuer: None, kind, value, added_at: 9 }
+}
+
+fn authority(number: u8) -> AuthorityRow {
+    let (name, der) = (format!("authority {number}"), vec![0x30, number]);
+    AuthorityRow { fingerprint: Fingerprint([number; 32]), name, der, added_at: 8 }
 }
 
 /// Does something that is to succeed, and must be noticed.
@@ -50,7 +55,22 @@ fn trust_is_read_back_as_it_was_given_in_the_order_of_adding() {
     for row in &certificates {
         noticed(&fixture.store, || fixture.store.insert_certificate(row.clone()));
     }
-    let rules = [rule(fixture.adapter, "z"), rule(fixture.adapter, "a")];
+    let authorities = [authority(9), authority(3)];
+    for row in &authorities {
+        noticed(&fixture.store, || fixture.store.insert_authority(row.clone()));
+    }
+    let of_authority =
+        |number, kind| CaRuleRow { issuer: Some(Fingerprint([number; 32])), kind, ..rule(second.id, "z") };
+    let rules = [
+        rule(fixture.adapter, "z"),
+        rule(fixture.adapter, "a"),
+        of_authority(3, RuleKind::CommonName),
+        of_authority(9, RuleKind::CommonName),
+        of_authority(9, RuleKind::Subject),
+        of_authority(9, RuleKind::Dns),
+        of_authority(9, RuleKind::Uri),
+        of_authority(9, RuleKind::Email),
+    ];
     for row in &rules {
         noticed(&fixture.store, || fixture.store.insert_ca_rule(row.clone()));
     }
@@ -61,6 +81,12 @@ fn trust_is_read_back_as_it_was_given_in_the_order_of_adding() {
     assert_eq!(trust.adapters[1], second);
     assert_eq!(trust.certificates, certificates);
     assert_eq!(trust.ca_rules, rules);
+    assert_eq!(trust.authorities, authorities);
+    assert_eq!(fixture.store.authorities().unwrap(), authorities);
+    assert_eq!(fixture.store.certificates(second.id).unwrap(), [certificates[0].clone(), certificates[2].clone()]);
+    assert_eq!(fixture.store.adapter(second.id).unwrap(), Some(second.clone()));
+    assert_eq!(fixture.store.adapters().unwrap(), trust.adapters);
+    assert_eq!(fixture.store.adapter(AdapterId(Uuid::new_v4())).unwrap(), None);
 }
 
 #[test]
@@ -169,6 +195,78 @@ fn a_rule_is_for_one_common_name_and_can_be_deleted_once() {
     let error = refused(&fixture.store, || fixture.store.delete_ca_rule(first.id));
     assert!(matches!(error, StoreError::NotFound));
     noticed(&fixture.store, || fixture.store.insert_ca_rule(rule(other, "esx-1")));
+}
+
+#[test]
+fn no_two_rules_have_the_same_issuer_kind_and_value() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    noticed(&fixture.store, || fixture.store.insert_authority(authority(1)));
+    let issuer = Some(Fingerprint([1; 32]));
+    let of_authority = |adapter| CaRuleRow { issuer, kind: RuleKind::Dns, ..rule(adapter, "esx-1") };
+    let own = |adapter| CaRuleRow { kind: RuleKind::Dns, ..rule(adapter, "esx-1") };
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(of_authority(fixture.adapter)));
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(own(fixture.adapter)));
+    for taken in [of_authority(other), own(other)] {
+        let error = refused(&fixture.store, || fixture.store.insert_ca_rule(taken));
+        assert!(matches!(error, StoreError::Duplicate));
+    }
+    let another_kind = CaRuleRow { kind: RuleKind::Uri, ..of_authority(other) };
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(another_kind));
+    let unknown = CaRuleRow { issuer: Some(Fingerprint([2; 32])), ..of_authority(other) };
+    let error = refused(&fixture.store, || fixture.store.insert_ca_rule(unknown));
+    assert!(matches!(error, StoreError::NotFound));
+}
+
+#[test]
+fn rules_are_limited_for_each_adapter() {
+    let fixture = Fixture::with(StoreOptions { max_rules: 2, ..StoreOptions::default() });
+    let other = add_adapter(&fixture.store, "other");
+    let first = rule(fixture.adapter, "one");
+    for row in [first.clone(), rule(fixture.adapter, "two"), rule(other, "three")] {
+        noticed(&fixture.store, || fixture.store.insert_ca_rule(row));
+    }
+    let error = refused(&fixture.store, || fixture.store.insert_ca_rule(rule(fixture.adapter, "four")));
+    assert!(matches!(error, StoreError::LimitReached { limit: 2 }));
+    noticed(&fixture.store, || fixture.store.delete_ca_rule(first.id));
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(rule(fixture.adapter, "four")));
+}
+
+#[test]
+fn an_authority_is_there_once_and_goes_when_no_rule_names_it() {
+    let fixture = Fixture::with(StoreOptions { max_authorities: 2, ..StoreOptions::default() });
+    for number in [1, 2] {
+        noticed(&fixture.store, || fixture.store.insert_authority(authority(number)));
+    }
+    let again = AuthorityRow { name: "another".into(), ..authority(1) };
+    assert!(matches!(refused(&fixture.store, || fixture.store.insert_authority(again)), StoreError::Duplicate));
+    let error = refused(&fixture.store, || fixture.store.insert_authority(authority(3)));
+    assert!(matches!(error, StoreError::LimitReached { limit: 2 }));
+    let named = CaRuleRow { issuer: Some(Fingerprint([1; 32])), ..rule(fixture.adapter, "one") };
+    noticed(&fixture.store, || fixture.store.insert_ca_rule(named.clone()));
+    let error = refused(&fixture.store, || fixture.store.delete_authority(Fingerprint([1; 32])));
+    assert!(matches!(error, StoreError::Referenced { rules: 1 }));
+    noticed(&fixture.store, || fixture.store.delete_ca_rule(named.id));
+    noticed(&fixture.store, || fixture.store.delete_authority(Fingerprint([1; 32])));
+    let error = refused(&fixture.store, || fixture.store.delete_authority(Fingerprint([1; 32])));
+    assert!(matches!(error, StoreError::NotFound));
+    assert_eq!(fixture.store.authorities().unwrap(), [authority(2)]);
+    noticed(&fixture.store, || fixture.store.insert_authority(authority(3)));
+}
+
+#[test]
+fn two_hundred_adapters_and_certificates_of_each_are_taken_and_no_more() {
+    let fixture = Fixture::new();
+    for number in 1..200 {
+        add_adapter(&fixture.store, &format!("adapter {number}"));
+        let number = u8::try_from(number).unwrap();
+        fixture.store.insert_certificate(certificate(fixture.adapter, number)).unwrap();
+    }
+    fixture.store.insert_certificate(certificate(fixture.adapter, 200)).unwrap();
+    let error = refused(&fixture.store, || fixture.store.insert_adapter(adapter_row("one more")));
+    assert!(matches!(error, StoreError::LimitReached { limit: 200 }));
+    let error = refused(&fixture.store, || fixture.store.insert_certificate(certificate(fixture.adapter, 201)));
+    assert!(matches!(error, StoreError::LimitReached { limit: 200 }));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Copies of the whole database, made while it is in use.
+//! Copies of the whole database, and what is in them.
 
 use std::path::Path;
 
-use super::{AdapterId, ObjectUse, RootKeyRow, Store, StoreError};
+use super::{AdapterId, ObjectUse, RootKeyRow, Store, StoreError, sqlite};
 
 /// What is in a copy of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +15,12 @@ pub struct Copied {
 
 /// Copies.
 impl Store {
-    /// Writes a copy of the whole database as it is at one moment into the file at `path`, which must be empty, and syncs it.
-    /// Writers and readers go on meanwhile; the log cannot be cut until it is done.
+    /// Looks into a copy of a database, such as [`Store::backup`] makes, and reads it through once.
     ///
     /// # Errors
-    /// The file cannot be written; the disk is full; the database failed.
-    pub fn copy_to(&self, path: &Path) -> Result<Copied, StoreError> {
-        self.engine.copy_to(path)
+    /// `Damaged`; it is no database.
+    pub fn look_into(copy: &Path) -> Result<Copied, StoreError> {
+        sqlite::look_into(copy)
     }
 
     /// The last use of any object of `adapter`. Looks at all that were ever used.

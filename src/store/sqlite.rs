@@ -3,15 +3,13 @@
 //! One thread writes (`writer`), a few connections read (`readers`), and neither waits for the other. This module joins
 //! them and answers what takes one statement. It never hands a connection out, and keeps nothing of an object in memory.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use parking_lot::RwLock;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
 use uuid::Uuid;
 
+pub(super) use self::backup::look_into;
 use self::{
     readers::Readers,
     writer::{Mutation, Writer},
@@ -59,7 +57,6 @@ const SELECT_COUNTS: &str = "SELECT live, destroyed FROM object_count WHERE adap
 
 /// The engine behind [`super::Store`], which documents the methods.
 pub(super) struct Sqlite {
-    path: PathBuf,
     /// Dropped first: what waits is still done. The last reader to close then removes the log.
     writer: Writer,
     readers: Readers,
@@ -72,7 +69,7 @@ impl Sqlite {
         let connection = schema::open_writer(path, options.migrate)?;
         let readers = Readers::open(path, options.readers)?;
         let writer = Writer::start(path, connection, &options)?;
-        Ok(Self { path: path.to_owned(), writer, readers, adapters: RwLock::default() })
+        Ok(Self { writer, readers, adapters: RwLock::default() })
     }
 
     pub(super) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {

@@ -25,7 +25,7 @@ use crate::{
         problem::{Code, Problem},
     },
     audit::{Name, Subject},
-    store::{RootKeyRow, VersionState},
+    store::{RootKeyRow, Store, VersionState},
 };
 
 /// Longest description of a copy that is read, in bytes.
@@ -77,9 +77,8 @@ impl Service {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let path = folder.join(&file);
         let part = path.with_extension(UNFINISHED);
-        // Empty and private before anything is in it.
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
-        let made = self.store.copy_to(&part).map_err(Problem::from).and_then(|copied| {
+        let copied = self.store.backup(&part).and_then(|()| Store::look_into(&part));
+        let made = copied.map_err(Problem::from).and_then(|copied| {
             let (sha256, bytes) = digest(&part).map_err(failed)?;
             let backup = Backup {
                 id,

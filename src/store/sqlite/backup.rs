@@ -1,7 +1,6 @@
-//! Copies the whole database while it is in use, by SQLite's `VACUUM INTO`: one read transaction, and a file without any pages
-//! that are no longer used.
+//! What is in copies of the database.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -9,22 +8,6 @@ use super::{Sqlite, root_keys, schema};
 use crate::store::{AdapterId, Copied, Fingerprint, ObjectUse, StoreError};
 
 impl Sqlite {
-    pub(in crate::store) fn copy_to(&self, path: &Path) -> Result<Copied, StoreError> {
-        let bad_name = || StoreError::File { path: path.to_owned(), source: std::io::ErrorKind::InvalidInput.into() };
-        let name = path.to_str().ok_or_else(bad_name)?;
-        // A connection of its own: those of the pool may not write anywhere, and requests wait for them.
-        let connection = schema::connect(&self.path)?;
-        connection.execute("VACUUM INTO ?1", [name])?;
-        drop(connection);
-        let copy = schema::connect(path)?;
-        let copied = Copied { schema: schema::schema_version(&copy)?, root_keys: root_keys::read(&copy)? };
-        check(&copy)?;
-        drop(copy);
-        let failed = |source| StoreError::File { path: path.to_owned(), source };
-        fs::File::open(path).and_then(|file| file.sync_all()).map_err(failed)?;
-        Ok(copied)
-    }
-
     pub(in crate::store) fn last_use(&self, adapter: AdapterId) -> Result<Option<ObjectUse>, StoreError> {
         self.readers.read(|connection| {
             let mut select = connection.prepare_cached(
@@ -39,7 +22,14 @@ impl Sqlite {
     }
 }
 
-/// A copy that cannot be read is found now, and not when it is needed.
+/// Looks into a copy. It is in no use, so it needs no log.
+pub(in crate::store) fn look_into(copy: &Path) -> Result<Copied, StoreError> {
+    let copy = schema::connect(copy)?;
+    // A copy that cannot be read is found now, and not when it is needed.
+    check(&copy)?;
+    Ok(Copied { schema: schema::schema_version(&copy)?, root_keys: root_keys::read(&copy)? })
+}
+
 fn check(copy: &Connection) -> Result<(), StoreError> {
     let said: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if said == "ok" { Ok(()) } else { Err(StoreError::Damaged) }

@@ -62,7 +62,6 @@ pub mod metric {
     pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
     pub const STORE_WAITING: &str = "keystead_store_waiting_mutations";
     pub const SIGHTINGS_DROPPED: &str = "keystead_sightings_dropped_total";
-    pub const CERTIFICATE_EXPIRY: &str = "keystead_certificate_expiry_seconds";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
     pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
@@ -102,7 +101,10 @@ pub const METRICS: &[MetricInfo] = &[
     gauge(metric::CONNECTIONS_OPEN, "Open connections, those in their handshake included"),
     counter(metric::CONNECTIONS_REFUSED, "Connections refused by reason: full, adapter_full"),
     counter(metric::CONNECTIONS_ENDED, "Connections ended after their handshake, by reason"),
-    counter(metric::CONNECTIONS_CUT, "Connections cut because their certificate or rule was removed"),
+    counter(
+        metric::CONNECTIONS_CUT,
+        "Connections cut because their adapter, certificate, rule or authority was removed",
+    ),
     counter(metric::HANDSHAKES, "Finished TLS handshakes by version and whether they resumed a session"),
     counter(metric::HANDSHAKES_FAILED, "Failed TLS handshakes by reason"),
     gauge(metric::HSM_STATE, "State of the HSM: 2 ready, 1 degraded, 0 down"),
@@ -128,15 +130,11 @@ pub const METRICS: &[MetricInfo] = &[
         metric::SIGHTINGS_DROPPED,
         "Notes on when a key or certificate was used last that found no room; the audit log has them nevertheless",
     ),
-    gauge(
-        metric::CERTIFICATE_EXPIRY,
-        "Seconds until a certificate expires, negative afterwards, by kind: server, own_ca, authority (by fingerprint), client (by adapter: the one that expires first)",
-    ),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
     gauge(
         metric::CERTIFICATE_NOT_AFTER,
-        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name",
+        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",
     ),
     counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
     gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod adapters;
 mod admin;
 mod bad_input;
 mod cli;

@@ -28,7 +28,8 @@ use crate::{
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
-    engine::{Clock, Engine, EngineLimits, EngineParts},
+    engine::{Clock, Engine, EngineLimits, EngineParts, Eraser},
+    expiry,
     net::{
         Handler, HttpsHandshakes, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
@@ -110,7 +111,15 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let rotations =
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
     let patience = config.limits.drain;
-    let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let thread = |what| move |source| CliError::System { what, source };
+    let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
+    let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
+    let expiring = expiry::watch(&store, &certificate, own_ca, Clock::System)
+        .map_err(thread("the thread that watches certificates expire"))?;
+    let engine = engine(Arc::clone(&store), hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let seeing = engine.sightings().follow(&store).map_err(thread("the thread that notes who was seen"))?;
+    drop(store);
+    let handler: Arc<dyn Handler> = engine;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(NETWORK_THREADS)
@@ -145,6 +154,9 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         Ok(())
     });
     rotations.end(patience);
+    erasing.end(patience);
+    seeing.end(patience);
+    drop(expiring);
     // Nothing of destroyed keys stays behind in the log of a server that is at rest.
     if let Err(error) = last.scrub() {
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
@@ -159,7 +171,7 @@ fn engine(
     audit: Arc<Audit>,
     trust: Arc<LiveTrust>,
     config: &Config,
-) -> Arc<dyn Handler> {
+) -> Arc<Engine> {
     let limits = EngineLimits {
         decode: kmip::ttlv::Limits {
             bytes: size(config.limits.frame_bytes),

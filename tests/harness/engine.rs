@@ -10,10 +10,11 @@ use std::{
 
 use hal::{Health, KeyWrapper, Label, RootKeys, SecretBytes, software::SoftwareHal};
 use keystead::{
-    audit::Audit,
+    audit::{Actor, Audit},
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{Handler, PeerIdentity},
     root_keys,
+    rotation::{Rotator, Stop},
     store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, RootKeyRow, Store, StoreOptions},
     trust::{LiveTrust, TrustSource},
     vault::Vault,
@@ -151,6 +152,23 @@ impl TestServer {
     /// The time.
     pub fn now(&self) -> i64 {
         self.clock.load(Ordering::SeqCst)
+    }
+
+    /// The clock itself, for what looks at it beside the engine.
+    pub fn clock(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Does what the job of a server does until no rotation is left.
+    pub fn rotate(&self) {
+        let rotator = Rotator {
+            store: Arc::clone(&self.store),
+            hal: Arc::<SoftwareHal>::clone(&self.hal),
+            audit: Arc::clone(&self.audit_log),
+            actor: Actor::Server,
+            per_second: 0,
+        };
+        rotator.run_pending(&Stop::default()).unwrap();
     }
 
     /// The audit log's lines.

@@ -64,6 +64,11 @@ pub mod metric {
     pub const SIGHTINGS_DROPPED: &str = "keystead_sightings_dropped_total";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
+    pub const AUDIT_STALLED: &str = "keystead_audit_stalled";
+    pub const AUDIT_SYNC_SECONDS: &str = "keystead_audit_sync_duration_seconds";
+    pub const AUDIT_UNSIGNED: &str = "keystead_audit_unsigned_records";
+    pub const AUDIT_CHECKPOINT_FAILURES: &str = "keystead_audit_checkpoint_failures_total";
+    pub const AUDIT_SYSLOG_BEHIND: &str = "keystead_audit_syslog_behind_records";
     pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
     pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
     pub const DISK_FREE: &str = "keystead_disk_free_bytes";
@@ -132,6 +137,14 @@ pub const METRICS: &[MetricInfo] = &[
     ),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
+    gauge(metric::AUDIT_STALLED, "1 while the audit log cannot be written or synced, and nothing is answered; else 0"),
+    histogram(metric::AUDIT_SYNC_SECONDS, "Time to sync the audit log to the disk"),
+    gauge(metric::AUDIT_UNSIGNED, "Records of the audit log since its last signed checkpoint"),
+    counter(
+        metric::AUDIT_CHECKPOINT_FAILURES,
+        "Checkpoints of the audit log that could not be signed, to be tried again",
+    ),
+    gauge(metric::AUDIT_SYSLOG_BEHIND, "Records of the audit log that the syslog receiver does not have yet"),
     gauge(
         metric::CERTIFICATE_NOT_AFTER,
         "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",

@@ -10,6 +10,7 @@
 
 mod adapters;
 mod admin;
+mod audit;
 mod bad_input;
 mod cli;
 mod clients;

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod admin;
+mod audit;
 mod backend;
 mod cert;
 mod check;
@@ -69,6 +70,9 @@ enum Command {
     /// See where managed objects lie and how they are sealed; never their material
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Verify, search and export the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// Which server a command is about.
@@ -137,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Audit(command) => audit::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

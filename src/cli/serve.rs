@@ -1,7 +1,7 @@
 //! `keystead serve`: puts the parts together and runs them until a signal says stop.
 //!
 //! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
-//! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
+//! again and seals the audit log's segment. The token may be away at the start: what needs no HSM is answered.
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -111,6 +111,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let rotations =
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
     let patience = config.limits.drain;
+    let audit_work = signer::AuditWork::start(&config, &store, &hal, &audit)?;
     let thread = |what| move |source| CliError::System { what, source };
     let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
     let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
@@ -157,6 +158,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     erasing.end(patience);
     seeing.end(patience);
     drop(expiring);
+    drop(audit_work);
     // Nothing of destroyed keys stays behind in the log of a server that is at rest.
     if let Err(error) = last.scrub() {
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
@@ -272,8 +274,8 @@ impl Running {
             Err(error) => tracing::error!(%error, "the old server certificate stays in use"),
         }
         match self.audit.reopen() {
-            Ok(()) => tracing::info!("audit log opened again"),
-            Err(error) => tracing::error!(%error, "the old audit file stays in use"),
+            Ok(()) => tracing::info!("the audit log goes on in a new segment"),
+            Err(error) => tracing::error!(%error, "the audit log goes on in the old segment"),
         }
         if let Err(error) = self.trust.refresh_now() {
             tracing::error!(%error, "adapters and certificates could not be read again");

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod approvals;
+mod audit;
 mod backups;
 mod certificate;
 mod identities;
@@ -21,6 +22,7 @@ pub use self::{
         AdapterImpactReport, Approval, ApprovalAction, ApprovalStatus, ClientReport, ImpactReport, NewApproval,
         ObjectImpactReport, Person, StateCountReport,
     },
+    audit::AuditEvent,
     backups::{Backup, BackupRootKey, NewBackup},
     certificate::CertificateInfo,
     identities::{

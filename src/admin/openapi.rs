@@ -36,6 +36,7 @@ const STYLE: &str = include_str!("docs/page.css");
         (name = "adapters", description = "Tenants, each under one root key"),
         (name = "approvals", description = "What needs two people: asked for by one, approved by another"),
         (name = "root keys", description = "The keys in the HSM that wrap everything"),
+        (name = "audit", description = "Everything that was done or refused"),
         (name = "backups", description = "Copies of the database"),
         (name = "identities", description = "Who administers: services with API keys, operators with certificates"),
         (name = "session", description = "Who is asking, and sessions of browsers"),

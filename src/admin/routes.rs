@@ -2,6 +2,7 @@
 
 mod adapters;
 mod approvals;
+mod audit;
 mod backups;
 mod identities;
 mod root_keys;
@@ -40,6 +41,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(adapters::router())
         .merge(approvals::router())
+        .merge(audit::router())
         .merge(backups::router())
         .merge(identities::router())
         .merge(root_keys::router())

@@ -24,7 +24,7 @@ use super::{
     signer,
 };
 use crate::{
-    admin::{self, server::AdminServer, service::Service},
+    admin::{self, executor::Executing, server::AdminServer, service::Service},
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
@@ -113,6 +113,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let patience = config.limits.drain;
     let audit_work = signer::AuditWork::start(&config, &store, &hal, &audit)?;
     let thread = |what| move |source| CliError::System { what, source };
+    let executing = Executing::start(&plane).map_err(thread("the thread that does what was approved"))?;
     let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
     let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
     let expiring = expiry::watch(&store, &certificate, own_ca, Clock::System)
@@ -155,6 +156,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         Ok(())
     });
     rotations.end(patience);
+    executing.end(patience);
     erasing.end(patience);
     seeing.end(patience);
     drop(expiring);

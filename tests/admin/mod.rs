@@ -1,6 +1,10 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
+mod approvals;
+mod audit;
+mod backups;
+mod root_keys;
 
 use std::sync::OnceLock;
 

@@ -5,6 +5,7 @@
 
 mod adapters;
 pub(super) mod approvals;
+mod audit;
 mod backups;
 mod identities;
 mod impact;

@@ -3,10 +3,7 @@
 //! What a browser sends by itself (cookie, certificate) does nothing that changes anything for a page of another site. Every
 //! failed login is audited and slows down the next one; what cannot be a key at all is no attempt to guess one.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Instant,
-};
+use std::{net::SocketAddr, time::Instant};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, Method, header, request::Parts};
@@ -31,6 +28,8 @@ use crate::{
 
 /// The cookie's name. The prefix makes browsers insist on HTTPS, this host and the path `/`.
 pub(super) const COOKIE: &str = "__Host-keystead";
+/// Takes the cookie away.
+pub(super) const NO_COOKIE: &str = "__Host-keystead=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict";
 /// The header that a change within a session must bring.
 pub(super) const CSRF_HEADER: &str = "x-csrf-token";
 /// The least time between two notes that a key was used, in seconds.
@@ -85,57 +84,77 @@ impl Admin {
         let (identity, by) = match &presented.credential {
             Credential::Key(key) => self.by_key(key, presented)?,
             Credential::Session(token) => self.by_session(token, presented)?,
-            Credential::Certificate(certificate) => {
-                let now = Timestamp::now().as_second();
-                if !(certificate.not_before..=certificate.not_after).contains(&now) {
-                    return Err(Problem::new(
-                        Code::Unauthenticated,
-                        "your client certificate is expired or not valid yet: renew it",
-                    ));
-                }
-                let found = self.service.store.identity_by_certificate(certificate.fingerprint)?;
-                (found.ok_or_else(unauthenticated)?, LoggedInBy::Certificate(certificate.fingerprint))
-            }
+            Credential::Certificate(certificate) => self.by_certificate(certificate, presented)?,
         };
         if identity.disabled {
-            return Err(Problem::new(
-                Code::Unauthenticated,
-                "this identity is disabled: somebody who may manage identities can enable it",
-            ));
+            let why = "this identity is disabled: somebody who may manage identities can enable it";
+            let about = Subject { identity: Some(identity.id), ..Subject::default() };
+            return Err(self.unusable(identity.id, about, why, presented)?);
         }
         caller(identity, by, presented)
     }
 
     fn by_key(&self, key: &ApiKey, presented: &Presented) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        let address = presented.address.ip();
-        self.throttle.admit(address, Instant::now()).map_err(later)?;
+        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
+        let about = Subject { api_key: Some(key.id), ..Subject::default() };
         let found = self.service.store.api_key(key.id)?.filter(|(row, _)| key.is_of(&row.hash));
         let Some((row, identity)) = found else {
-            return Err(self.failed(key.id, presented, address)?);
+            return Err(self.failed(Some(key.id), about, presented)?);
         };
         let now = Timestamp::now().as_second();
         if !row.is_usable(now) {
-            return Err(Problem::new(Code::Unauthenticated, why_unusable(&row)));
+            return Err(self.unusable(row.id, about, why_unusable(&row), presented)?);
         }
         self.note_use(&row, now);
         Ok((identity, LoggedInBy::ApiKey(row.id)))
     }
 
-    /// Audits a failed login and counts it.
-    fn failed(&self, key: Uuid, presented: &Presented, address: IpAddr) -> Result<Problem, Problem> {
-        if let Err(late) = self.throttle.failed(address, Some(key), Instant::now()) {
+    fn by_certificate(
+        &self,
+        certificate: &PeerCertificate,
+        presented: &Presented,
+    ) -> Result<(IdentityRow, LoggedInBy), Problem> {
+        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
+        let about = Subject { certificate: Some(certificate.fingerprint), ..Subject::default() };
+        let Some(identity) = self.service.store.identity_by_certificate(certificate.fingerprint)? else {
+            return Err(self.failed(None, about, presented)?);
+        };
+        if !(certificate.not_before..=certificate.not_after).contains(&Timestamp::now().as_second()) {
+            let why = "your client certificate is expired or not valid yet: renew it, and have the new one registered";
+            return Err(self.unusable(identity.id, about, why, presented)?);
+        }
+        Ok((identity, LoggedInBy::Certificate(certificate.fingerprint)))
+    }
+
+    /// Counts and records a login that may be a guess.
+    fn failed(&self, key: Option<Uuid>, about: Subject, presented: &Presented) -> Result<Problem, Problem> {
+        if let Err(late) = self.throttle.failed(presented.address.ip(), key, Instant::now()) {
             return Ok(later(late));
         }
-        tracing::warn!(%address, %key, "a login with a wrong API key");
+        tracing::warn!(address = %presented.address, "a login with an API key or certificate that is nobody's");
+        self.record_failure(about, presented)?;
+        Ok(unauthenticated())
+    }
+
+    /// Records a login with what was good once. That is no guess, so it locks nobody out; but a program that goes on with it does
+    /// not fill the audit log.
+    fn unusable(&self, id: Uuid, about: Subject, why: &'static str, presented: &Presented) -> Result<Problem, Problem> {
+        if self.throttle.failed_known(id, Instant::now()).is_ok() {
+            self.record_failure(about, presented)?;
+        }
+        Ok(Problem::new(Code::Unauthenticated, why))
+    }
+
+    fn record_failure(&self, subject: Subject, presented: &Presented) -> Result<(), Problem> {
         self.service.audit.append(&[Event::Admin(AdminEvent {
             actor: Actor::Unknown,
             peer: Some(presented.address),
             action: "login",
-            subject: Subject { api_key: Some(key), ..Subject::default() },
+            subject,
             outcome: Outcome::Failed(Code::Unauthenticated.name()),
             correlation: presented.correlation,
         })])?;
-        Ok(unauthenticated())
+        Ok(())
     }
 
     /// Notes now and then that a key is in use, so that one that is not can be found.
@@ -160,7 +179,7 @@ impl Admin {
     }
 
     fn by_session(&self, token: &str, presented: &Presented) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        let over = || Problem::new(Code::Unauthenticated, "the session is over: log in again");
+        let over = || Problem::new(Code::SessionOver, "the session is over: log in again");
         let session = self.sessions.find(token, Instant::now()).ok_or_else(over)?;
         if presented.changes {
             let given = presented.csrf.as_ref().map(|csrf| csrf.as_bytes()).unwrap_or_default();

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     audit::Outcome,
-    engine::{Forced, destroy_by_force},
+    engine::{self, Removal, RemovalError},
     root_keys::{self, Active, Agreed, Failure},
     statement::TwoPeople,
     store::{AdapterId, ApprovalRow, ApprovalState, ApprovalStep, ObjectId, RootKeyState, StoreError},
@@ -162,7 +162,7 @@ impl Service {
         match action {
             ApprovalAction::RootKeyDestroy => self.destroy_root_key(row, subject),
             ApprovalAction::AdapterDelete => self.delete_approved_adapter(AdapterId(subject)),
-            ApprovalAction::ObjectDestroy => self.destroy_object(ObjectId(subject)),
+            ApprovalAction::ObjectDestroy => self.force_object(ObjectId(subject)),
         }
     }
 
@@ -205,18 +205,21 @@ impl Service {
         }
     }
 
-    fn destroy_object(&self, id: ObjectId) -> Result<String, Halt> {
-        match destroy_by_force(&self.store, id, now()) {
-            Ok(Forced::Destroyed { held_until: Some(until) }) => {
-                let until = super::model::shown_time(until);
-                Ok(format!("the object is destroyed; its material is held until {until} and then erased"))
-            }
-            Ok(Forced::Destroyed { held_until: None }) => {
-                Ok("the object is destroyed and its material erased".to_owned())
-            }
-            Ok(Forced::Before) => Ok("the object is destroyed".to_owned()),
-            Err(error @ StoreError::Conflict) => Err(Halt::Later(error.into())),
-            Err(error) => Err(Halt::of(error.into(), false)),
+    fn force_object(&self, id: ObjectId) -> Result<String, Halt> {
+        let later = |error: StoreError| Halt::of(error.into(), false);
+        let gone = || Halt::Never(Problem::not_found("object"));
+        let adapter = self.store.listed_object(id).map_err(later)?.ok_or_else(gone)?.adapter;
+        let hold_seconds = self.store.adapter(adapter).map_err(later)?.ok_or_else(gone)?.hold_seconds;
+        let removal = Removal { object: id, hold_seconds, force: true };
+        match engine::remove(&self.store, removal, |_| true, now()) {
+            Ok(summary) => Ok(match summary.held_until.map(super::model::shown_time) {
+                Some(until) => format!("the object is destroyed; its material is held until {until} and then erased"),
+                None => "the object is destroyed and its material erased".to_owned(),
+            }),
+            // By this very request, before a crash; or by its client, a moment ago.
+            Err(RemovalError::Destroyed) => Ok("the object is destroyed".to_owned()),
+            Err(RemovalError::Store(error)) => Err(later(error)),
+            Err(error) => Err(Halt::Never(Problem::new(Code::State, error.to_string()))),
         }
     }
 }

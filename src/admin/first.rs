@@ -33,27 +33,38 @@ pub struct FirstKey {
     pub text: Zeroizing<String>,
 }
 
-/// Makes a token that makes the first administrator; `None` where there is an identity already.
+/// Makes a token that makes the first administrator; `None` where there is an identity already, or such a token that was not
+/// used yet.
 ///
 /// # Errors
 /// The store failed, or there are no random numbers.
 pub fn bootstrap_token(store: &Store) -> Result<Option<FirstKey>, FirstError> {
     let identities = store.identities()?;
-    if identities.iter().any(|row| row.kind != IdentityKind::Bootstrap.name()) {
-        return Ok(None);
-    }
-    let identity = match identities.into_iter().next() {
+    let Some(bootstrap) = identities.iter().find(|row| row.kind == IdentityKind::Bootstrap.name()) else {
+        return if identities.is_empty() { another_token(store).map(Some) } else { Ok(None) };
+    };
+    let now = Timestamp::now().as_second();
+    let has_token = store.api_keys(bootstrap.id)?.iter().any(|key| key.is_usable(now));
+    if has_token || identities.len() > 1 { Ok(None) } else { another_token(store).map(Some) }
+}
+
+/// Makes such a token whoever there is already, and revokes those before it: the way back in for whoever holds the machine.
+///
+/// # Errors
+/// The store failed, or there are no random numbers.
+pub fn another_token(store: &Store) -> Result<FirstKey, FirstError> {
+    let known = store.identities()?.into_iter().find(|row| row.kind == IdentityKind::Bootstrap.name());
+    let identity = match known {
         Some(row) => {
-            // The set-up was run again; the token that it printed before is lost.
             let now = Timestamp::now().as_second();
             for key in store.api_keys(row.id)?.into_iter().filter(|key| key.is_usable(now)) {
                 store.revoke_api_key(key.id, now)?;
             }
             row.id
         }
-        None => insert(store, BOOTSTRAP, IdentityKind::Bootstrap, "Makes the first administrator", &[])?,
+        None => insert(store, BOOTSTRAP, IdentityKind::Bootstrap, "Makes an administrator, once", &[])?,
     };
-    Ok(Some(insert_key(store, identity, "bootstrap", true, Some(TOKEN_SECONDS))?))
+    insert_key(store, identity, BOOTSTRAP, true, Some(TOKEN_SECONDS))
 }
 
 /// Makes an administrator called `name` with an API key that does not expire.

@@ -100,6 +100,20 @@ impl Call {
         Ok(Json(found).into_response())
     }
 
+    /// Answers the text that `work` finds, which is of the media type `kind`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn text(
+        self,
+        kind: &'static str,
+        work: impl FnOnce(&Service, &Caller) -> Result<String, Problem> + Send + 'static,
+    ) -> Answer {
+        let Self { admin, caller, .. } = self;
+        let found = admin.blocking(move |admin| work(&admin.service, &caller)).await?;
+        Ok(([(header::CONTENT_TYPE, kind)], found).into_response())
+    }
+
     /// Answers one thing, with its ETag.
     ///
     /// # Errors
@@ -158,11 +172,15 @@ impl Call {
         let Body { value, digest } = body;
         let request = digest.of(&target);
         let made = admin.blocking(move |admin| {
-            idempotency::once(admin, key, request, keep, || {
+            let (made, replayed) = idempotency::once(admin, key, request, keep, || {
                 let made = work(&admin.service, &caller, value)?;
                 let body = serde_json::to_string(&made).map_err(Problem::internal)?;
                 Ok(idempotency::Made { path: made.path(), revision: made.revision(), body: body.into() })
-            })
+            })?;
+            if replayed {
+                admin.service.note(&caller, "request.replay")?;
+            }
+            Ok((made, replayed))
         });
         let (made, replayed) = made.await?;
         let mut response = (StatusCode::CREATED, made.body.as_str().to_owned()).into_response();

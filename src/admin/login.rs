@@ -44,7 +44,7 @@ impl Call {
         };
         admin.sessions.end(&token);
         admin.blocking(move |admin| admin.service.note(&caller, "session.close")).await?;
-        Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie("", 0)?)]).into_response())
+        Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, auth::NO_COOKIE)]).into_response())
     }
 }
 

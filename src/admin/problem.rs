@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::permission::Permission;
+use super::{auth, permission::Permission};
 use crate::{audit::AuditError, store::StoreError, text::BadText, trust::TrustError};
 
 /// The media type of problem details.
@@ -58,6 +58,8 @@ codes! {
     Malformed = 400 "malformed" "The request cannot be read";
     /// No credential, or one that is not valid.
     Unauthenticated = 401 "unauthenticated" "Who is asking?";
+    /// The session is over; the answer takes the cookie away, so that another credential is seen again.
+    SessionOver = 401 "session-over" "The session is over";
     /// The caller's roles do not allow it.
     Forbidden = 403 "forbidden" "Your roles do not allow this";
     /// A request of a browser that another site may have caused.
@@ -263,8 +265,11 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             put(header::RETRY_AFTER, seconds.into());
         }
-        if self.code == Code::Unauthenticated {
+        if self.code.status() == 401 {
             put(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keystead\""));
+        }
+        if self.code == Code::SessionOver {
+            put(header::SET_COOKIE, HeaderValue::from_static(auth::NO_COOKIE));
         }
         response.extensions_mut().insert(self);
         response

@@ -4,8 +4,12 @@ mod adapters;
 mod approvals;
 mod audit;
 mod backups;
+mod certificates;
+mod credential;
 mod identities;
+mod objects;
 mod root_keys;
+mod rules;
 mod server;
 mod session;
 
@@ -45,6 +49,10 @@ pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
         .merge(backups::router())
         .merge(identities::router())
         .merge(root_keys::router())
+        .merge(certificates::router())
+        .merge(credential::router())
+        .merge(objects::router())
+        .merge(rules::router())
         .merge(server::router())
         .merge(session::router())
 }

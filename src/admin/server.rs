@@ -26,7 +26,7 @@ use super::{
     router,
 };
 use crate::{
-    net::{HttpsHandshakes, ServerError},
+    net::{HttpsHandshakes, Paced, ServerError},
     trust::fingerprint,
 };
 
@@ -34,6 +34,8 @@ use crate::{
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// From the end of one answer, or of the handshake, to the end of the next request's headers.
 const HEADER_TIME: Duration = Duration::from_secs(30);
+/// How long a write may wait for a client that reads nothing.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 /// Longest headers of a request in bytes.
 const MAX_HEADERS: usize = 32 * 1024;
 /// How long accepting pauses when the operating system has no more files or memory to give.
@@ -132,7 +134,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), with_peer);
+        .serve_connection(TokioIo::new(Paced::new(stream, WRITE_TIME)), with_peer);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%address, %error, "a connection to the admin API ended");
     }

@@ -58,6 +58,11 @@ impl Throttle {
         let by_key = key.map_or(Ok(()), |key| note(&mut self.keys.lock(), key, now, false));
         by_address.and(by_key)
     }
+
+    /// Notes a login with what was good once, and tells when that was one too many.
+    pub(super) fn failed_known(&self, key: Uuid, now: Instant) -> Result<(), TryLater> {
+        note(&mut self.keys.lock(), key, now, false)
+    }
 }
 
 /// An IPv6 host chooses among the addresses of its network at will, so the network counts as one.

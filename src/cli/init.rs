@@ -142,12 +142,18 @@ fn report(args: &InitArgs, ready: &Ready) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Prints a token that makes the first administrator, while there is none. What was printed before is worth nothing then.
+/// Prints a token that makes the first administrator, while there is none.
 fn report_token(ready: &Ready) -> Result<(), CliError> {
-    let admin = &ready.admin;
-    let made = admin.act("bootstrap_token.create", Subject::default(), || Ok(first::bootstrap_token(&admin.store)?))?;
-    if let Some(token) = made {
-        say(format_args!("admin token (once, within 24 hours, to make the first administrator): {}", *token.text));
+    if let Some(token) = first::bootstrap_token(&ready.admin.store)? {
+        ready.admin.act(
+            "bootstrap_token.create",
+            Subject { api_key: Some(token.key), ..Subject::default() },
+            || Ok(()),
+        )?;
+        say(format_args!(
+            "admin token (single use, within 24 hours, to make the first administrator): {}",
+            *token.text
+        ));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod admin;
+mod admin_token;
 mod audit;
 mod backend;
 mod cert;
@@ -55,6 +56,8 @@ enum Command {
     CheckConfig(ConfigArgs),
     /// Play a client's sequence against a KMIP server and say in words what works and what fails
     Check(check::CheckArgs),
+    /// Print a single-use token that makes an administrator of the admin API within 24 hours; earlier ones are revoked
+    AdminToken(ConfigArgs),
     /// Look at the HSM
     #[command(subcommand)]
     Hsm(hsm::HsmCommand),
@@ -136,6 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::AdminToken(args) => admin_token::run(&args),
         Command::Hsm(command) => hsm::run(&command),
         Command::RootKey(command) => root_key::run(&command),
         Command::Adapter(command) => adapter::run(&command),

@@ -88,16 +88,17 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     root_keys::follow(&store, &hal, &trust)
         .map_err(|source| CliError::System { what: "the thread that looks at root keys", source })?;
     let https = HttpsHandshakes::new(Arc::clone(&certificate))?;
-    let plane = admin::Admin::new(Service {
+    let service = Service {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),
         trust: Arc::clone(&trust),
         audit: Arc::clone(&audit),
         config: config.clone(),
+        kmip_listen: Vec::new(),
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
         backing_up: Mutex::default(),
-    });
+    };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
     gauges::watch(&config, &store, &hal)?;
@@ -113,7 +114,6 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let patience = config.limits.drain;
     let audit_work = signer::AuditWork::start(&config, &store, &hal, &audit)?;
     let thread = |what| move |source| CliError::System { what, source };
-    let executing = Executing::start(&plane).map_err(thread("the thread that does what was approved"))?;
     let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
     let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
     let expiring = expiry::watch(&store, &certificate, own_ca, Clock::System)
@@ -147,16 +147,19 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
             say(format_args!("KMIP ready on {address}"));
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
+        let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), ..service });
+        let executing = Executing::start(&plane);
+        let executing = executing.map_err(thread("the thread that does what was approved"))?;
         let api = api.run(plane, stopped(stopping.clone()));
         tokio::select! {
             _ = async { tokio::join!(server.run(stopped(stopping)), api) } => {}
             () = signals => tracing::warn!("stopped at once: requests in flight were cut"),
         }
         pages.abort();
-        Ok(())
+        Ok(executing)
     });
     rotations.end(patience);
-    executing.end(patience);
+    let served = served.map(|executing| executing.end(patience));
     erasing.end(patience);
     seeing.end(patience);
     drop(expiring);

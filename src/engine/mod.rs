@@ -13,9 +13,9 @@ pub use self::{
     census::Census,
     clock::Clock,
     erasure::{Eraser, Erasing, ErasureError},
-    forced::{Forced, destroy_by_force},
     hold::{RecoverError, recover},
     inventory::{Filter, Page, inventory, summary},
+    removal::{Removal, RemovalError, remove},
     sightings::{Sightings, Writing},
     summary::{Dates, ShownAttribute, Summary},
 };
@@ -39,7 +39,6 @@ mod clock;
 mod ctx;
 mod erasure;
 mod error;
-mod forced;
 mod gate;
 mod hold;
 mod inventory;
@@ -48,6 +47,7 @@ mod object;
 mod ops;
 mod policy;
 mod prompt;
+mod removal;
 mod root_key;
 mod sightings;
 mod state;

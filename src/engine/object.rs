@@ -116,6 +116,19 @@ impl ManagedObject {
         next.is_some()
     }
 
+    /// Destroys it at `now`; its material is kept out of reach until `hold_until` where that is given. False where its state
+    /// does not allow it.
+    pub(super) fn destroy(&mut self, hold_until: Option<i64>, now: i64) -> bool {
+        if !self.advance(Event::Destroy) {
+            return false;
+        }
+        self.hold_until = hold_until.filter(|_| self.sealed.is_some());
+        self.sealed = None;
+        self.attributes.set(Attribute::DestroyDate(DateTime(now)));
+        self.touch(now);
+        true
+    }
+
     /// Records a change made at `now`.
     pub(super) fn touch(&mut self, now: i64) {
         self.attributes.set(Attribute::LastChangeDate(DateTime(now)));

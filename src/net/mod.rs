@@ -10,6 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 use zeroize::Zeroizing;
 
 pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
+pub(crate) use self::paced::Paced;
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
     https::HttpsHandshakes,
@@ -27,6 +28,7 @@ mod handshake;
 mod hsm_key;
 pub mod http;
 mod https;
+mod paced;
 mod registry;
 mod renewal;
 mod report;

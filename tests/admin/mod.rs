@@ -4,6 +4,9 @@ mod adapters;
 mod approvals;
 mod audit;
 mod backups;
+mod identities;
+mod login;
+mod requests;
 mod root_keys;
 
 use std::sync::OnceLock;
@@ -40,4 +43,11 @@ pub fn all(api: &Api, path: &str, limit: usize) -> Vec<serde_json::Value> {
             None => return items,
         }
     }
+}
+
+/// A new self-signed certificate and its private key, PEM.
+pub fn certificate(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }

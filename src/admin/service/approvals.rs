@@ -120,12 +120,12 @@ impl Service {
     pub(in crate::admin) fn read_approval(&self, caller: &Caller, id: Uuid) -> Result<Approval, Problem> {
         self.expire(now())?;
         let needed = |row: &ApprovalRow| action_of(row).map(reading);
-        self.act_on(caller, "approval.read", id, needed, shown)
+        self.act_on_approval(caller, "approval.read", id, needed, shown)
     }
 
     /// Approves a request that somebody else made, as it was shown at the revision in `if_match`.
     pub(in crate::admin) fn approve(&self, caller: &Caller, id: Uuid, if_match: &IfMatch) -> Result<Approval, Problem> {
-        self.act_on(
+        self.act_on_approval(
             caller,
             "approval.approve",
             id,
@@ -154,7 +154,7 @@ impl Service {
 
     /// Refuses a request that somebody else made.
     pub(in crate::admin) fn reject(&self, caller: &Caller, id: Uuid) -> Result<Approval, Problem> {
-        self.act_on(
+        self.act_on_approval(
             caller,
             "approval.reject",
             id,
@@ -178,7 +178,7 @@ impl Service {
                 || row.decided.as_ref().is_some_and(|decided| decided.by == caller.identity);
             if is_theirs { action_of(row).map(reading) } else { Ok(Permission::ApprovalDecide) }
         };
-        self.act_on(caller, "approval.cancel", id, needed, |row| {
+        self.act_on_approval(caller, "approval.cancel", id, needed, |row| {
             if row.state != ApprovalState::Pending && row.state != ApprovalState::Approved {
                 return Err(not_open(row.state));
             }
@@ -221,7 +221,7 @@ impl Service {
 
     /// Does `work` on a request for a caller who has the permission that is needed in its scope. A request that the caller may
     /// not even see is answered like one that there is not.
-    fn act_on<T>(
+    fn act_on_approval<T>(
         &self,
         caller: &Caller,
         action: &'static str,

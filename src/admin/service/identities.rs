@@ -99,7 +99,7 @@ impl Service {
         })
     }
 
-    /// Reads an identity. Everybody may read their own.
+    /// Reads an identity.
     pub(in crate::admin) fn read_identity(&self, caller: &Caller, id: Uuid) -> Result<Identity, Problem> {
         let may = (Permission::IdentityRead, Scope::Everything);
         self.act(caller, "identity.read", may, of(id), |_| shown(self.find_identity(id)?))

@@ -3,16 +3,24 @@
 //! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then the work,
 //! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
 
+mod activity;
 mod adapters;
 pub(super) mod approvals;
 mod audit;
+mod authorities;
 mod backups;
+pub(super) mod certificates;
+mod credential;
+mod forecast;
 mod identities;
 mod impact;
+mod issuing;
+mod objects;
 mod root_keys;
+mod rules;
 mod server;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use hal::RootKeys;
 use jiff::Timestamp;
@@ -43,6 +51,8 @@ pub struct Service {
     pub audit: Arc<Audit>,
     /// What the server was started with.
     pub config: Config,
+    /// Where KMIP clients connect, with the ports that the operating system chose.
+    pub kmip_listen: Vec<SocketAddr>,
     /// The server's certificate, of the KMIP listeners as well.
     pub certificate: Arc<ServerCertificate>,
     /// When the server was started.
@@ -129,6 +139,11 @@ fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outco
         outcome,
         correlation: caller.correlation,
     })
+}
+
+/// Whole days from now until `time`, in seconds since 1970-01-01 UTC; negative where it has passed.
+fn days_left(time: i64) -> i64 {
+    time.saturating_sub(now()).div_euclid(86_400)
 }
 
 /// The present time in seconds since 1970-01-01 UTC.

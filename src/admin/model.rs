@@ -25,7 +25,7 @@ use super::problem::Problem;
 
 pub use self::{
     activity::{Activity, ActivityQuery},
-    adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
+    adapters::{Adapter, AdapterChange, AdapterState, NewAdapter, ObjectCounts, RootKeyReference},
     approvals::{
         AdapterImpactReport, Approval, ApprovalAction, ApprovalStatus, ClientReport, ImpactReport, NewApproval,
         ObjectImpactReport, Person, StateCountReport,

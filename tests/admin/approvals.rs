@@ -1,6 +1,9 @@
 //! `/v1/approvals`: what needs two people, over real HTTPS, with a real KMIP client on the other side.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use keystead::admin::model::{Approval, ApprovalStatus, RootKey, RootKeyStatus};
 use kmip::{client::ClientError, version::Version};
@@ -56,8 +59,8 @@ fn wait_for(api: &Api, approval: &Approval, states: &[ApprovalStatus]) -> Approv
 }
 
 /// Lets the time of a request pass: the columns that say when are moved into the past.
-fn let_time_pass(server: &Server, approval: &Approval, column: &str) {
-    let database = Database::open(server.dir().join("keystead.db")).unwrap();
+fn let_time_pass(dir: &Path, approval: &Approval, column: &str) {
+    let database = Database::open(dir.join("keystead.db")).unwrap();
     database.busy_timeout(PATIENCE).unwrap();
     let sql = format!("UPDATE approval SET {column} = 1 WHERE id = ?1");
     assert_eq!(database.execute(&sql, [approval.id.as_bytes()]).unwrap(), 1);
@@ -123,7 +126,7 @@ fn an_adapter_with_active_keys_is_deleted_by_two_people_after_its_hold() {
     assert_eq!(approved.decided_by.as_ref().unwrap().name, "delete decides");
     // The hold has not ended: everything still works.
     client.call(get(&active)).unwrap();
-    let_time_pass(&server, &request, "hold_until");
+    let_time_pass(server.dir(), &request, "hold_until");
     let done = wait_for(&asks, &request, &[ApprovalStatus::Done, ApprovalStatus::Failed]);
     assert_eq!(done.state, ApprovalStatus::Done, "{done:?}");
     let gone = Instant::now();
@@ -280,7 +283,7 @@ fn what_nobody_approves_in_time_expires() {
     let adapter = api.adapter("approvals late");
     let (asks, decides) = two(&api, "late");
     let request = ask(&asks, "adapter.delete", &adapter);
-    let_time_pass(server(), &request, "expires_at");
+    let_time_pass(server().dir(), &request, "expires_at");
     assert_ne!(approve(&decides, &request).status, 200);
     let now = wait_for(&asks, &request, &[ApprovalStatus::Expired]);
     assert!(now.finished_at.is_some());
@@ -311,7 +314,7 @@ fn more_active_keys_than_were_shown_make_a_request_void() {
     approve(&decides, &request).expect(200);
     let more = made(client.call(create_aes(256, [])).unwrap());
     client.call(activate(&more)).unwrap();
-    let_time_pass(&server, &request, "hold_until");
+    let_time_pass(server.dir(), &request, "hold_until");
     let now = wait_for(&asks, &request, &[ApprovalStatus::Cancelled, ApprovalStatus::Done]);
     assert_eq!(now.state, ApprovalStatus::Cancelled);
     assert!(now.outcome.unwrap().starts_with("void: "));
@@ -332,16 +335,16 @@ fn a_root_key_is_destroyed_by_two_people_also_when_the_server_is_killed_in_betwe
     assert_eq!(api.get(&root_path).read::<RootKey>(200).state, RootKeyStatus::Active, "its hold has not ended");
     client.call(get(&active)).unwrap();
 
-    let keys = [asks.clone(), decides.clone()];
-    let_time_pass(&server, &request, "hold_until");
     let folder = server.kill().unwrap();
+    let_time_pass(folder.path(), &request, "hold_until");
     let server = Server::start_in(folder.path(), &[]);
     let api = server.api();
     let done = wait_for(&api, &request, &[ApprovalStatus::Done, ApprovalStatus::Failed]);
     assert_eq!(done.state, ApprovalStatus::Done, "{done:?}");
-    drop(keys);
     let destroyed: RootKey = api.get(&root_path).read(200);
     assert_eq!(destroyed.state, RootKeyStatus::Destroyed);
+    let adapters = api.get("/v1/adapters").expect(200);
+    assert!(adapters["items"].as_array().unwrap().iter().all(|adapter| adapter["state"] == "root_key_destroyed"));
     let certificate: Value = serde_json::from_str(&destroyed.destruction_certificate.unwrap()).unwrap();
     let statement: Value = serde_json::from_str(certificate["statement"].as_str().unwrap()).unwrap();
     let text = statement.to_string();

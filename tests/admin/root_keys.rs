@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keystead::admin::model::{Adapter, RootKey, RootKeyStatus, RootKeyVersionState, SignedStatement};
+use keystead::admin::model::{Adapter, AdapterState, RootKey, RootKeyStatus, RootKeyVersionState, SignedStatement};
 use kmip::version::Version;
 use serde_json::{Value, json};
 
@@ -39,6 +39,8 @@ fn a_root_key_is_made_listed_read_suspended_and_resumed() {
     assert_eq!(read.adapters[0].id, adapter.id);
     let suspended: RootKey = api.send("POST", &path(&root, "/suspend"), None).read(200);
     assert_eq!(suspended.state, RootKeyStatus::Suspended);
+    let disabled: Adapter = api.get(&format!("/v1/adapters/{}", adapter.id)).read(200);
+    assert_eq!(disabled.state, AdapterState::RootKeySuspended);
     let new = json!({"name": "under it too", "root_key": root.id});
     api.post("/v1/adapters", &new).problem(409, "state");
     api.send("POST", &path(&root, "/rotate"), None).problem(409, "state");

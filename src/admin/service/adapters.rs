@@ -7,7 +7,7 @@ use crate::{
     admin::{
         caller::Caller,
         etag::IfMatch,
-        model::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference, shown_time},
+        model::{Adapter, AdapterChange, AdapterState, NewAdapter, ObjectCounts, RootKeyReference, shown_time},
         page::{Page, Window},
         permission::{Permission, Scope},
         problem::{Code, Problem},
@@ -168,6 +168,11 @@ impl Service {
         let root_key = trust.root_keys.iter().find(|root| root.id == row.root_key);
         Ok(Adapter {
             id: row.id.0,
+            state: match root_key.map(|root| root.state) {
+                None | Some(RootKeyState::Active) => AdapterState::Active,
+                Some(RootKeyState::Suspended) => AdapterState::RootKeySuspended,
+                Some(RootKeyState::Destroyed) => AdapterState::RootKeyDestroyed,
+            },
             root_key: RootKeyReference { id: row.root_key, label: root_key.map(|root| root.label.clone()) },
             certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
             rules: trust.ca_rules.iter().filter(|rule| rule.adapter == row.id).count(),

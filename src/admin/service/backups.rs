@@ -48,7 +48,7 @@ impl Service {
             let folder = &self.config.backup.path;
             let at = Timestamp::now();
             let id = Uuid::new_v4();
-            let file = format!("keystead-{}-{}.db", at.strftime("%Y%m%dT%H%M%SZ"), short(id));
+            let file = format!("keystead-{}-{}.db", at.strftime("%Y%m%dT%H%M%S-%3fZ"), short(id));
             about.name = Some(Name::new(&file));
             let made = self.copy(folder, id, file, at)?;
             if let Err(error) = self.remove_old(folder) {

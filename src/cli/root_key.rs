@@ -32,6 +32,9 @@ use crate::{
     store::{RootKeyRow, RootKeyState, StoreError},
 };
 
+/// Where the admin API has them.
+pub(super) const PATH: &str = "/v1/root-keys";
+
 /// Make, list and look after root keys.
 #[derive(Debug, Subcommand)]
 pub(super) enum RootKeyCommand {

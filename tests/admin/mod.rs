@@ -4,10 +4,18 @@ mod adapters;
 mod approvals;
 mod audit;
 mod backups;
+mod authorities;
+mod certificates;
+mod client;
 mod identities;
+mod issue;
+mod limits;
 mod login;
+mod objects;
 mod requests;
 mod root_keys;
+mod rules;
+mod server;
 
 use std::sync::OnceLock;
 

@@ -12,6 +12,7 @@ pub mod ceremony;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod expiry;
 pub mod net;
 pub mod process;
 pub mod proof;

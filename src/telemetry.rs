@@ -61,8 +61,14 @@ pub mod metric {
     pub const ROTATION_DONE: &str = "keystead_rotation_done";
     pub const ROTATION_FAILED: &str = "keystead_rotation_failed";
     pub const STORE_WAITING: &str = "keystead_store_waiting_mutations";
+    pub const SIGHTINGS_DROPPED: &str = "keystead_sightings_dropped_total";
     pub const AUDIT_EVENTS: &str = "keystead_audit_events_total";
     pub const AUDIT_FAILURES: &str = "keystead_audit_failures_total";
+    pub const AUDIT_STALLED: &str = "keystead_audit_stalled";
+    pub const AUDIT_SYNC_SECONDS: &str = "keystead_audit_sync_duration_seconds";
+    pub const AUDIT_UNSIGNED: &str = "keystead_audit_unsigned_records";
+    pub const AUDIT_CHECKPOINT_FAILURES: &str = "keystead_audit_checkpoint_failures_total";
+    pub const AUDIT_SYSLOG_BEHIND: &str = "keystead_audit_syslog_behind_records";
     pub const CERTIFICATE_NOT_AFTER: &str = "keystead_certificate_not_after_timestamp_seconds";
     pub const ADMIN_REQUESTS: &str = "keystead_admin_requests_total";
     pub const DISK_FREE: &str = "keystead_disk_free_bytes";
@@ -100,7 +106,10 @@ pub const METRICS: &[MetricInfo] = &[
     gauge(metric::CONNECTIONS_OPEN, "Open connections, those in their handshake included"),
     counter(metric::CONNECTIONS_REFUSED, "Connections refused by reason: full, adapter_full"),
     counter(metric::CONNECTIONS_ENDED, "Connections ended after their handshake, by reason"),
-    counter(metric::CONNECTIONS_CUT, "Connections cut because their certificate or rule was removed"),
+    counter(
+        metric::CONNECTIONS_CUT,
+        "Connections cut because their adapter, certificate, rule or authority was removed",
+    ),
     counter(metric::HANDSHAKES, "Finished TLS handshakes by version and whether they resumed a session"),
     counter(metric::HANDSHAKES_FAILED, "Failed TLS handshakes by reason"),
     gauge(metric::HSM_STATE, "State of the HSM: 2 ready, 1 degraded, 0 down"),
@@ -122,11 +131,23 @@ pub const METRICS: &[MetricInfo] = &[
         "Objects that the last rotation of a root key had to leave, because they are damaged",
     ),
     gauge(metric::STORE_WAITING, "Mutations that wait for the store's writer"),
+    counter(
+        metric::SIGHTINGS_DROPPED,
+        "Notes on when a key or certificate was used last that found no room; the audit log has them nevertheless",
+    ),
     counter(metric::AUDIT_EVENTS, "Events written to the audit log"),
     counter(metric::AUDIT_FAILURES, "Failures to write or sync the audit log"),
+    gauge(metric::AUDIT_STALLED, "1 while the audit log cannot be written or synced, and nothing is answered; else 0"),
+    histogram(metric::AUDIT_SYNC_SECONDS, "Time to sync the audit log to the disk"),
+    gauge(metric::AUDIT_UNSIGNED, "Records of the audit log since its last signed checkpoint"),
+    counter(
+        metric::AUDIT_CHECKPOINT_FAILURES,
+        "Checkpoints of the audit log that could not be signed, to be tried again",
+    ),
+    gauge(metric::AUDIT_SYSLOG_BEHIND, "Records of the audit log that the syslog receiver does not have yet"),
     gauge(
         metric::CERTIFICATE_NOT_AFTER,
-        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name",
+        "When a certificate ends, in seconds since 1970-01-01 UTC, by kind (server, ca, authority, client), adapter and name; of an adapter's clients the one that ends first",
     ),
     counter(metric::ADMIN_REQUESTS, "Requests to the admin API by method, route (as in /openapi.json) and status"),
     gauge(metric::DISK_FREE, "Bytes that the server may still write, by what lies there: store, audit"),

@@ -29,6 +29,18 @@ pub fn check(text: &str, (min, max): (usize, usize)) -> Result<(), BadText> {
     if good { Ok(()) } else { Err(BadText { min, max }) }
 }
 
+/// A stranger's text, fit to be shown: characters that show otherwise than they are are replaced, and what is longer than `max`
+/// characters is cut and ends with an ellipsis.
+#[must_use]
+pub fn shown(text: &str, max: usize) -> String {
+    let clean = |c| if is_misleading(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(max).map(clean).collect();
+    if text.chars().nth(max).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Control characters, line and paragraph separators, byte order marks, and marks that turn the direction of writing.
 fn is_misleading(c: char) -> bool {
     c.is_control()
@@ -44,6 +56,13 @@ mod tests {
         for (text, good) in [("ab", true), ("a", false), (&"é".repeat(40), true), (&"é".repeat(41), false)] {
             assert_eq!(check(text, NAME).is_ok(), good, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_has_nothing_misleading_in_it_and_is_not_long() {
+        assert_eq!(shown("a\u{202e}b\0c<b>", 10), "a\u{fffd}b\u{fffd}c<b>");
+        assert_eq!(shown("éééé", 4), "éééé");
+        assert_eq!(shown("ééééé", 4), "éééé…");
     }
 
     #[test]

@@ -2,40 +2,49 @@
 //!
 //! It owns the snapshot of registered certificates, rules and adapters ([`Trust`]) and its replacement when they change
 //! ([`LiveTrust`]), and with it what operators decided about root keys. A registered certificate is trusted by itself: self-signed, without Extended Key Usage and marked as a CA are all
-//! normal (vCenter's client certificate is). One that is not registered is trusted only if it chains to the own CA **and** a rule
-//! maps its subject's common name to an adapter. It never looks at a request and never changes the store.
+//! normal (vCenter's client certificate is). One that is not registered is trusted only if it chains to an authority, the own CA or
+//! one that an operator has registered, **and** a rule of that authority maps its subject to an adapter. It never looks at a
+//! request and never changes the store.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustls::{
-    RootCertStore,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
-};
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use uuid::Uuid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-pub use self::live::{LiveTrust, TrustSource};
-use crate::store::{AdapterId, AdapterRow, Fingerprint, RootKeyRow, RuleKind, StoreError, TrustRows};
+use self::rules::{Authority, Names, verifier};
+pub use self::{
+    authorities::{BadAuthority, check_authority},
+    live::{LiveTrust, TrustSource},
+    rules::{BadRule, rule_value},
+};
+use crate::{
+    ca::subject_text,
+    store::{AdapterId, AdapterRow, Fingerprint, RootKeyRow, StoreError, TrustRows},
+};
 
+mod authorities;
 mod live;
+mod rules;
 
 /// Characters of a certificate's common name that are kept for people to read.
 const SHOWN_NAME_CHARS: usize = 64;
+/// Characters of a certificate's subject that are kept.
+const SHOWN_SUBJECT_CHARS: usize = 256;
 
 /// Who may connect, at one moment. Immutable; shared behind an `Arc`.
 pub struct Trust {
     pinned: HashMap<Fingerprint, AdapterId>,
-    rules: HashMap<String, AdapterId>,
     adapters: HashMap<AdapterId, AdapterRow>,
     root_keys: HashMap<Uuid, RootKeyRow>,
-    /// `None` without an own CA.
-    chain_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// By their certificates; the own CA is `None` and may be missing.
+    authorities: BTreeMap<Option<[u8; 32]>, Authority>,
 }
 
 /// What a certificate was recognised as.
@@ -47,6 +56,17 @@ pub struct Identity {
     pub certificate: Fingerprint,
     /// What it is trusted by.
     pub by: TrustedBy,
+    /// What people are shown of it.
+    pub shown: ShownCertificate,
+}
+
+/// What people are shown of a certificate that connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// Its subject as RFC 4514 text, shortened. Whoever made the certificate chose it.
+    pub subject: Arc<str>,
+    /// When its validity ends, in seconds since 1970-01-01 UTC.
+    pub expires_at: i64,
 }
 
 /// Why a certificate is trusted.
@@ -54,10 +74,12 @@ pub struct Identity {
 pub enum TrustedBy {
     /// It is registered.
     Registration,
-    /// It was issued by the own CA, and a rule maps this common name.
+    /// An authority issued it, and a rule maps it.
     Rule {
-        /// The common name of its subject.
-        common_name: String,
+        /// The authority's certificate; `None` for the own CA.
+        issuer: Option<Fingerprint>,
+        /// The rule.
+        rule: Uuid,
     },
 }
 
@@ -76,15 +98,18 @@ pub struct Refusal {
 /// Why a certificate is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RefusalReason {
-    /// It is not registered and does not chain to the own CA.
+    /// It is not registered and does not chain to any authority.
     #[error("not registered with any adapter")]
     Unknown,
-    /// The own CA issued it, but no rule maps its common name.
-    #[error("issued by the own CA, but no rule maps its common name to an adapter")]
+    /// A known authority issued it, but none of that authority's rules maps it.
+    #[error("issued by a known authority, but no rule of that authority maps it to an adapter")]
     NoRule,
-    /// Its subject has no common name or several, so no rule can apply.
-    #[error("issued by the own CA, but its subject has not exactly one common name")]
+    /// The same, and its subject has no common name or several, so no rule for a common name can apply.
+    #[error("issued by a known authority, but no rule maps it, and its subject has not exactly one common name")]
     NoCommonName,
+    /// Rules map it to several adapters.
+    #[error("rules map it to more than one adapter")]
+    Ambiguous,
     /// Its validity has ended.
     #[error("expired")]
     Expired,
@@ -104,6 +129,7 @@ impl RefusalReason {
             Self::Unknown => "unknown",
             Self::NoRule => "no_rule",
             Self::NoCommonName => "no_common_name",
+            Self::Ambiguous => "ambiguous",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::Malformed => "malformed",
@@ -116,8 +142,9 @@ impl RefusalReason {
         match self {
             Self::Unknown => "register this certificate with an adapter if the client is yours",
             Self::NoRule | Self::NoCommonName => {
-                "register this certificate with an adapter, or add a rule for its common name"
+                "register this certificate with an adapter, or add a rule for its subject or an alternative name"
             }
+            Self::Ambiguous => "remove a rule, or register this certificate with the adapter that is meant",
             Self::Expired => "renew the client's certificate and register the new one",
             Self::NotYetValid => "check the clocks of this machine and of the one that issued the certificate",
             Self::Malformed => "give the client another certificate",
@@ -131,11 +158,11 @@ pub enum TrustError {
     /// The store could not be read.
     #[error("adapters and certificates could not be read: {0}")]
     Store(#[from] StoreError),
-    /// A certificate given as the own CA's cannot be one.
-    #[error("the own CA's certificate cannot be used: {0}")]
+    /// A certificate given as an authority's cannot be one.
+    #[error("an authority's certificate cannot be used: {0}")]
     Ca(rustls::Error),
-    /// No verifier could be made over the own CA's certificates.
-    #[error("the own CA's certificates cannot be used: {0}")]
+    /// No verifier could be made over an authority's certificates.
+    #[error("an authority's certificates cannot be used: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// The thread that watches for changes could not be started.
     #[error("the trust refresher could not be started: {0}")]
@@ -144,7 +171,7 @@ pub enum TrustError {
 
 impl Trust {
     /// Makes a snapshot of `rows`; `chain_verifier` comes from [`own_ca_verifier`]. Certificates and rules whose adapter is not
-    /// among the rows are left out, so that they open nothing.
+    /// among the rows are left out, and so are rules whose authority is not, so that they open nothing.
     #[must_use]
     pub fn new(rows: TrustRows, chain_verifier: Option<Arc<dyn ClientCertVerifier>>) -> Self {
         let adapters: HashMap<_, _> = rows.adapters.into_iter().map(|row| (row.id, row)).collect();
@@ -154,15 +181,24 @@ impl Trust {
             .filter(|row| adapters.contains_key(&row.adapter))
             .map(|row| (row.fingerprint, row.adapter))
             .collect();
-        let rules = rows
-            .ca_rules
-            .into_iter()
-            .filter(|row| adapters.contains_key(&row.adapter))
-            .filter(|row| row.issuer.is_none() && row.kind == RuleKind::CommonName)
-            .map(|row| (row.value, row.adapter))
-            .collect();
+        let mut authorities = BTreeMap::new();
+        authorities.extend(chain_verifier.map(|own| (None, Authority::new(own))));
+        for row in rows.authorities {
+            match verifier(&[CertificateDer::from(row.der)]) {
+                Ok(verifier) => drop(authorities.insert(Some(row.fingerprint.0), Authority::new(verifier))),
+                // It was checked when it was registered; one that cannot be used any more lets nobody in.
+                Err(error) => tracing::error!(authority = %row.fingerprint, %error, "an authority is left out"),
+            }
+        }
+        for row in rows.ca_rules.into_iter().filter(|row| adapters.contains_key(&row.adapter)) {
+            if let Some(authority) = authorities.get_mut(&row.issuer.map(|issuer| issuer.0)) {
+                authority.add(row);
+            }
+        }
+        // Chains are not built over an authority for nothing.
+        authorities.retain(|issuer, authority| issuer.is_none() || authority.has_rules());
         let root_keys = rows.root_keys.into_iter().map(|row| (row.id, row)).collect();
-        Self { pinned, rules, adapters, root_keys, chain_verifier }
+        Self { pinned, adapters, root_keys, authorities }
     }
 
     /// The adapter with this identifier.
@@ -205,39 +241,61 @@ impl Trust {
             return Err(malformed());
         }
         let refuse = |reason| Refusal { certificate, subject: shown_name(&parsed), reason };
-        let mapped = match self.pinned.get(&certificate) {
-            Some(adapter) => Identity { adapter: *adapter, certificate, by: TrustedBy::Registration },
-            None => self.identify_by_rule(certificate, &parsed, end_entity, intermediates, now).map_err(refuse)?,
+        let (adapter, by) = match self.pinned.get(&certificate) {
+            Some(adapter) => (*adapter, TrustedBy::Registration),
+            None => self.identify_by_rule(&parsed, end_entity, intermediates, now).map_err(refuse)?,
         };
         check_dates(&parsed, now).map_err(refuse)?;
-        Ok(mapped)
+        let subject = subject_text(&parsed).chars().take(SHOWN_SUBJECT_CHARS).collect::<String>().into();
+        let shown = ShownCertificate { subject, expires_at: parsed.validity().not_after.timestamp() };
+        Ok(Identity { adapter, certificate, by, shown })
     }
 
     /// Whether `identity`, recognised earlier, would be recognised as the same adapter today. Does not look at dates.
     #[must_use]
     pub fn still_holds(&self, identity: &Identity) -> bool {
-        let adapter = match &identity.by {
-            TrustedBy::Registration => self.pinned.get(&identity.certificate),
-            TrustedBy::Rule { common_name } => self.rules.get(common_name),
-        };
-        adapter == Some(&identity.adapter)
+        match &identity.by {
+            TrustedBy::Registration => self.pinned.get(&identity.certificate) == Some(&identity.adapter),
+            TrustedBy::Rule { issuer, rule } => {
+                let authority = self.authorities.get(&issuer.map(|issuer| issuer.0));
+                authority.is_some_and(|authority| authority.rules().any(|found| found == (*rule, identity.adapter)))
+            }
+        }
     }
 
+    /// The adapter that rules map a certificate to. Every authority is asked about its own certificates only.
     fn identify_by_rule(
         &self,
-        certificate: Fingerprint,
         parsed: &X509Certificate<'_>,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Identity, RefusalReason> {
-        let verifier = self.chain_verifier.as_ref().ok_or(RefusalReason::Unknown)?;
-        verifier.verify_client_cert(end_entity, intermediates, now).map_err(|error| chain_refusal(&error))?;
-        let mut names = parsed.subject().iter_common_name();
-        let (Some(name), None) = (names.next(), names.next()) else { return Err(RefusalReason::NoCommonName) };
-        let common_name = name.as_str().map_err(|_| RefusalReason::NoCommonName)?.to_owned();
-        let adapter = *self.rules.get(&common_name).ok_or(RefusalReason::NoRule)?;
-        Ok(Identity { adapter, certificate, by: TrustedBy::Rule { common_name } })
+    ) -> Result<(AdapterId, TrustedBy), RefusalReason> {
+        let names = Names::of(parsed);
+        let (mut found, mut refusal) = (None, RefusalReason::Unknown);
+        for (issuer, authority) in &self.authorities {
+            match authority.check(end_entity, intermediates, now) {
+                Ok(()) => refusal = RefusalReason::NoRule,
+                Err(reason) => {
+                    if refusal == RefusalReason::Unknown {
+                        refusal = reason;
+                    }
+                    continue;
+                }
+            }
+            for matched in authority.matches(&names) {
+                let by = TrustedBy::Rule { issuer: issuer.map(Fingerprint), rule: matched.rule };
+                match &found {
+                    Some((adapter, _)) if *adapter != matched.adapter => return Err(RefusalReason::Ambiguous),
+                    Some(_) => {}
+                    None => found = Some((matched.adapter, by)),
+                }
+            }
+        }
+        if refusal == RefusalReason::NoRule && !names.has_common_name() {
+            refusal = RefusalReason::NoCommonName;
+        }
+        found.ok_or(refusal)
     }
 }
 
@@ -246,8 +304,8 @@ impl fmt::Debug for Trust {
         f.debug_struct("Trust")
             .field("adapters", &self.adapters.len())
             .field("certificates", &self.pinned.len())
-            .field("rules", &self.rules.len())
-            .field("own_ca", &self.chain_verifier.is_some())
+            .field("rules", &self.authorities.values().map(|authority| authority.rules().count()).sum::<usize>())
+            .field("own_ca", &self.authorities.contains_key(&None))
             .finish()
     }
 }
@@ -260,13 +318,7 @@ pub fn own_ca_verifier(own_ca: &[CertificateDer<'static>]) -> Result<Option<Arc<
     if own_ca.is_empty() {
         return Ok(None);
     }
-    let mut roots = RootCertStore::empty();
-    for certificate in own_ca {
-        roots.add(certificate.clone()).map_err(TrustError::Ca)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-    Ok(Some(verifier))
+    verifier(own_ca).map(Some)
 }
 
 /// SHA-256 of a certificate's DER form.
@@ -291,16 +343,6 @@ fn check_dates(parsed: &X509Certificate<'_>, now: UnixTime) -> Result<(), Refusa
         Err(RefusalReason::Expired)
     } else {
         Ok(())
-    }
-}
-
-/// Only dates are worth telling apart from a certificate of somebody else's.
-fn chain_refusal(error: &rustls::Error) -> RefusalReason {
-    use rustls::CertificateError as E;
-    match error {
-        rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => RefusalReason::Expired,
-        rustls::Error::InvalidCertificate(E::NotValidYet | E::NotValidYetContext { .. }) => RefusalReason::NotYetValid,
-        _ => RefusalReason::Unknown,
     }
 }
 

@@ -9,6 +9,8 @@
 )]
 
 mod admin;
+mod adapters;
+mod audit;
 mod bad_input;
 mod cli;
 mod clients;

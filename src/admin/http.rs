@@ -100,6 +100,20 @@ impl Call {
         Ok(Json(found).into_response())
     }
 
+    /// Answers the text that `work` finds, which is of the media type `kind`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn text(
+        self,
+        kind: &'static str,
+        work: impl FnOnce(&Service, &Caller) -> Result<String, Problem> + Send + 'static,
+    ) -> Answer {
+        let Self { admin, caller, .. } = self;
+        let found = admin.blocking(move |admin| work(&admin.service, &caller)).await?;
+        Ok(([(header::CONTENT_TYPE, kind)], found).into_response())
+    }
+
     /// Answers one thing, with its ETag.
     ///
     /// # Errors

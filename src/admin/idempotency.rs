@@ -23,9 +23,15 @@ const KEPT: i64 = 24 * 3600;
 /// Longest key.
 const MAX_KEY: usize = 255;
 
-/// Digest of who asked and of the key that came with the request.
+/// Digests of who asked and of the key that came with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct Key {
+    /// What an answer is kept under.
+    kept_under: [u8; 32],
+    /// What the digest of the request begins with. Kept nowhere, so that nobody who reads the store can try out what a
+    /// request said, such as a password.
+    salt: [u8; 32],
+}
 
 /// Digest of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +69,8 @@ impl Key {
         let Some(value) = headers.get(HEADER) else { return Ok(None) };
         match value.to_str() {
             Ok(text) if (1..=MAX_KEY).contains(&text.len()) => {
-                Ok(Some(Self(digest(&[identity.as_bytes(), text.as_bytes()]))))
+                let of = |what: &[u8]| digest(&[identity.as_bytes(), text.as_bytes(), what]);
+                Ok(Some(Self { kept_under: of(b"key"), salt: of(b"salt") }))
             }
             _ => Err(Problem::invalid("Idempotency-Key", format_args!("1 to {MAX_KEY} visible ASCII characters"))),
         }
@@ -74,6 +81,11 @@ impl RequestDigest {
     /// Of a body.
     pub(super) fn new(body: &[u8]) -> Self {
         Self(digest(&[body]))
+    }
+
+    /// As it is kept.
+    fn salted(self, key: &Key) -> Self {
+        Self(digest(&[&key.salt, &self.0]))
     }
 
     /// Of the whole request, whose method and path are `target`.
@@ -91,10 +103,11 @@ pub(super) fn once(
     make: impl FnOnce() -> Result<Made, Problem>,
 ) -> Result<(Made, bool), Problem> {
     let Some(key) = key else { return Ok((make()?, false)) };
+    let request = request.salted(&key);
     let _under_way = UnderWay::begin(admin, key)?;
     let store = &admin.service.store;
     let now = Timestamp::now().as_second();
-    if let Some(answer) = store.answer(key.0)?.filter(|answer| answer.created_at > now - KEPT) {
+    if let Some(answer) = store.answer(key.kept_under)?.filter(|answer| answer.created_at > now - KEPT) {
         return Ok((repeat(&answer, request)?, true));
     }
     let made = make()?;
@@ -103,7 +116,7 @@ pub(super) fn once(
         Keep::Answer => serde_json::to_vec(&Kept { body: made.body.to_string(), ..kept }).ok(),
         Keep::StatusOnly => None,
     };
-    let row = AnswerRow { key: key.0, request: request.0, status: 201, body, created_at: now };
+    let row = AnswerRow { key: key.kept_under, request: request.0, status: 201, body, created_at: now };
     // It is made, so it is answered; at worst a repetition is refused because the name is taken.
     if let Err(error) = store.forget_answers_before(now - KEPT).and_then(|()| store.remember_answer(row)) {
         tracing::warn!(%error, "the answer to a request with an idempotency key could not be kept");

@@ -3,21 +3,36 @@
 //! Names are in snake case, times RFC 3339 in UTC, identifiers UUIDs, fingerprints lower hexadecimal SHA-256. Unknown fields
 //! of a request are refused; unknown fields of an answer are for clients to pass over.
 
+mod activity;
 mod adapters;
 mod certificate;
+mod credential;
+mod forecast;
 mod identities;
+mod objects;
+mod rules;
 mod server;
 mod session;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
+use super::problem::Problem;
+
 pub use self::{
+    activity::{Activity, ActivityQuery},
     adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
-    certificate::CertificateInfo,
+    certificate::{
+        Certificate, CertificateInfo, ClientKey, Issued, NewCertificate, NewIssued, Password, RegisteredCertificates,
+        Sighting, SignedCertificate, SigningRequest,
+    },
+    credential::NewCredential,
+    forecast::{CertificateKind, ExpiringCertificate, ForecastQuery},
     identities::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
+    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectQuery, ObjectUse, SealedUnder},
+    rules::{Authority, NewAuthority, NewRule, Rule, RuleKind},
     server::{Health, ServerInfo},
     session::SessionInfo,
 };
@@ -26,6 +41,12 @@ pub use self::{
 #[must_use]
 pub fn shown_time(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or_default().to_string()
+}
+
+/// A time in a query; `field` is its name there.
+pub(super) fn parse_time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem> {
+    let time = text.map(|text| text.parse::<Timestamp>()).transpose();
+    time.map_err(|_| Problem::invalid(field, "not a time such as 2026-01-31T12:00:00Z (RFC 3339)"))
 }
 
 /// A field of a change: absent leaves it as it is, null clears it.

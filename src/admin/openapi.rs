@@ -34,6 +34,8 @@ const STYLE: &str = include_str!("docs/page.css");
     components(schemas(ProblemDetails)),
     tags(
         (name = "adapters", description = "Tenants, each under one root key"),
+        (name = "certificates", description = "Client certificates, rules for those of authorities, the authorities"),
+        (name = "objects", description = "Keys and other managed objects, without their content"),
         (name = "identities", description = "Who administers: services with API keys, operators with certificates"),
         (name = "session", description = "Who is asking, and sessions of browsers"),
         (name = "server", description = "The server itself")
@@ -70,7 +72,9 @@ fn complete(document: openapi::OpenApi) -> Value {
     let Some(paths) = object(&mut document, "paths") else { return document };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            if let Some(operation) = operation.as_object_mut().filter(|_| path.starts_with("/v1/")) {
+            let Some(operation) = operation.as_object_mut() else { continue };
+            name(operation);
+            if path.starts_with("/v1/") {
                 add_problems(path, method, operation);
             }
         }
@@ -89,6 +93,16 @@ fn security_schemes() -> Value {
                     "description": "The cookie that POST /v1/session sets. Changes need the header X-CSRF-Token as well."},
         "certificate": {"type": "mutualTLS", "description": "The client certificate of an operator"},
     })
+}
+
+/// Puts the kind of thing before the handler's name, so that each operation has a name of its own.
+fn name(operation: &mut Map<String, Value>) {
+    let tag = operation.get("tags").and_then(|tags| tags.get(0)).and_then(Value::as_str).map(str::to_owned);
+    if let (Some(tag), Some(id)) = (tag, operation.get_mut("operationId"))
+        && let Some(handler) = id.as_str()
+    {
+        *id = format!("{}_{handler}", tag.replace('-', "_")).into();
+    }
 }
 
 fn add_problems(path: &str, method: &str, operation: &mut Map<String, Value>) {

@@ -81,6 +81,12 @@ impl Window {
         self.page(items, |_| places.next().unwrap_or_default())
     }
 
+    /// The token of the page that begins after `position`.
+    #[must_use]
+    pub fn token(&self, position: &str) -> String {
+        token(self.list, position)
+    }
+
     /// The page of `items`, which were read from after [`Window::after`], one more than [`Window::limit`] where there are so many.
     pub fn page<T>(&self, mut items: Vec<T>, mut position: impl FnMut(&T) -> String) -> Page<T> {
         let more = items.len() > self.limit;

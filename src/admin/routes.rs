@@ -1,7 +1,11 @@
 //! The routes, one file for each kind of thing; `mod.rs` of the admin plane tells how one is made.
 
 mod adapters;
+mod certificates;
+mod credential;
 mod identities;
+mod objects;
+mod rules;
 mod server;
 mod session;
 
@@ -36,7 +40,11 @@ struct Once {
 pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(adapters::router())
+        .merge(certificates::router())
+        .merge(credential::router())
         .merge(identities::router())
+        .merge(objects::router())
+        .merge(rules::router())
         .merge(server::router())
         .merge(session::router())
 }

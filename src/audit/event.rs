@@ -164,3 +164,43 @@ impl fmt::Debug for Name {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+impl Event {
+    /// Whether it is about a change, or may be, so that it is on the disk before it is acknowledged.
+    pub(super) fn is_mutation(&self) -> bool {
+        match self {
+            Self::Request(event) => event.outcome == Outcome::Success && !READS.contains(&event.operation),
+            Self::Admin(event) => {
+                let reads = [".list", ".read", ".search"].iter().any(|ending| event.action.ends_with(ending));
+                // Whoever may do nothing must not make the disk work.
+                !reads && !matches!(event.outcome, Outcome::Denied(_)) && event.actor != Actor::Unknown
+            }
+        }
+    }
+}
+
+/// Operations that change nothing. Any other one counts as a change, so that a new one is on the safe side.
+const READS: [&str; 23] = [
+    "Get",
+    "Locate",
+    "Check",
+    "GetAttributes",
+    "GetAttributeList",
+    "GetConstraints",
+    "ObtainLease",
+    "Validate",
+    "Query",
+    "QueryAsynchronousRequests",
+    "DiscoverVersions",
+    "Poll",
+    "Ping",
+    "Export",
+    "Encrypt",
+    "Decrypt",
+    "Sign",
+    "SignatureVerify",
+    "MAC",
+    "MACVerify",
+    "RNGRetrieve",
+    "RNGSeed",
+    "Hash",
+];

@@ -1,34 +1,53 @@
 //! The form of the audit log's lines.
 
-use jiff::Timestamp;
-use uuid::Uuid;
-
 use super::{
+    checkpoint::Signed,
     event::{Actor, AdminEvent, Event, Outcome, RequestEvent, Subject, Via},
     json::Object,
+    tail::Torn,
 };
 
-/// An event with what the log adds to it.
-pub(super) struct Line<'a> {
-    pub(super) time: Timestamp,
-    pub(super) writer: Uuid,
-    pub(super) sequence: u64,
-    pub(super) event: &'a Event,
+/// A record of the log's own.
+#[derive(Clone, Debug)]
+pub(super) enum Own<'a> {
+    /// A segment begins.
+    Segment,
+    /// A segment ends.
+    Seal,
+    /// The bytes in front of this record are none.
+    Recovery(Torn),
+    /// Events could not be written for a while.
+    Resumed { failures: u64 },
+    /// A checkpoint, or a statement of what was removed.
+    Signed(&'a Signed),
 }
 
-impl Line<'_> {
-    /// Adds the line to `lines`. Fields without a value are left out.
-    pub(super) fn write(&self, lines: &mut Vec<u8>) {
-        let mut line = Object::new(lines);
-        line.shown("time", format_args!("{:.3}", self.time));
-        line.id("writer", self.writer);
-        line.number("sequence", self.sequence);
-        match self.event {
-            Event::Request(event) => request(event, &mut line),
-            Event::Admin(event) => admin(event, &mut line),
+/// Adds the fields of an event; those without a value are left out.
+pub(super) fn event(line: &mut Object<'_>, event: &Event) {
+    match event {
+        Event::Request(event) => request(event, line),
+        Event::Admin(event) => admin(event, line),
+    }
+}
+
+/// Adds the fields of a record of the log's own.
+pub(super) fn own(line: &mut Object<'_>, own: &Own<'_>) {
+    match own {
+        Own::Segment => {
+            line.plain("kind", "segment");
+            line.plain("product", concat!("keystead ", env!("CARGO_PKG_VERSION")));
         }
-        line.end();
-        lines.push(b'\n');
+        Own::Seal => line.plain("kind", "seal"),
+        Own::Recovery(torn) => {
+            line.plain("kind", "recovery");
+            line.number("torn_bytes", torn.bytes);
+            line.hex("torn_sha256", &torn.hash.0);
+        }
+        Own::Resumed { failures } => {
+            line.plain("kind", "resumed");
+            line.number("failures", *failures);
+        }
+        Own::Signed(signed) => signed.write(line),
     }
 }
 

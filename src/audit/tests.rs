@@ -6,6 +6,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::*;
 use crate::store::{AdapterId, Fingerprint, ObjectId};
@@ -42,6 +43,18 @@ fn lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The lines that are about events.
+fn events(path: &Path) -> Vec<Value> {
+    lines(path).into_iter().filter(|line| line["kind"] == "request" || line["kind"] == "admin").collect()
+}
+
+/// The log in `directory` has no fault.
+fn whole(directory: &Path) -> verify::Report {
+    let report = verify::verify(&verify::Evidence::of_folder(directory).unwrap()).unwrap();
+    assert!(report.is_clean(), "{:?}", report.problems);
+    report
+}
+
 #[test]
 fn an_event_is_one_line_with_everything_an_auditor_asks_for() {
     let directory = TempDir::new().unwrap();
@@ -49,20 +62,20 @@ fn an_event_is_one_line_with_everything_an_auditor_asks_for() {
     let audit = Audit::open(&path).unwrap();
     audit.append(&[request("Get"), admin()]).unwrap();
 
-    let found = lines(&path);
+    let found = events(&path);
     assert_eq!(found.len(), 2);
     let time = found[0]["time"].as_str().unwrap();
     assert_eq!(time.len(), "2025-01-01T00:00:00.000Z".len(), "{time}");
     time.parse::<Timestamp>().unwrap();
     let without = |line: &Value| {
         let mut line = line.clone();
-        line.as_object_mut().unwrap().retain(|name, _| name != "time" && name != "writer");
+        line.as_object_mut().unwrap().retain(|name, _| name != "time" && name != "prev");
         line
     };
     assert_eq!(
         without(&found[0]),
         serde_json::json!({
-            "sequence": 1, "kind": "request", "adapter": "00000000-0000-0000-0000-000000000001", "certificate": "ab".repeat(32),
+            "sequence": 2, "kind": "request", "adapter": "00000000-0000-0000-0000-000000000001", "certificate": "ab".repeat(32),
             "peer": "127.0.0.1:40000", "version": "1.1", "operation": "Get", "object": "00000000-0000-0000-0000-000000000002",
             "outcome": "ItemNotFound", "correlation": "00000000-0000-0000-0000-000000000003",
         })
@@ -70,7 +83,7 @@ fn an_event_is_one_line_with_everything_an_auditor_asks_for() {
     assert_eq!(
         without(&found[1]),
         serde_json::json!({
-            "sequence": 2, "kind": "admin", "actor": "uid:1000", "adapter": "00000000-0000-0000-0000-000000000001",
+            "sequence": 3, "kind": "admin", "actor": "uid:1000", "adapter": "00000000-0000-0000-0000-000000000001",
             "operation": "adapter.create", "root_key": "00000000-0000-0000-0000-000000000009", "outcome": "success",
             "correlation": "00000000-0000-0000-0000-000000000004",
         })
@@ -86,22 +99,42 @@ fn only_the_owner_can_read_a_new_file() {
 }
 
 #[test]
-fn what_was_there_stays_and_a_half_line_does_not_swallow_the_next() {
+fn a_half_line_is_accounted_for_by_the_next_record() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("audit.jsonl");
-    fs::write(&path, "{\"whole\":1}\n{\"half\":").unwrap();
-    Audit::open(&path).unwrap().append(&[request("Get")]).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    let found: Vec<_> = text.lines().collect();
-    assert_eq!(found[..2], ["{\"whole\":1}", "{\"half\":"]);
-    assert_eq!(serde_json::from_str::<Value>(found[2]).unwrap()["operation"], "Get");
+    let append = || Audit::open(&path).unwrap().append(&[request("Get")]).unwrap();
+    append();
+    let whole_lines = fs::read_to_string(&path).unwrap();
+    for torn in ["{\"sequence\":3,\"pre", "{\"sequence\":3}\n{\"seq", "garbage\n", "\n"] {
+        fs::write(&path, [&whole_lines, torn].concat()).unwrap();
+        append();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&[&whole_lines, torn].concat()), "nothing is taken away");
+        let report = whole(directory.path());
+        assert_eq!((report.records, report.notes.len()), (4, 1), "{torn:?}");
+        // Another line in its place is not accounted for.
+        let changed = text.replacen(torn.trim_end(), "{\"sequence\":3,\"prx", 1);
+        if changed != text && torn.len() > 2 {
+            fs::write(&path, changed).unwrap();
+            let evidence = verify::Evidence::of_folder(directory.path()).unwrap();
+            let problem = verify::verify(&evidence).unwrap().problems.remove(0);
+            assert_eq!(problem.kind, verify::ProblemKind::WrongRecovery, "{torn:?}");
+        }
+    }
+    // A record that lacks only its newline is one.
+    fs::write(&path, whole_lines.trim_end()).unwrap();
+    append();
+    let report = whole(directory.path());
+    assert_eq!((report.records, report.notes.len()), (3, 0));
 }
 
 #[test]
-fn writers_on_many_threads_and_of_two_openings_leave_whole_lines_without_gaps() {
+fn threads_of_two_openings_make_one_chain() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("audit.jsonl");
-    let (one, two) = (Audit::open(&path).unwrap(), Audit::open(&path).unwrap());
+    let options = Options { sync: SyncPolicy::Interval, ..Options::default() };
+    let open = || Audit::open_with(&path, options).unwrap();
+    let (one, two) = (open(), open());
     thread::scope(|scope| {
         for audit in [&one, &one, &two, &two] {
             scope.spawn(move || {
@@ -111,41 +144,165 @@ fn writers_on_many_threads_and_of_two_openings_leave_whole_lines_without_gaps() 
             });
         }
     });
-    let found = lines(&path);
-    for writer in [one.shared.writer, two.shared.writer] {
-        let sequence: Vec<_> = found
-            .iter()
-            .filter(|line| line["writer"] == writer.to_string())
-            .map(|line| line["sequence"].as_u64().unwrap())
-            .collect();
-        assert_eq!(sequence, (1..=1000).collect::<Vec<_>>());
-    }
+    let report = whole(directory.path());
+    assert_eq!((report.first, report.last), (Some(1), Some(2001)));
+    assert_eq!(events(&path).len(), 2000);
 }
 
 #[test]
-fn after_a_rotation_events_go_to_the_new_file() {
+fn segments_are_sealed_by_one_opening_while_another_writes_and_nothing_is_lost() {
     let directory = TempDir::new().unwrap();
-    let (path, old) = (directory.path().join("audit.jsonl"), directory.path().join("audit.1"));
+    let path = directory.path().join("audit.jsonl");
+    let open = || Audit::open_with(&path, Options { sync: SyncPolicy::Interval, ..Options::default() }).unwrap();
+    let (one, two) = (open(), open());
+    two.reopen().unwrap();
+    thread::scope(|scope| {
+        for audit in [&one, &two] {
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    audit.append(&[request("Get")]).unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            for number in 0..20 {
+                [&one, &two][number % 2].reopen().unwrap();
+            }
+        });
+    });
+    one.reopen().unwrap();
+    let report = whole(directory.path());
+    let place = Place::new(&path);
+    let found: usize = place.segments().unwrap().iter().map(|segment| events(&segment.path).len()).sum();
+    assert_eq!(found, 1000);
+    assert!(report.segments >= 2);
+    for segment in place.segments().unwrap() {
+        assert_eq!(lines(&segment.path)[0]["kind"], "segment");
+        let is_open = segment.path == path;
+        assert_eq!(lines(&segment.path).last().unwrap()["kind"] == "seal", !is_open);
+    }
+    // An empty segment is not sealed.
+    one.reopen().unwrap();
+    assert_eq!(place.segments().unwrap().len(), report.segments);
+}
+
+#[test]
+fn a_segment_that_is_long_enough_is_sealed_without_being_asked() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let options = Options { segment_bytes: 2000, ..Options::default() };
+    let audit = Audit::open_with(&path, options).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Place::new(&path).sealed_segments().unwrap().len() < 3 {
+        audit.append(&[request("Get")]).unwrap();
+        assert!(Instant::now() < deadline);
+    }
+    whole(directory.path());
+}
+
+#[test]
+fn whoever_died_between_sealing_and_renaming_is_finished_by_the_next() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
     let audit = Audit::open(&path).unwrap();
     audit.append(&[request("Get")]).unwrap();
-    fs::rename(&path, &old).unwrap();
-    audit.append(&[request("Locate")]).unwrap();
-    audit.reopen().unwrap();
-    audit.append(&[request("Destroy")]).unwrap();
-    assert_eq!(lines(&old).len(), 2);
-    let found = lines(&path);
-    assert_eq!((found.len(), found[0]["sequence"].as_u64()), (1, Some(3)));
+    audit.shared.append_own(&Own::Seal).unwrap();
+    drop(audit);
+    Audit::open(&path).unwrap().append(&[request("Locate")]).unwrap();
+    assert_eq!(whole(directory.path()).segments, 2);
+    assert_eq!(events(&path).len(), 1);
+    // And one that died before the first record of the new segment.
+    Audit::open(&path).unwrap().reopen().unwrap();
+    fs::remove_file(&path).unwrap();
+    Audit::open(&path).unwrap().append(&[request("Query")]).unwrap();
+    assert_eq!(whole(directory.path()).segments, 3);
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_not_a_silence() {
+fn what_was_cut_off_while_it_was_open_is_missed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::open(&path).unwrap();
+    audit.append(&[request("Get")]).unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    audit.append(&[request("Destroy"), request("Destroy")]).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(length).unwrap();
+    audit.append(&[request("Locate")]).unwrap();
+    let report = verify::verify(&verify::Evidence::of_folder(directory.path()).unwrap()).unwrap();
+    assert_eq!(report.problems[0].kind, verify::ProblemKind::Missing { through: 4 });
+    assert_eq!(report.problems[0].sequence, Some(3));
+}
+
+#[test]
+fn a_file_of_another_form_is_set_aside_and_kept() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let old = "{\"time\":\"2026-01-01T00:00:00.000Z\",\"sequence\":1}\n";
+    fs::write(&path, old).unwrap();
+    Audit::open(&path).unwrap().append(&[request("Get")]).unwrap();
+    whole(directory.path());
+    let aside: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("unchained"))
+        .collect();
+    assert_eq!(fs::read_to_string(&aside[0]).unwrap(), old);
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_what_to_do_until_there_is_room() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
     // Every write to /dev/full fails as on a full disk.
-    let audit = Audit::open(Path::new("/dev/full")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let audit = Audit::open(&path).unwrap();
     let error = audit.append(&[request("Get")]).unwrap_err();
     assert!(
         matches!(error, AuditError::File { ref source, .. } if source.kind() == io::ErrorKind::StorageFull),
         "{error}"
     );
+    assert!(error.to_string().contains("make room"), "{error}");
+    assert!(audit.health().is_err());
+    fs::remove_file(&path).unwrap();
+    audit.health().unwrap();
+    audit.append(&[request("Get")]).unwrap();
+    let kinds: Vec<_> = lines(&path).iter().map(|line| line["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["segment", "resumed", "request"]);
+    whole(directory.path());
+}
+
+#[test]
+fn a_lock_that_somebody_holds_for_ever_is_an_error_and_not_a_wait() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::open(&path).unwrap();
+    let other = fs::File::open(directory.path().join("audit.lock")).unwrap();
+    other.lock().unwrap();
+    assert!(matches!(audit.append(&[request("Get")]), Err(AuditError::Locked { .. })));
+    other.unlock().unwrap();
+    audit.append(&[request("Get")]).unwrap();
+}
+
+#[test]
+fn changes_are_synced_before_they_are_acknowledged_and_readings_are_not() {
+    let with = |operation, outcome| {
+        let Event::Request(event) = request(operation) else { unreachable!() };
+        Event::Request(RequestEvent { outcome, ..event })
+    };
+    let admin = |action, outcome, actor| {
+        let Event::Admin(event) = admin() else { unreachable!() };
+        Event::Admin(AdminEvent { action, outcome, actor, ..event })
+    };
+    for change in ["Create", "Register", "Destroy", "Revoke", "Activate", "ModifyAttribute", "SetAttribute", "New"] {
+        assert!(with(change, Outcome::Success).is_mutation(), "{change}");
+        assert!(!with(change, Outcome::Failed("ItemNotFound")).is_mutation());
+    }
+    assert!(!with("Get", Outcome::Success).is_mutation());
+    assert!(admin("adapter.create", Outcome::Failed("exists"), Actor::Server).is_mutation());
+    assert!(!admin("adapter.list", Outcome::Success, Actor::Server).is_mutation());
+    assert!(!admin("adapter.create", Outcome::Denied("kmip-management.create"), Actor::Server).is_mutation());
+    assert!(!admin("session.create", Outcome::Failed("wrong"), Actor::Unknown).is_mutation());
 }
 
 #[test]
@@ -196,7 +353,7 @@ fn an_identity_a_denial_and_every_subject_are_written() {
             Event::Admin(via(Via::Session(id(11)))),
         ])
         .unwrap();
-    let found = lines(&path);
+    let found = events(&path);
     let uuid = |number| Uuid::from_u128(number).to_string();
     for (field, value) in [
         ("actor", format!("identity:{}", uuid(1))),
@@ -244,7 +401,7 @@ fn hostile_names_forge_no_line() {
         let Event::Admin(event) = admin() else { unreachable!() };
         let subject = Subject { name: Some(Name::new(name)), ..Subject::default() };
         audit.append(&[Event::Admin(AdminEvent { subject, outcome: Outcome::Failed("failed"), ..event })]).unwrap();
-        let found = lines(&path);
+        let found = events(&path);
         assert_eq!(found.len(), number + 1);
         assert_eq!(found[number]["outcome"], "failed");
         let written = found[number]["name"].as_str().unwrap();
@@ -254,4 +411,5 @@ fn hostile_names_forge_no_line() {
     let text = fs::read_to_string(&path).unwrap();
     let hidden = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{feff}'));
     assert!(!text.contains(hidden));
+    whole(directory.path());
 }

@@ -90,16 +90,21 @@ impl PrivateKey {
     /// # Errors
     /// The key cannot be encoded, or is in the HSM.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, CaError> {
+        self.with_pkcs8(|der| pem::encode("PRIVATE KEY", der))
+    }
+
+    /// Hands the key as PKCS#8 to `work`, which must leave no copy behind.
+    pub(super) fn with_pkcs8<T>(&self, work: impl FnOnce(&[u8]) -> T) -> Result<T, CaError> {
         let failed = |_| CaError::Crypto;
         // The library wipes its own buffers of private keys when they are dropped.
-        Ok(match &self.pair {
+        match &self.pair {
             Pair::Rsa(pair) => {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
-                pem::encode("PRIVATE KEY", der.as_ref())
+                Ok(work(der.as_ref()))
             }
-            Pair::Ecdsa(pair) => pem::encode("PRIVATE KEY", pair.to_pkcs8v1().map_err(failed)?.as_ref()),
-            Pair::Hsm { .. } => return Err(CaError::KeyInHsm),
-        })
+            Pair::Ecdsa(pair) => Ok(work(pair.to_pkcs8v1().map_err(failed)?.as_ref())),
+            Pair::Hsm { .. } => Err(CaError::KeyInHsm),
+        }
     }
 
     /// Whether the key is the one whose public half is `public_key` (SubjectPublicKeyInfo, DER).

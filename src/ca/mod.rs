@@ -5,27 +5,35 @@
 //! `CertificateAuthority::sign`; it is in a file or in the HSM. It knows neither adapters nor the store.
 
 mod der;
+mod describe;
+mod issue;
 mod key;
 mod pem;
+mod pkcs12;
 mod request;
+mod subject;
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use rustls_pki_types::DnsName;
-use x509_parser::{certificate::X509Certificate, extensions::GeneralName, public_key::PublicKey};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 use zeroize::Zeroizing;
 
 pub use self::{
     der::SubjectAltName,
+    describe::{Description, Thumbprints, describe},
+    issue::{ClientFile, Lifetime, NewClient, SignedRequest},
     key::{KeyKind, PrivateKey},
     pem::read_certificates,
+    pkcs12::FilePassword,
     request::MIN_RSA_BITS,
+    subject::canonical_name,
 };
 use self::{
     der::{Certificate, Purpose},
-    request::{CheckedRequest, check_public_key},
+    request::check_public_key,
 };
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -33,8 +41,6 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const BACKDATED_DAYS: i32 = 1;
 /// The authority outlives what it issues by far: every client must be told of a new one.
 const AUTHORITY_DAYS: i32 = 20 * 365;
-/// Five years: clients stop working on the day a certificate ends, and replacing it means work on every one of them.
-const ISSUED_DAYS: i32 = 5 * 365;
 /// Longest common name in characters (RFC 5280, ub-common-name).
 const MAX_COMMON_NAME: usize = 64;
 
@@ -58,6 +64,23 @@ pub enum CaError {
     /// The request names nobody.
     #[error("the request has no subject")]
     NoSubject,
+    /// The request is for the certificate of an authority.
+    #[error(
+        "the request asks for an authority's certificate (CA:TRUE): have the client make one for a client's, without basicConstraints"
+    )]
+    WantsAuthority,
+    /// The certificate would be valid too briefly or too long.
+    #[error("a certificate is valid for 1 to {} days", Lifetime::LONGEST_DAYS)]
+    BadLifetime,
+    /// The password of a file is too short or too long, or has characters that programs write in different ways.
+    #[error("the password of a PKCS#12 file has 12 to 128 characters, all of them printable ASCII")]
+    BadPassword,
+    /// The server's certificate is not one that the own authority issued.
+    #[error("the server's certificate was issued by somebody else, who must renew it: {issuer}")]
+    ForeignServer {
+        /// Who issued it.
+        issuer: String,
+    },
     /// The RSA key is too short.
     #[error("the RSA key has {bits} bits: at least {MIN_RSA_BITS} are needed")]
     WeakKey {
@@ -152,7 +175,7 @@ impl CertificateAuthority {
     /// The authority's own certificate.
     #[must_use]
     pub fn certificate(&self) -> IssuedCertificate {
-        IssuedCertificate::new(self.certificate.clone())
+        IssuedCertificate::from_der(self.certificate.clone())
     }
 
     /// The authority's private key, PEM.
@@ -161,63 +184,6 @@ impl CertificateAuthority {
     /// It cannot be encoded.
     pub fn key_pem(&self) -> Result<Zeroizing<String>, CaError> {
         self.key.to_pem()
-    }
-
-    /// A certificate for a TLS server that clients reach under `names`; the first of them is its common name.
-    ///
-    /// # Errors
-    /// There are no names; signing failed.
-    pub fn issue_server(
-        &self,
-        key: &PrivateKey,
-        names: &[SubjectAltName],
-        now: Timestamp,
-    ) -> Result<IssuedCertificate, CaError> {
-        let common_name = names.first().ok_or(CaError::BadSubjectAltName)?.to_string();
-        // A longer host name stands in the alternative names only, which is where clients look.
-        let short: String = common_name.chars().take(MAX_COMMON_NAME).collect();
-        self.issue(&der::name(&short), key.public(), Purpose::Server(names.to_vec()), now)
-    }
-
-    /// A certificate for a TLS client.
-    ///
-    /// # Errors
-    /// The common name is not allowed; signing failed.
-    pub fn issue_client(
-        &self,
-        key: &PrivateKey,
-        common_name: &str,
-        now: Timestamp,
-    ) -> Result<IssuedCertificate, CaError> {
-        let length = common_name.chars().count();
-        if length == 0 || length > MAX_COMMON_NAME || common_name.contains(char::is_control) {
-            return Err(CaError::BadCommonName);
-        }
-        self.issue(&der::name(common_name), key.public(), Purpose::Client, now)
-    }
-
-    /// A client certificate for the request in `file` (PEM or DER), with the subject and key exactly as they are there.
-    ///
-    /// # Errors
-    /// It is no request, its signature is wrong, its key is weak or unknown; signing failed.
-    pub fn sign_request(&self, file: &[u8], now: Timestamp) -> Result<IssuedCertificate, CaError> {
-        let CheckedRequest { subject, public_key } = CheckedRequest::read(file)?;
-        self.issue(&subject, &public_key, Purpose::Client, now)
-    }
-
-    fn issue(
-        &self,
-        name: &[u8],
-        public_key: &[u8],
-        purpose: Purpose,
-        now: Timestamp,
-    ) -> Result<IssuedCertificate, CaError> {
-        if self.not_after <= now {
-            return Err(CaError::AuthorityEnded(self.not_after));
-        }
-        let (not_before, not_after) = (later(now, -BACKDATED_DAYS), later(now, ISSUED_DAYS).min(self.not_after));
-        let rsa = is_rsa(public_key)?;
-        Ok(IssuedCertificate::new(self.sign(&Subject { name, public_key, rsa, purpose, not_before, not_after })?))
     }
 
     /// The one place where the authority's key is used.
@@ -252,7 +218,9 @@ struct Subject<'a> {
 }
 
 impl IssuedCertificate {
-    fn new(der: Vec<u8>) -> Self {
+    /// The certificate `der` in both forms.
+    #[must_use]
+    pub fn from_der(der: Vec<u8>) -> Self {
         let pem = pem::encode("CERTIFICATE", &der).to_string();
         Self { der, pem }
     }
@@ -298,74 +266,6 @@ impl fmt::Display for SubjectAltName {
     }
 }
 
-/// What people compare a certificate by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thumbprints {
-    /// SHA-1, the form that vCenter up to 7.0 shows: `AA:BB:...`.
-    pub sha1: String,
-    /// SHA-256, the form that browsers and later vCenters show: `AA:BB:...`.
-    pub sha256: String,
-}
-
-impl Thumbprints {
-    /// The thumbprints of a certificate.
-    #[must_use]
-    pub fn of(der: &[u8]) -> Self {
-        let show = |algorithm| {
-            let digest = digest::digest(algorithm, der);
-            digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
-        };
-        Self { sha1: show(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: show(&digest::SHA256) }
-    }
-}
-
-/// What a listing shows of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// The first common name of its subject, without control characters; the whole subject where there is none.
-    pub common_name: String,
-    /// Its subject.
-    pub subject: String,
-    /// The last moment of its validity.
-    pub not_after: Timestamp,
-    /// Names and addresses of the server that it is for.
-    pub alternative_names: Vec<SubjectAltName>,
-    /// The kind of its key, as [`KeyKind`] is written; other kinds likewise.
-    pub key: String,
-    /// Whether it is the certificate of an authority: basicConstraints says so (CA:TRUE), and another one issued it or it may
-    /// sign certificates. Many tools write CA:TRUE into the self-signed certificate of a client.
-    pub is_authority: bool,
-}
-
-/// Describes the certificate `der`.
-///
-/// # Errors
-/// It is none.
-pub fn describe(der: &[u8]) -> Result<Description, CaError> {
-    let certificate = parse(der)?;
-    let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
-    let subject = clean(&certificate.subject().to_string());
-    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(clean);
-    let alternative_names = match certificate.subject_alternative_name() {
-        Ok(Some(names)) => names.value.general_names.iter().filter_map(SubjectAltName::of).collect(),
-        _ => Vec::new(),
-    };
-    Ok(Description {
-        common_name: common_name.unwrap_or_else(|| subject.clone()),
-        subject,
-        not_after: timestamp(certificate.validity().not_after.timestamp()),
-        alternative_names,
-        key: match certificate.public_key().parsed() {
-            Ok(PublicKey::RSA(key)) => format!("rsa-{}", key.key_size()),
-            Ok(PublicKey::EC(key)) => format!("ecdsa-p{}", key.key_size()),
-            _ => "unknown".to_owned(),
-        },
-        is_authority: certificate.is_ca()
-            && (certificate.subject() != certificate.issuer()
-                || matches!(certificate.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign())),
-    })
-}
-
 /// The key identifier of RFC 7093 section 2, method 1: the first 160 bits of the public key's SHA-256.
 fn key_id(public_key: &[u8]) -> Result<[u8; 20], CaError> {
     let key = subject_public_key(public_key)?;
@@ -375,6 +275,12 @@ fn key_id(public_key: &[u8]) -> Result<[u8; 20], CaError> {
 
 fn is_rsa(public_key: &[u8]) -> Result<bool, CaError> {
     check_public_key(&subject_public_key(public_key)?)
+}
+
+/// The subject of a certificate as RFC 4514 text, as rules compare it.
+#[must_use]
+pub fn subject_text(certificate: &X509Certificate<'_>) -> String {
+    subject::text_of(certificate.subject())
 }
 
 fn subject_public_key(der: &[u8]) -> Result<x509_parser::x509::SubjectPublicKeyInfo<'_>, CaError> {

@@ -1,8 +1,13 @@
 //! Certificate signing requests (PKCS#10, RFC 2986): read, and refused unless their key is good and was proven.
 
 use x509_parser::{
-    certification_request::X509CertificationRequest,
-    oid_registry::{OID_EC_P256, OID_NIST_EC_P384},
+    certification_request::{X509CertificationRequest, X509CertificationRequestInfo},
+    cri_attributes::ParsedCriAttribute,
+    extensions::{ParsedExtension, X509Extension},
+    oid_registry::{
+        OID_EC_P256, OID_NIST_EC_P384, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
+        OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME,
+    },
     prelude::FromDer as _,
     public_key::PublicKey,
     x509::SubjectPublicKeyInfo,
@@ -20,11 +25,13 @@ pub(super) struct CheckedRequest {
     pub(super) subject: Vec<u8>,
     /// SubjectPublicKeyInfo, DER, exactly as it was sent.
     pub(super) public_key: Vec<u8>,
+    /// The extensions that it wishes for, by name or number.
+    pub(super) wishes: Vec<String>,
 }
 
 impl CheckedRequest {
     /// Reads PEM or DER. The version field may be any number: NetApp Element does not send the 0 that the standard wants.
-    /// Extensions that the request asks for are not looked at: the authority's policy sets them.
+    /// Extensions are the authority's to set; a request to become an authority is refused rather than granted in part.
     pub(super) fn read(file: &[u8]) -> Result<Self, CaError> {
         let der = pem::read_request(file)?;
         let (rest, request) = X509CertificationRequest::from_der(&der).map_err(|_| CaError::NotARequest)?;
@@ -37,8 +44,39 @@ impl CheckedRequest {
         }
         check_public_key(&info.subject_pki)?;
         request.verify_signature().map_err(|_| CaError::BadRequestSignature)?;
-        Ok(Self { subject: info.subject.as_raw().to_vec(), public_key: info.subject_pki.raw.to_vec() })
+        if extensions(info).any(wants_authority) {
+            return Err(CaError::WantsAuthority);
+        }
+        Ok(Self {
+            subject: info.subject.as_raw().to_vec(),
+            public_key: info.subject_pki.raw.to_vec(),
+            wishes: extensions(info).map(name_of).collect(),
+        })
     }
+}
+
+fn extensions<'a>(info: &'a X509CertificationRequestInfo<'a>) -> impl Iterator<Item = &'a X509Extension<'a>> {
+    info.iter_attributes().flat_map(|attribute| match attribute.parsed_attribute() {
+        ParsedCriAttribute::ExtensionRequest(request) => request.extensions.as_slice(),
+        _ => &[],
+    })
+}
+
+/// Constraints that cannot be read are not taken for harmless.
+fn wants_authority(extension: &X509Extension<'_>) -> bool {
+    extension.oid == OID_X509_EXT_BASIC_CONSTRAINTS
+        && !matches!(extension.parsed_extension(), ParsedExtension::BasicConstraints(constraints) if !constraints.ca)
+}
+
+fn name_of(extension: &X509Extension<'_>) -> String {
+    let named = [
+        (OID_X509_EXT_SUBJECT_ALT_NAME, "subjectAltName"),
+        (OID_X509_EXT_KEY_USAGE, "keyUsage"),
+        (OID_X509_EXT_EXTENDED_KEY_USAGE, "extendedKeyUsage"),
+        (OID_X509_EXT_BASIC_CONSTRAINTS, "basicConstraints"),
+    ];
+    let known = named.iter().find(|(oid, _)| *oid == extension.oid);
+    known.map_or_else(|| extension.oid.to_id_string(), |(_, name)| (*name).to_owned())
 }
 
 /// Refuses keys that are weak or that TLS here cannot use. Says whether the key is RSA.

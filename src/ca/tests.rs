@@ -6,6 +6,11 @@ use yasna::{Tag, models::ObjectIdentifier};
 
 use super::*;
 
+/// BasicConstraints of a certificate that is no authority's.
+const CLIENT: &[u8] = &[0x30, 0x00];
+/// Of one that is.
+const AUTHORITY: &[u8] = &[0x30, 0x03, 0x01, 0x01, 0xff];
+
 fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -26,8 +31,9 @@ fn openssl(folder: &Path, arguments: &str) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// A request as `openssl req` would never make it: any version, and a subject with repeated and multi-valued parts.
-fn odd_request(key: &PrivateKey, version: u8) -> (Vec<u8>, Vec<u8>) {
+/// A request as `openssl req` would never make it: any version, and a subject with repeated and multi-valued parts. It wishes
+/// for basicConstraints with this content.
+fn odd_request(key: &PrivateKey, version: u8, constraints: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let parts: [&[(u64, &str)]; 7] = [
         &[(6, "US")],
         &[(8, "California")],
@@ -49,12 +55,12 @@ fn odd_request(key: &PrivateKey, version: u8) -> (Vec<u8>, Vec<u8>) {
             });
         }
     });
-    // It asks to become an authority, and for an extension that nobody knows.
+    // And for an extension that nobody knows.
     let wishes = der::sequence(|w| {
         w.next().write_sequence(|w| {
             w.next().write_oid(&ObjectIdentifier::from_slice(&[2, 5, 29, 19]));
             w.next().write_bool(true);
-            w.next().write_bytes(&[0x30, 0x03, 0x01, 0x01, 0xff]);
+            w.next().write_bytes(constraints);
         });
         w.next().write_sequence(|w| {
             w.next().write_oid(&ObjectIdentifier::from_slice(&[1, 3, 6, 1, 4, 1, 789, 99]));
@@ -185,7 +191,7 @@ fn signs_a_request_with_an_odd_version_and_keeps_its_subject_and_key_to_the_byte
     let ca = authority(KeyKind::Rsa3072);
     let key = PrivateKey::generate(KeyKind::Rsa3072).unwrap();
     for version in [0, 1, 2, 3] {
-        let (request, subject) = odd_request(&key, version);
+        let (request, subject) = odd_request(&key, version, CLIENT);
         for file in [request.clone(), pem::encode("NEW CERTIFICATE REQUEST", &request).as_bytes().to_vec()] {
             let issued = ca.sign_request(&file, now()).unwrap();
             let certificate = parse(&issued.der).unwrap();
@@ -232,10 +238,144 @@ fn refuses_a_request_with_a_weak_or_strange_key() {
 }
 
 #[test]
+fn refuses_a_request_to_become_an_authority_or_that_might_be_one() {
+    let ca = authority(KeyKind::EcdsaP256);
+    let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
+    for constraints in [AUTHORITY, b"\x30\x03\x01", b""] {
+        let (request, _) = odd_request(&key, 0, constraints);
+        assert!(matches!(ca.sign_request(&request, now()), Err(CaError::WantsAuthority)), "{constraints:?}");
+    }
+    let (request, _) = odd_request(&key, 0, CLIENT);
+    let signed = ca.sign_request_for(&request, Lifetime::default(), now()).unwrap();
+    assert_eq!(signed.not_granted, ["basicConstraints", "1.3.6.1.4.1.789.99"]);
+}
+
+#[test]
+fn a_certificate_ends_when_it_was_asked_to_within_the_cap() {
+    let ca = authority(KeyKind::EcdsaP256);
+    let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
+    let (request, _) = odd_request(&key, 0, CLIENT);
+    for days in [1, 90, Lifetime::LONGEST_DAYS] {
+        let at = now();
+        let signed = ca.sign_request_for(&request, Lifetime::of_days(days).unwrap(), at).unwrap();
+        let ends = describe(&signed.certificate.der).unwrap().not_after;
+        assert_eq!(ends.as_second(), later(at, days.into()).as_second());
+    }
+    for days in [0, Lifetime::LONGEST_DAYS + 1] {
+        assert!(matches!(Lifetime::of_days(days), Err(CaError::BadLifetime)));
+    }
+}
+
+fn password(text: &str) -> Result<FilePassword, CaError> {
+    FilePassword::new(Zeroizing::new(text.to_owned()))
+}
+
+/// A client file in `folder`, beside its password.
+fn client_file(ca: &CertificateAuthority, folder: &Path, kind: KeyKind, secret: &str) -> ClientFile {
+    let new = NewClient { common_name: "vcenter-é", kind, lifetime: Lifetime::of_days(30).unwrap() };
+    let file = ca.issue_client_file(&new, &password(secret).unwrap(), now()).unwrap();
+    std::fs::write(folder.join("client.p12"), &file.pkcs12).unwrap();
+    std::fs::write(folder.join("password"), secret).unwrap();
+    file
+}
+
+#[test]
+fn openssl_and_java_read_a_client_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = authority(KeyKind::EcdsaP256);
+    for (kind, secret) in [(KeyKind::Rsa3072, "0123456789ab"), (KeyKind::EcdsaP256, "a password ~!\"#")] {
+        let file = client_file(&ca, folder.path(), kind, secret);
+        let mut command = Command::new("openssl");
+        let arguments = "pkcs12 -in client.p12 -passin file:password -nodes -info";
+        let read = command.current_dir(folder.path()).args(arguments.split(' ')).output().unwrap();
+        let info = String::from_utf8(read.stderr).unwrap();
+        let encrypted = info.matches("PBES2, PBKDF2, AES-256-CBC, Iteration 600000, PRF hmacWithSHA256").count();
+        assert!(encrypted == 2 && info.contains("MAC: sha256, Iteration 600000"), "{info}");
+        assert!(PrivateKey::from_pem(&read.stdout).unwrap().certifies(&file.certificate.der).unwrap());
+        let found = read_certificates(&read.stdout).unwrap();
+        assert_eq!(found, [file.certificate.der.as_slice().into(), ca.certificate().der.as_slice().into()]);
+    }
+    java_lists_a_key(folder.path());
+}
+
+#[test]
+fn a_client_file_opens_with_no_other_password_and_not_once_it_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = client_file(&authority(KeyKind::EcdsaP256), folder.path(), KeyKind::EcdsaP256, "a good password");
+    let read = || openssl(folder.path(), "pkcs12 -in client.p12 -passin file:password -noout");
+    std::fs::write(folder.path().join("password"), "a good passwore").unwrap();
+    assert!(read().unwrap_err().contains("invalid password"));
+    std::fs::write(folder.path().join("password"), "a good password").unwrap();
+    let mut changed = file.pkcs12;
+    changed[200] ^= 1;
+    std::fs::write(folder.path().join("client.p12"), changed).unwrap();
+    read().unwrap_err();
+}
+
+/// Says so where there is no Java.
+fn java_lists_a_key(folder: &Path) {
+    let arguments = "-J-Duser.language=en -list -storetype PKCS12 -keystore client.p12 -storepass:file password";
+    let listed = match Command::new("keytool").current_dir(folder).args(arguments.split(' ')).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return eprintln!("SKIP: there is no keytool"),
+        listed => listed.unwrap(),
+    };
+    let text = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.status.success() && text.contains("PrivateKeyEntry"), "{text}");
+}
+
+#[test]
+fn a_file_password_is_long_enough_and_means_the_same_to_every_program() {
+    assert!(password("abcdefghijkl").is_ok() && password(&"~".repeat(128)).is_ok());
+    for text in ["abcdefghijk", &"a".repeat(129), "pässword pässword", "a password\nmore"] {
+        assert!(matches!(password(text), Err(CaError::BadPassword)), "{text}");
+    }
+    assert_eq!(format!("{:?}", password("abcdefghijkl").unwrap()), "FilePassword(..)");
+}
+
+#[test]
+fn a_key_in_the_hsm_goes_into_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = hal::SecretBytes::new(Zeroizing::new(b"of this test".to_vec()));
+    let hsm = hal::software::SoftwareHal::create(&folder.path().join("hsm"), &passphrase).unwrap();
+    let signer = hsm.generate_signer(&hal::Label::new("client").unwrap(), hal::SignerKind::EcdsaP256).unwrap();
+    let key = PrivateKey::in_hsm(Arc::new(hsm), &signer);
+    let ca = authority(KeyKind::EcdsaP256);
+    let certificate = ca.issue_client(&key, "a", now()).unwrap();
+    let written = pkcs12::write_pkcs12(&key, &certificate, &ca.certificate(), "a", &password("abcdefghijkl").unwrap());
+    assert!(matches!(written, Err(CaError::KeyInHsm)));
+}
+
+#[test]
+fn a_renewed_server_certificate_is_for_the_same_names_and_key() {
+    let ca = authority(KeyKind::EcdsaP256);
+    let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
+    let wanted = names(&["kms.example.com", "10.0.0.5", "fd00::5"]);
+    let old = ca.issue_server(&key, &wanted, later(now(), -1000)).unwrap();
+    let new = ca.renew_server(&old.der, now()).unwrap();
+    let (before, after) = (describe(&old.der).unwrap(), describe(&new.der).unwrap());
+    assert_eq!(after.alternative_names, wanted);
+    assert!(key.certifies(&new.der).unwrap());
+    assert_eq!(after.not_after.as_second() - before.not_after.as_second(), 1000 * 86_400);
+    assert_ne!(parse(&old.der).unwrap().raw_serial(), parse(&new.der).unwrap().raw_serial());
+
+    // Issued by another authority, also by one of the same name.
+    let other = authority(KeyKind::EcdsaP256);
+    let foreign = other.issue_server(&key, &wanted, now()).unwrap();
+    assert!(matches!(ca.renew_server(&foreign.der, now()), Err(CaError::ForeignServer { .. })));
+    let mut forger = authority(KeyKind::EcdsaP256);
+    forger.subject = ca.subject.clone();
+    let forged = forger.issue_server(&key, &wanted, now()).unwrap();
+    assert!(matches!(ca.renew_server(&forged.der, now()), Err(CaError::ForeignServer { .. })));
+    // A client's certificate has no names.
+    let client = ca.issue_client(&key, "a", now()).unwrap();
+    assert!(matches!(ca.renew_server(&client.der, now()), Err(CaError::BadSubjectAltName)));
+}
+
+#[test]
 fn refuses_a_request_that_was_changed_or_signed_with_another_key() {
     let ca = authority(KeyKind::EcdsaP256);
     let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
-    let (request, subject) = odd_request(&key, 1);
+    let (request, subject) = odd_request(&key, 1, CLIENT);
     let place = request.windows(subject.len()).position(|window| window == subject).unwrap();
     let mut changed = request.clone();
     changed[place + subject.len() - 1] ^= 1;
@@ -252,7 +392,7 @@ fn refuses_a_request_that_was_changed_or_signed_with_another_key() {
 fn refuses_what_is_no_request_or_has_no_subject_or_trails() {
     let ca = authority(KeyKind::EcdsaP256);
     let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
-    let (mut request, _) = odd_request(&key, 0);
+    let (mut request, _) = odd_request(&key, 0, CLIENT);
     assert!(matches!(ca.sign_request(&ca.certificate().der, now()), Err(CaError::NotARequest)));
     assert!(matches!(ca.sign_request(b"hello", now()), Err(CaError::NotARequest)));
     request.push(0);

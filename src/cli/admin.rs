@@ -44,7 +44,7 @@ impl Admin {
     }
 
     fn with(config: Config, open: impl FnOnce(&Config) -> Result<Store, CliError>) -> Result<Self, CliError> {
-        let audit = Audit::open(&config.audit.path)?;
+        let audit = Audit::open_with(&config.audit.path, config.audit.options)?;
         let store = open(&config)?;
         Ok(Self { config, store: Arc::new(store), audit: Arc::new(audit) })
     }

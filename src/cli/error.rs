@@ -31,6 +31,21 @@ pub enum CliError {
     /// The audit log cannot be written, so nothing was done.
     #[error("the audit log cannot be written: {0}")]
     Audit(#[from] AuditError),
+    /// The audit log shows something wrong; the report says what.
+    #[error("the audit log is not as it was written: the report says where")]
+    AuditBroken,
+    /// The audit log cannot be searched.
+    #[error(transparent)]
+    AuditSearch(#[from] crate::audit::SearchError),
+    /// The audit log cannot be checked.
+    #[error(transparent)]
+    AuditUnreadable(#[from] crate::audit::verify::VerifyError),
+    /// The audit log cannot be sent to its receiver.
+    #[error("audit.syslog: {0}")]
+    AuditReceiver(#[from] crate::audit::ReceiverError),
+    /// A file is no public key that signs checkpoints.
+    #[error("{}: there is no public key in it that signs checkpoints (PEM, ECDSA on P-256 or P-384)", .0.display())]
+    NotASigner(PathBuf),
     /// No certificate was made.
     #[error("{0}")]
     Ca(#[from] CaError),
@@ -301,6 +316,21 @@ pub enum UsageError {
         kept: String,
         /// The setting that names it too.
         setting: &'static str,
+    },
+    /// No key signs the audit log.
+    #[error(
+        "no key signs the audit log of this directory: `keystead init --audit-key hsm` makes one, audit.signing_key names it"
+    )]
+    NoAuditSigner,
+    /// The key cannot sign the audit log.
+    #[error(
+        "the key {label:?} is of the kind {kind}: checkpoints are signed with ECDSA on P-256 or P-384, so audit.signing_key must name another"
+    )]
+    AuditSignerKind {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: hal::SignerKind,
     },
     /// Nothing says what to probe.
     #[error("give --config, or --module")]

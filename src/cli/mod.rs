@@ -10,6 +10,7 @@ mod admin_token;
 mod api;
 mod approval;
 mod authority;
+mod audit;
 mod backend;
 mod backup;
 mod cert;
@@ -102,6 +103,9 @@ enum Command {
     /// See where managed objects lie and how they are sealed; never their material
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Verify, search and export the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print what a shell needs to complete commands and options
     Completions(shell::CompletionsArgs),
     /// Write manual pages, one for each command
@@ -181,6 +185,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Completions(args) => {
             shell::completions(&args, Cli::command());
             Ok(())

@@ -1,7 +1,7 @@
 //! `keystead serve`: puts the parts together and runs them until a signal says stop.
 //!
 //! SIGTERM and SIGINT let requests in flight finish; a second one does not wait for them. SIGHUP reads the server certificate
-//! again and goes on with a new audit file (log rotation). The token may be away at the start: what needs no HSM is answered.
+//! again and seals the audit log's segment. The token may be away at the start: what needs no HSM is answered.
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -27,7 +27,8 @@ use crate::{
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
-    engine::{Clock, Engine, EngineLimits, EngineParts},
+    engine::{Clock, Engine, EngineLimits, EngineParts, Eraser},
+    expiry,
     net::{
         Handler, HttpsHandshakes, Limits, Server, ServerCertificate, TlsConfig,
         http::{self, Readiness},
@@ -109,7 +110,16 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let rotations =
         rotations.map_err(|source| CliError::System { what: "the thread that rotates root keys", source })?;
     let patience = config.limits.drain;
-    let handler = engine(store, hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let audit_work = signer::AuditWork::start(&config, &store, &hal, &audit)?;
+    let thread = |what| move |source| CliError::System { what, source };
+    let eraser = Eraser { store: Arc::clone(&store), audit: Arc::clone(&audit), clock: Clock::System };
+    let erasing = eraser.start().map_err(thread("the thread that erases destroyed keys"))?;
+    let expiring = expiry::watch(&store, &certificate, own_ca, Clock::System)
+        .map_err(thread("the thread that watches certificates expire"))?;
+    let engine = engine(Arc::clone(&store), hal, Arc::clone(&audit), Arc::clone(&trust), &config);
+    let seeing = engine.sightings().follow(&store).map_err(thread("the thread that notes who was seen"))?;
+    drop(store);
+    let handler: Arc<dyn Handler> = engine;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(NETWORK_THREADS)
@@ -145,6 +155,10 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         Ok(())
     });
     rotations.end(patience);
+    erasing.end(patience);
+    seeing.end(patience);
+    drop(expiring);
+    drop(audit_work);
     // Nothing of destroyed keys stays behind in the log of a server that is at rest.
     if let Err(error) = last.scrub() {
         tracing::warn!(%error, "the store's log could not be emptied; it will be at the next start");
@@ -159,7 +173,7 @@ fn engine(
     audit: Arc<Audit>,
     trust: Arc<LiveTrust>,
     config: &Config,
-) -> Arc<dyn Handler> {
+) -> Arc<Engine> {
     let limits = EngineLimits {
         decode: kmip::ttlv::Limits {
             bytes: size(config.limits.frame_bytes),
@@ -260,8 +274,8 @@ impl Running {
             Err(error) => tracing::error!(%error, "the old server certificate stays in use"),
         }
         match self.audit.reopen() {
-            Ok(()) => tracing::info!("audit log opened again"),
-            Err(error) => tracing::error!(%error, "the old audit file stays in use"),
+            Ok(()) => tracing::info!("the audit log goes on in a new segment"),
+            Err(error) => tracing::error!(%error, "the audit log goes on in the old segment"),
         }
         if let Err(error) = self.trust.refresh_now() {
             tracing::error!(%error, "adapters and certificates could not be read again");

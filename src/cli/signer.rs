@@ -14,6 +14,7 @@ use super::{
     output::{note, progress},
 };
 use crate::{
+    audit::{Audit, AuditSigner, Forwarding, VouchOptions, Vouching},
     ca::PrivateKey,
     config::{Config, KeyPlace},
     net::{HsmKey, ServerCertificate, ServerKey, TlsConfig},
@@ -27,7 +28,7 @@ pub(super) enum Purpose {
     Tls,
     /// The certificate authority's key.
     Ca,
-    /// The key that is set aside to sign the audit log.
+    /// The key that signs checkpoints of the audit log.
     Audit,
 }
 
@@ -159,6 +160,34 @@ pub(super) fn server_certificate(
         }
     };
     Ok(ServerCertificate::load(config.tls.certificate.clone(), key)?)
+}
+
+/// Signs checkpoints of the audit log, takes its old segments away and sends copies to its receiver, until this is dropped.
+pub(super) struct AuditWork {
+    _forwarding: Option<Forwarding>,
+    _vouching: Vouching,
+}
+
+impl AuditWork {
+    pub(super) fn start(
+        config: &Config,
+        store: &Store,
+        hal: &Arc<dyn RootKeys>,
+        audit: &Arc<Audit>,
+    ) -> Result<Self, CliError> {
+        let signer = match &config.audit.signing_key {
+            None => None,
+            Some(label) => match recorded(store, Purpose::Audit, label)? {
+                (key, SignerKind::EcdsaP256 | SignerKind::EcdsaP384) => Some(AuditSigner { hal: Arc::clone(hal), key }),
+                (_, kind) => return Err(UsageError::AuditSignerKind { label: label.to_string(), kind }.into()),
+            },
+        };
+        let options = VouchOptions { signer, every: config.audit.checkpoint, keep: config.audit.keep };
+        Ok(Self {
+            _forwarding: config.audit.syslog.clone().map(|receiver| Forwarding::start(audit, receiver)).transpose()?,
+            _vouching: Vouching::start(Arc::clone(audit), options)?,
+        })
+    }
 }
 
 /// Leaves half of the HSM's sessions to requests: every stranger who connects causes a signature.

@@ -4,6 +4,7 @@
 //! proves that it states every one of them at its default. It never holds a secret: PINs, passphrases and private keys
 //! stay in files of their own, which must be closed to other users.
 
+mod audit;
 mod hsm;
 mod key_place;
 mod reader;
@@ -16,10 +17,11 @@ use std::{
     time::Duration,
 };
 
-use hal::{Label, pkcs11::Provider};
+use hal::pkcs11::Provider;
 
 use self::reader::Reader;
 pub use self::{
+    audit::AuditConfig,
     key_place::KeyPlace,
     reader::{Problem, ProblemKind},
     secret_file::{SecretFileError, check_secret_file, read_secret_file, write_secret_file},
@@ -200,15 +202,6 @@ pub enum SchemeChoice {
     AesKwp,
 }
 
-/// `[audit]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditConfig {
-    /// The audit log, one JSON line for each event.
-    pub path: PathBuf,
-    /// The label of the key in the HSM that is meant to sign it.
-    pub signing_key: Option<Label>,
-}
-
 /// `[admin]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
@@ -324,6 +317,7 @@ impl Config {
         };
         present("tls.certificate", &self.tls.certificate);
         present("tls.ca", &self.tls.ca);
+        self.audit.syslog.iter().for_each(|receiver| present("audit.syslog.ca_file", &receiver.ca_file));
         let secrets = match &self.hsm.backend {
             HsmBackend::Pkcs11(token) => {
                 token.softhsm_conf.iter().for_each(|path| present("hsm.softhsm_conf", path));
@@ -381,10 +375,7 @@ fn read_sections(r: &mut Reader<'_>) -> Config {
         limits: read_limits(r),
         store: StoreConfig { path: r.path("store.path", "keystead.db") },
         hsm: hsm::read(r),
-        audit: AuditConfig {
-            path: r.path("audit.path", "audit/audit.jsonl"),
-            signing_key: r.optional_hsm_key("audit.signing_key"),
-        },
+        audit: audit::read(r),
         admin: read_admin(r),
         telemetry: TelemetryConfig {
             listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),

@@ -227,6 +227,11 @@ impl<'i> Reader<'i> {
         label
     }
 
+    /// A file by its name, which starts at the configuration's folder where it is relative.
+    pub(super) fn beside(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
     /// `default` or one of `others`, by name.
     pub(super) fn choice<T: Clone>(&mut self, key: &'static str, default: (&str, T), others: &[(&str, T)]) -> T {
         let Some(value) = self.take(key) else { return default.1 };
@@ -313,23 +318,36 @@ impl<'i> Reader<'i> {
             return Vec::new();
         }
         let DeValue::Array(list) = value.into_inner() else { return Vec::new() };
-        let mut found = Vec::new();
-        for item in list {
-            let at = item.span().start;
-            let root = DeTable::from_iter([(Spanned::new(0..0, name.into()), item)]);
-            let mut inner = Reader {
-                text: self.text,
-                folder: self.folder,
-                root,
-                begins: at,
-                asked: Vec::new(),
-                problems: Vec::new(),
-            };
-            found.push((at, read(&mut inner)));
-            inner.note_leftovers();
-            self.problems.extend(inner.problems.into_iter().map(|(at, problem)| (at, problem.within(section))));
+        list.into_iter().map(|item| self.within(section, name, item, &read)).collect()
+    }
+
+    /// The table `section.name = { … }`, read like those of [`Reader::tables`]; `None` where it is absent.
+    pub(super) fn table<T>(&mut self, key: &'static str, read: impl Fn(&mut Reader<'i>) -> T) -> Option<(usize, T)> {
+        let value = self.take(key)?;
+        let (section, name) = key.split_once('.')?;
+        if !value.get_ref().is_table() {
+            self.refuse(key, &value, format!("a table [{key}]"));
+            return None;
         }
-        found
+        Some(self.within(section, name, value, &read))
+    }
+
+    /// Reads one table that stands within a section.
+    fn within<T>(
+        &mut self,
+        section: &str,
+        name: &'static str,
+        table: Spanned<DeValue<'i>>,
+        read: &impl Fn(&mut Reader<'i>) -> T,
+    ) -> (usize, T) {
+        let at = table.span().start;
+        let root = DeTable::from_iter([(Spanned::new(0..0, name.into()), table)]);
+        let (text, folder) = (self.text, self.folder);
+        let mut inner = Reader { text, folder, root, begins: at, asked: Vec::new(), problems: Vec::new() };
+        let found = read(&mut inner);
+        inner.note_leftovers();
+        self.problems.extend(inner.problems.into_iter().map(|(at, problem)| (at, problem.within(section))));
+        (at, found)
     }
 
     /// Notes that a value does not go with another one.

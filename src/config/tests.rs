@@ -1,3 +1,5 @@
+use hal::Label;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, Vec<Problem>> {

@@ -37,7 +37,7 @@ use super::{
 use crate::{
     audit::{Event, Outcome, RequestEvent},
     net::{PeerIdentity, Reply},
-    store::{Change, ObjectId, StoreError},
+    store::{Change, ObjectId, ObjectUse, StoreError},
 };
 
 /// Versions whose messages the engine reads, newest first: what Discover Versions answers.
@@ -57,6 +57,13 @@ struct Done {
     outcome: Outcome,
 }
 
+impl Done {
+    /// Whether the client is given an object.
+    fn hands_out(&self) -> bool {
+        self.operation == Operation::Get.name() && self.outcome == Outcome::Success
+    }
+}
+
 /// One message at work.
 struct Message<'a> {
     engine: &'a Engine,
@@ -74,6 +81,7 @@ struct Message<'a> {
 /// Answers one request message.
 pub(super) fn answer(engine: &Engine, peer: &PeerIdentity, request: &[u8]) -> Reply {
     let now = engine.parts.clock.now();
+    engine.sightings.asked(peer, now);
     let place = OnceCell::new();
     if request.len() > LARGE_BYTES {
         place.get_or_init(|| engine.gate.enter());
@@ -358,6 +366,7 @@ impl Message<'_> {
     /// Writes the events, then gives the reply away. Without a record there is no answer but that one.
     fn reply(&self, maximum: Option<i32>, client_correlation: Option<String>, done: Vec<Done>) -> Reply {
         let events: Vec<Event> = done.iter().map(|one| Event::Request(self.event(one))).collect();
+        let fetched: Vec<ObjectId> = done.iter().filter(|one| one.hands_out()).filter_map(|one| one.object).collect();
         let mut items: Vec<ResponseItem> = done.into_iter().map(|one| one.item).collect();
         let mut close = false;
         if let Err(audit) = self.engine.parts.audit.append(&events) {
@@ -373,6 +382,9 @@ impl Message<'_> {
         let bytes = encode(header_of(), items, self.version);
         let fits = maximum.is_none_or(|maximum| usize::try_from(maximum).is_ok_and(|maximum| bytes.len() <= maximum));
         if fits {
+            let seen = ObjectUse { at: self.now, certificate: self.peer.certificate };
+            let fetched = fetched.into_iter().filter(|_| !close);
+            fetched.for_each(|object| self.engine.sightings.fetched(object, seen));
             return Reply { bytes, close };
         }
         let too_large =

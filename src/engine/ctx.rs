@@ -150,12 +150,7 @@ impl Ctx<'_> {
             unit.borrow_mut().hold(object);
             return Ok(());
         }
-        let (row, index) = object.to_row();
-        let change = match object.revision {
-            0 => Change::Insert { row, index },
-            _ => Change::Update { row, index: Some(index) },
-        };
-        self.engine.parts.store.apply(vec![change]).map_err(|error| match error {
+        self.engine.parts.store.apply(vec![object.to_change()]).map_err(|error| match error {
             StoreError::Duplicate => OpError::NameTaken { creating: object.revision == 0 },
             other => other.into(),
         })
@@ -220,6 +215,13 @@ impl Ctx<'_> {
             }
             result => Ok(result?),
         }
+    }
+
+    /// Until when the material of an object that is destroyed now is kept, by the policy of its adapter; `None` where it is not.
+    pub(super) fn hold_until(&self) -> Option<i64> {
+        let trust = self.engine.parts.trust.current();
+        let seconds = trust.adapter(self.principal.adapter).map_or(0, |adapter| adapter.hold_seconds);
+        (seconds > 0).then(|| self.now.saturating_add(seconds.into()))
     }
 
     /// Random bytes for a new key.

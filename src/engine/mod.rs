@@ -8,16 +8,27 @@ use std::{collections::BTreeSet, sync::Arc};
 use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub use self::{census::Census, clock::Clock};
+pub use self::{
+    adapter_status::{AdapterStatus, adapter_status},
+    census::Census,
+    clock::Clock,
+    erasure::{Eraser, Erasing, ErasureError},
+    hold::{RecoverError, recover},
+    inventory::{Filter, Page, inventory, summary},
+    removal::{Removal, RemovalError, remove},
+    sightings::{Sightings, Writing},
+    summary::{Dates, ShownAttribute, Summary},
+};
 use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
     store::{ObjectId, Store, StoreError},
     telemetry::ItemMetrics,
-    trust::{LiveTrust, TrustError},
+    trust::{LiveTrust, ShownCertificate, TrustError},
     vault::Vault,
 };
 
+mod adapter_status;
 mod attribute_rules;
 mod attribute_set;
 mod authn;
@@ -26,15 +37,21 @@ mod census;
 mod certificate;
 mod clock;
 mod ctx;
+mod erasure;
 mod error;
 mod gate;
+mod hold;
+mod inventory;
 mod material;
 mod object;
 mod ops;
 mod policy;
 mod prompt;
+mod removal;
 mod root_key;
+mod sightings;
 mod state;
+mod summary;
 mod terms;
 mod unit;
 mod wrapping;
@@ -95,6 +112,7 @@ pub struct Engine {
     metrics: ItemMetrics,
     stripes: Vec<Mutex<()>>,
     gate: Arc<gate::Gate>,
+    sightings: Arc<Sightings>,
 }
 
 impl Engine {
@@ -107,7 +125,14 @@ impl Engine {
             metrics: ItemMetrics::default(),
             stripes,
             gate: Arc::new(gate::Gate::new()),
+            sightings: Arc::default(),
         }
+    }
+
+    /// Who was seen, to be written to the store by whoever runs the engine.
+    #[must_use]
+    pub fn sightings(&self) -> &Arc<Sightings> {
+        &self.sightings
     }
 
     /// Reads again who may connect and what root keys may do, where that has changed.
@@ -142,6 +167,10 @@ fn stripe_number(id: ObjectId) -> usize {
 impl Handler for Engine {
     fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply {
         batch::answer(self, peer, &request)
+    }
+
+    fn connected(&self, peer: &PeerIdentity, certificate: &ShownCertificate) {
+        self.sightings.connected(peer, certificate, self.parts.clock.now());
     }
 
     fn may_wait_for_hsm(&self, request: &[u8]) -> bool {

@@ -18,7 +18,7 @@ use super::{
     terms,
 };
 use crate::{
-    store::{AdapterId, IndexEntries, ObjectId, ObjectRow, SealedRow},
+    store::{AdapterId, Change, IndexEntries, ObjectId, ObjectRow, SealedRow},
     vault::Place,
 };
 
@@ -40,6 +40,8 @@ pub(super) struct ManagedObject {
     pub(super) attributes: AttributeSet,
     /// The vault's sealed material; gone once destroyed.
     pub(super) sealed: Option<SealedRow>,
+    /// Set where it is being destroyed and its material is to be kept out of reach until then, in seconds since 1970-01-01 UTC.
+    pub(super) hold_until: Option<i64>,
 }
 
 impl ManagedObject {
@@ -54,9 +56,16 @@ impl ManagedObject {
         let Value::Structure(items) = metadata.value else { return Err(OpError::CorruptObject) };
         let attributes = AttributeSet::from_items(items.into_iter()).ok_or(OpError::CorruptObject)?;
         let (id, adapter) = (row.id, row.adapter);
-        let mut object = Self { id, adapter, object_type, revision: row.revision, attributes, sealed: row.sealed };
+        let (revision, sealed) = (row.revision, row.sealed);
+        let mut object = Self { id, adapter, object_type, revision, attributes, sealed, hold_until: None };
         object.settle(now);
         Ok(object)
+    }
+
+    /// What stores this object: a new one where its revision is 0, else the next revision.
+    pub(super) fn to_change(&self) -> Change {
+        let (row, index) = self.to_row();
+        change(self.revision, self.hold_until, row, index)
     }
 
     /// The row and index entries that store this object as the next revision.
@@ -107,6 +116,19 @@ impl ManagedObject {
         next.is_some()
     }
 
+    /// Destroys it at `now`; its material is kept out of reach until `hold_until` where that is given. False where its state
+    /// does not allow it.
+    pub(super) fn destroy(&mut self, hold_until: Option<i64>, now: i64) -> bool {
+        if !self.advance(Event::Destroy) {
+            return false;
+        }
+        self.hold_until = hold_until.filter(|_| self.sealed.is_some());
+        self.sealed = None;
+        self.attributes.set(Attribute::DestroyDate(DateTime(now)));
+        self.touch(now);
+        true
+    }
+
     /// Records a change made at `now`.
     pub(super) fn touch(&mut self, now: i64) {
         self.attributes.set(Attribute::LastChangeDate(DateTime(now)));
@@ -123,6 +145,15 @@ impl ManagedObject {
 
     fn due_at(&self) -> Option<i64> {
         self.pending().and_then(|(kind, _)| self.attributes.date(kind))
+    }
+}
+
+/// What stores `row` over the revision `base`, which is 0 for a new object.
+pub(super) fn change(base: u64, hold_until: Option<i64>, row: ObjectRow, index: IndexEntries) -> Change {
+    match (base, hold_until) {
+        (0, _) => Change::Insert { row, index },
+        (_, Some(until)) => Change::Hold { row, index: Some(index), until },
+        (_, None) => Change::Update { row, index: Some(index) },
     }
 }
 

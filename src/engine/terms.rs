@@ -7,7 +7,7 @@
 
 use kmip::{
     attributes::{Attribute, AttributeKind, AttributeName},
-    enums::{ObjectGroupMember, RngAlgorithm, State},
+    enums::{ObjectGroupMember, ObjectType, RngAlgorithm, State},
     error::Fault,
     masks::StorageStatusMask,
     payloads::Criterion,
@@ -130,6 +130,18 @@ fn term(name: &AttributeName, value: &Value, buffer: &mut Vec<u8>) -> Term {
 pub(super) fn state_term(state: State) -> Term {
     let name = AttributeName::Standard(AttributeKind::State);
     term(&name, &Value::Enumeration(state.to_enumerated()), &mut Vec::new())
+}
+
+/// The term of an object type.
+pub(super) fn object_type_term(object_type: ObjectType) -> Term {
+    let name = AttributeName::Standard(AttributeKind::ObjectType);
+    term(&name, &Value::Enumeration(object_type.to_enumerated()), &mut Vec::new())
+}
+
+/// The term of a name, whatever its type.
+pub(super) fn name_term(text: &str) -> Term {
+    let value = Value::Structure(vec![Item::new(Tag::NameValue, Value::text(text.to_owned()))]);
+    term(&AttributeName::Standard(AttributeKind::Name), &value, &mut Vec::new())
 }
 
 fn bits(mask: i32) -> impl Iterator<Item = i32> {

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{error::OpError, object::ManagedObject};
+use super::{
+    error::OpError,
+    object::{ManagedObject, change},
+};
 use crate::store::{Change, IndexEntries, ObjectId, ObjectRow, SealedRow};
 
 /// Changes held back.
@@ -18,6 +21,7 @@ pub(super) struct Unit {
 struct Held {
     /// The revision in the store that the first change was made from; 0 for a new object.
     base: u64,
+    hold_until: Option<i64>,
     row: ObjectRow,
     index: IndexEntries,
 }
@@ -26,9 +30,12 @@ impl Unit {
     /// Holds the object's next revision back.
     pub(super) fn hold(&mut self, object: &ManagedObject) {
         let (row, index) = object.to_row();
-        let base = self.objects.get(&object.id).map_or(object.revision, |held| held.base);
+        let earlier = self.objects.get(&object.id);
+        let base = earlier.map_or(object.revision, |held| held.base);
+        // Once destroyed by this batch, it stays so.
+        let hold_until = object.hold_until.or_else(|| earlier.and_then(|held| held.hold_until));
         self.bytes += size(&row);
-        if let Some(before) = self.objects.insert(object.id, Held { base, row, index }) {
+        if let Some(before) = self.objects.insert(object.id, Held { base, hold_until, row, index }) {
             self.bytes -= size(&before.row);
         }
     }
@@ -55,9 +62,9 @@ impl Unit {
 
     /// The one transaction that makes all of it true.
     pub(super) fn into_changes(self) -> Vec<Change> {
-        let change = |Held { base, mut row, index }| {
+        let change = |Held { base, hold_until, mut row, index }| {
             row.revision = base + 1;
-            if base == 0 { Change::Insert { row, index } } else { Change::Update { row, index: Some(index) } }
+            change(base, hold_until, row, index)
         };
         self.objects.into_values().map(change).collect()
     }

@@ -14,10 +14,14 @@ pub(crate) use self::paced::Paced;
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
     https::HttpsHandshakes,
+    renewal::RenewalError,
     server::{Server, ServerError},
     tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
 };
-use crate::store::{AdapterId, Fingerprint};
+use crate::{
+    store::{AdapterId, Fingerprint},
+    trust::ShownCertificate,
+};
 
 mod connection;
 mod handshake;
@@ -26,6 +30,7 @@ pub mod http;
 mod https;
 mod paced;
 mod registry;
+mod renewal;
 mod report;
 mod server;
 mod throttle;
@@ -57,6 +62,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one complete request frame. Everything that must precede the reply (durable mutation, audit event) is done
     /// when this returns. It is called to its end even if the peer hangs up meanwhile.
     fn handle(&self, peer: &PeerIdentity, request: Zeroizing<Vec<u8>>) -> Reply;
+
+    /// A peer has connected with this certificate. Must not block: it is called on the network threads.
+    fn connected(&self, _peer: &PeerIdentity, _certificate: &ShownCertificate) {}
 
     /// Whether the answer may have to wait for the HSM. Requests that never do have threads of their own, so that a slow HSM
     /// does not silence the status probes of clients. Must be quick and must not block: it is called on the network threads.

@@ -161,7 +161,10 @@ async fn cut_untrusted(shared: Arc<Shared>, mut changes: watch::Receiver<u64>) {
         let cut = shared.registry.cut(|identity| !trust.still_holds(identity));
         if cut > 0 {
             metrics::counter!(metric::CONNECTIONS_CUT).increment(cut);
-            tracing::info!(connections = cut, "connections cut: their certificates or rules were removed");
+            tracing::info!(
+                connections = cut,
+                "connections cut: their adapters, certificates, rules or authorities were removed"
+            );
         }
     }
 }
@@ -264,6 +267,7 @@ impl Shared {
             Ok(identity) => {
                 self.report.handshake(stream.get_ref().1);
                 let peer = PeerIdentity { adapter: identity.adapter, certificate: identity.certificate, address };
+                self.handler.connected(&peer, &identity.shown);
                 Some((stream, peer))
             }
             Err(NotAdmitted::Refused(refusal)) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use hal::{HalError, Label};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerMisbehaved, ServerConfig,
     SignatureScheme,
@@ -83,7 +83,9 @@ pub struct ServerCertificate {
     pub(super) current: RwLock<Arc<CertifiedKey>>,
     /// The key of `current`, where it is in the HSM.
     hsm_key: RwLock<Option<CertifiedHsmKey>>,
-    source: Option<(PathBuf, ServerKey)>,
+    pub(super) source: Option<(PathBuf, ServerKey)>,
+    /// Held while the certificate is renewed.
+    pub(super) renewing: Mutex<()>,
 }
 
 impl ServerCertificate {
@@ -107,7 +109,12 @@ impl ServerCertificate {
                 (current, Some(certified))
             }
         };
-        Ok(Self { current: RwLock::new(Arc::new(current)), hsm_key: RwLock::new(hsm_key), source: Some((chain, key)) })
+        Ok(Self {
+            current: RwLock::new(Arc::new(current)),
+            hsm_key: RwLock::new(hsm_key),
+            source: Some((chain, key)),
+            renewing: Mutex::default(),
+        })
     }
 
     /// Takes a chain (server certificate first) and whatever signs for it at once, such as a key in memory.
@@ -117,7 +124,12 @@ impl ServerCertificate {
     pub fn from_signing_key(chain: Vec<CertificateDer<'static>>, key: Arc<dyn SigningKey>) -> Result<Self, TlsError> {
         let certified = CertifiedKey::new(chain, key);
         check_match(&certified)?;
-        Ok(Self { current: RwLock::new(Arc::new(certified)), hsm_key: RwLock::new(None), source: None })
+        Ok(Self {
+            current: RwLock::new(Arc::new(certified)),
+            hsm_key: RwLock::new(None),
+            source: None,
+            renewing: Mutex::default(),
+        })
     }
 
     /// Reads what [`ServerCertificate::load`] read once more, for all handshakes from now on. On an error the old one stays.
@@ -144,7 +156,7 @@ impl ServerCertificate {
         Ok(())
     }
 
-    /// The chain in use, the server's own certificate first.
+    /// The chain that handshakes are answered with, the server's own certificate first.
     #[must_use]
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.current.read().cert.clone()
@@ -300,7 +312,7 @@ pub(super) fn verify_tls12(
     Err(CertificateError::BadSignature.into())
 }
 
-fn read_chain(chain: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn read_chain(chain: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let in_chain = |source| TlsError::Pem { path: chain.to_owned(), source };
     let certificates =
         CertificateDer::pem_file_iter(chain).map_err(in_chain)?.collect::<Result<Vec<_>, _>>().map_err(in_chain)?;

@@ -101,7 +101,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` (DER) is this key's over `message`.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
         let point = self.spki.strip_prefix(self.curve.prefix()).ok_or(Unspecified)?;
         let algorithm = match self.curve {
             Curve::P256 => &ECDSA_P256_SHA256_ASN1,

@@ -137,7 +137,8 @@ pub struct ApprovalFilter {
 
 /// Approvals.
 impl Store {
-    /// Adds a request; it is pending, undecided, and its revision is 1.
+    /// Adds a request; it is pending, undecided, and its revision is 1. Open requests that nobody decided before it was asked
+    /// for have expired.
     ///
     /// # Errors
     /// `Conflict` where it is not like that, `Duplicate` id or open request for the same, `LimitReached` of open requests.

@@ -338,6 +338,15 @@ impl Store {
         self.engine.scrub()
     }
 
+    /// Copies the whole store, as it is at one moment, into a new database file at `path` that only its owner may use, and
+    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait.
+    ///
+    /// # Errors
+    /// `File` where `path` cannot be made or is there already, `DiskFull`; then nothing is left at `path`.
+    pub fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.engine.backup(path)
+    }
+
     /// How many mutations wait for the writer at this moment; at `StoreOptions::waiting_mutations` the next is refused.
     pub fn waiting_mutations(&self) -> usize {
         self.engine.waiting()

@@ -3,7 +3,10 @@
 //! One thread writes (`writer`), a few connections read (`readers`), and neither waits for the other. This module joins
 //! them and answers what takes one statement. It never hands a connection out, and keeps nothing of an object in memory.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use parking_lot::RwLock;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
@@ -58,6 +61,7 @@ pub(super) struct Sqlite {
     /// Dropped first: what waits is still done. The last reader to close then removes the log.
     writer: Writer,
     readers: Readers,
+    path: PathBuf,
     /// The small numbers of adapters, as committed. A number is never reused, not even when its adapter is gone.
     adapters: RwLock<HashMap<AdapterId, i64>>,
 }
@@ -67,7 +71,7 @@ impl Sqlite {
         let connection = schema::open_writer(path, options.migrate)?;
         let readers = Readers::open(path, options.readers)?;
         let writer = Writer::start(path, connection, &options)?;
-        Ok(Self { writer, readers, adapters: RwLock::default() })
+        Ok(Self { writer, readers, path: path.to_owned(), adapters: RwLock::default() })
     }
 
     pub(super) fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -119,6 +123,10 @@ impl Sqlite {
 
     pub(super) fn scrub(&self) -> Result<(), StoreError> {
         self.writer.run(Mutation::Scrub)
+    }
+
+    pub(super) fn backup(&self, copy: &Path) -> Result<(), StoreError> {
+        schema::back_up(&self.path, copy)
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -1,6 +1,9 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
+mod identities;
+mod login;
+mod requests;
 
 use std::sync::OnceLock;
 
@@ -36,4 +39,11 @@ pub fn all(api: &Api, path: &str, limit: usize) -> Vec<serde_json::Value> {
             None => return items,
         }
     }
+}
+
+/// A new self-signed certificate and its private key, PEM.
+pub fn certificate(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }

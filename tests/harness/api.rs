@@ -63,6 +63,12 @@ impl Api {
         Self { agent: agent(&self.roots, Some(client)), headers: Vec::new(), ..self.clone() }
     }
 
+    /// The header that logs in.
+    pub fn authorization(&self) -> &str {
+        let found = self.headers.iter().find(|(name, _)| name == "authorization");
+        &found.expect("a caller with an API key").1
+    }
+
     /// Sends a request. A body is sent as it is; without one nothing is.
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));

@@ -10,10 +10,11 @@ use std::{
 
 use hal::{Health, KeyWrapper, Label, RootKeys, SecretBytes, software::SoftwareHal};
 use keystead::{
-    audit::Audit,
+    audit::{Actor, Audit},
     engine::{Clock, Engine, EngineLimits, EngineParts},
     net::{Handler, PeerIdentity},
     root_keys,
+    rotation::{Rotator, Stop},
     store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, RootKeyRow, Store, StoreOptions},
     trust::{LiveTrust, TrustSource},
     vault::Vault,
@@ -153,10 +154,28 @@ impl TestServer {
         self.clock.load(Ordering::SeqCst)
     }
 
-    /// The audit log's lines.
+    /// The clock itself, for what looks at it beside the engine.
+    pub fn clock(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Does what the job of a server does until no rotation is left.
+    pub fn rotate(&self) {
+        let rotator = Rotator {
+            store: Arc::clone(&self.store),
+            hal: Arc::<SoftwareHal>::clone(&self.hal),
+            audit: Arc::clone(&self.audit_log),
+            actor: Actor::Server,
+            per_second: 0,
+        };
+        rotator.run_pending(&Stop::default()).unwrap();
+    }
+
+    /// What the audit log says of requests and administration.
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.dir.path().join("audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["kind"] == "request" || line["kind"] == "admin").collect()
     }
 
     /// How the HSM is.

@@ -19,7 +19,12 @@ use crate::admin::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(read)).routes(routes!(reload)).routes(routes!(healthz))
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(reload))
+        .routes(routes!(renew))
+        .routes(routes!(own_ca))
+        .routes(routes!(healthz))
 }
 
 /// Whether the server is ready.
@@ -43,6 +48,24 @@ async fn read(call: Call) -> Answer {
 #[utoipa::path(post, path = "/v1/server/reload", tag = "server", responses((status = 200, description = "The server as it is now", body = ServerInfo)))]
 async fn reload(call: Call) -> Answer {
     call.read(|service, caller| service.reload_server(caller)).await
+}
+
+/// Renew the server's certificate
+///
+/// The server's own authority issues another for the same key and names, which new connections get at once; open ones go on.
+/// Its thumbprints change: tell whoever compares them. One that somebody else issued must be renewed there.
+#[utoipa::path(post, path = "/v1/server/certificate/renew", tag = "server", responses((status = 200, description = "The server as it is now", body = ServerInfo)))]
+async fn renew(call: Call) -> Answer {
+    call.read(|service, caller| service.renew_server(caller)).await
+}
+
+/// Download the certificate of the server's own authority
+///
+/// In PEM form, for clients to trust.
+#[utoipa::path(get, path = "/v1/server/ca.pem", tag = "server",
+    responses((status = 200, description = "The certificate", body = String, content_type = "application/x-pem-file")))]
+async fn own_ca(call: Call) -> Answer {
+    call.text("application/x-pem-file", |service, caller| service.read_own_ca(caller)).await
 }
 
 /// Ask whether the server is ready

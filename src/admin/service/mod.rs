@@ -3,8 +3,16 @@
 //! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then the work,
 //! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
 
+mod activity;
 mod adapters;
+mod authorities;
+pub(super) mod certificates;
+mod credential;
+mod forecast;
 mod identities;
+mod issuing;
+mod objects;
+mod rules;
 mod server;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -123,6 +131,11 @@ fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outco
         outcome,
         correlation: caller.correlation,
     })
+}
+
+/// Whole days from now until `time`, in seconds since 1970-01-01 UTC; negative where it has passed.
+fn days_left(time: i64) -> i64 {
+    time.saturating_sub(now()).div_euclid(86_400)
 }
 
 /// The present time in seconds since 1970-01-01 UTC.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hal::Health as HsmHealth;
+use jiff::Timestamp;
 
 use super::Service;
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
         problem::{Code, Problem},
     },
     audit::Subject,
+    ca::{CaError, IssuedCertificate},
+    net::RenewalError,
+    trust::fingerprint,
 };
 
 impl Service {
@@ -45,6 +49,30 @@ impl Service {
             Ok(self.trust.refresh_now()?)
         })?;
         self.read_server(caller)
+    }
+
+    /// Renews the server's certificate with the own authority.
+    pub(in crate::admin) fn renew_server(&self, caller: &Caller) -> Result<ServerInfo, Problem> {
+        let may = (Permission::ConfigWrite, Scope::Everything);
+        self.act(caller, "server.certificate.renew", may, Subject::default(), |about| {
+            let authority = self.own_authority()?;
+            let renewed = self.certificate.renew(&authority, Timestamp::now()).map_err(|error| match error {
+                RenewalError::Authority(CaError::Hsm(error)) => error.into(),
+                error => Problem::new(Code::State, format!("the old server certificate stays in use: {error}")),
+            })?;
+            about.certificate = Some(fingerprint(&renewed.der.as_slice().into()));
+            Ok(())
+        })?;
+        self.read_server(caller)
+    }
+
+    /// The certificate of the own authority, PEM.
+    pub(in crate::admin) fn read_own_ca(&self, caller: &Caller) -> Result<String, Problem> {
+        let may = (Permission::ConfigRead, Scope::Everything);
+        self.act(caller, "server.ca.read", may, Subject::default(), |_| {
+            let own = self.own_ca()?;
+            Ok(own.into_iter().map(|der| IssuedCertificate::from_der(der.to_vec()).pem).collect())
+        })
     }
 
     /// How the server's parts are.

@@ -79,7 +79,15 @@ pub(in crate::engine) fn begin(
     set.set(Attribute::ObjectType(object_type));
     attribute_rules::give(&mut set, given.attributes, object_type)?;
     attribute_rules::check_dates(&set)?;
-    Ok(ManagedObject { id, adapter: ctx.principal.adapter, object_type, revision: 0, attributes: set, sealed: None })
+    Ok(ManagedObject {
+        id,
+        adapter: ctx.principal.adapter,
+        object_type,
+        revision: 0,
+        attributes: set,
+        sealed: None,
+        hold_until: None,
+    })
 }
 
 /// Sets what the server sets on every new object, seals its content and stores it.

@@ -33,6 +33,8 @@ mod frames;
 mod hsm;
 mod identity;
 mod limits;
+mod renewal;
+mod rules;
 
 /// Long enough for anything that is expected to happen; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

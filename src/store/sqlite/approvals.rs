@@ -111,15 +111,17 @@ pub(super) fn apply(connection: &Connection, limits: &Limits, change: &ApprovalC
             let found = find(connection, *id, *revision)?;
             advance(connection, &found, step, *at)
         }
-        ApprovalChange::Expire(now) => {
-            connection.execute(
-                "UPDATE approval SET state = ?2, finished_at = expires_at, revision = revision + 1
-                 WHERE state = 1 AND expires_at <= ?1",
-                [*now, code(ApprovalState::Expired)],
-            )?;
-            Ok(())
-        }
+        ApprovalChange::Expire(now) => expire(connection, *now),
     }
+}
+
+fn expire(connection: &Connection, now: i64) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE approval SET state = ?2, finished_at = expires_at, revision = revision + 1
+         WHERE state = 1 AND expires_at <= ?1",
+    )?;
+    update.execute([now, code(ApprovalState::Expired)])?;
+    Ok(())
 }
 
 fn insert(connection: &Connection, limits: &Limits, row: &ApprovalRow) -> Result<(), StoreError> {
@@ -131,6 +133,8 @@ fn insert(connection: &Connection, limits: &Limits, row: &ApprovalRow) -> Result
     if !is_new {
         return Err(StoreError::Conflict);
     }
+    // What nobody decided in time is no obstacle, even where nobody has marked it so yet.
+    expire(connection, row.requested_at)?;
     must_be_new(connection.execute(
         "INSERT INTO approval (id, action, subject, parameters, impact, reason, requested_by, requested_name,
                                requested_at, expires_at, state, outcome, revision)

@@ -70,6 +70,32 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Copies the database at `path`, as it is at one moment, into a new file at `copy`.
+pub(super) fn back_up(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::File { path: copy.to_owned(), source };
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy).map_err(failed)?;
+    let copied = copy_into(path, copy).and_then(|()| {
+        fs::File::open(copy).and_then(|file| file.sync_all()).map_err(failed)?;
+        sync_directory_of(copy).map_err(failed)
+    });
+    if copied.is_err()
+        && let Err(error) = fs::remove_file(copy)
+    {
+        tracing::warn!(%error, path = %copy.display(), "what there is of a backup that failed could not be removed");
+    }
+    copied
+}
+
+fn copy_into(path: &Path, copy: &Path) -> Result<(), StoreError> {
+    let named = copy.to_str().ok_or_else(|| {
+        let source = IoError::new(ErrorKind::InvalidInput, "the name is not UTF-8");
+        StoreError::File { path: copy.to_owned(), source }
+    })?;
+    // Rows keep their places, so what is zeroed in the one is zeroed in the other.
+    connect(path)?.execute("VACUUM INTO ?1", [named])?;
+    Ok(())
+}
+
 /// Makes an empty file that only its owner may use, or takes away what others may do with the one that is there. SQLite
 /// gives its log files the same owner and mode.
 fn prepare_file(path: &Path) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use crate::store::{
 
 mod adapters;
 mod approvals;
+mod backup;
 mod changes;
 mod crash;
 mod erasure;

@@ -146,6 +146,17 @@ fn of_one_thing_there_is_one_open_request() {
 }
 
 #[test]
+fn a_request_that_nobody_decided_in_time_is_no_obstacle_to_the_next() {
+    let fixture = Fixture::new();
+    let first = asked(&fixture.store, "one");
+    let at = |requested_at| ApprovalRow { requested_at, expires_at: 300, ..request("one") };
+    assert!(matches!(fixture.store.insert_approval(at(199)), Err(StoreError::Duplicate)));
+    assert_eq!(stored(&fixture.store, first).state, State::Pending);
+    fixture.store.insert_approval(at(200)).unwrap();
+    assert_eq!(stored(&fixture.store, first).state, State::Expired);
+}
+
+#[test]
 fn open_requests_are_limited() {
     let fixture = Fixture::with(StoreOptions { max_open_approvals: 2, ..StoreOptions::default() });
     let first = asked(&fixture.store, "one");

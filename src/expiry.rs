@@ -1,0 +1,138 @@
+//! When certificates expire: of clients, of the server, of the own authority and of other people's.
+//!
+//! An expired certificate is an outage that could be seen coming for years. So there is one list of all of them, a metric, and
+//! a warning in the log at 60, 30 and 7 days. It changes nothing and renews nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use rustls_pki_types::CertificateDer;
+
+pub use self::watch::{Watching, watch};
+use crate::{
+    ca::describe,
+    store::{AdapterId, Fingerprint, SeenCertificate, StoreError, TrustRows},
+    trust::fingerprint,
+};
+
+mod watch;
+
+const DAY: i64 = 86_400;
+/// Certificates that a rule let in and that were not seen for so long are taken for replaced.
+const FORGOTTEN: i64 = 30 * DAY;
+
+/// Whose a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertificateKind {
+    /// The server's own.
+    Server,
+    /// The own authority's.
+    OwnAuthority,
+    /// That of somebody else's authority that rules name.
+    Authority,
+    /// A client's.
+    Client,
+}
+
+impl CertificateKind {
+    /// Its name in listings and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::OwnAuthority => "ca",
+            Self::Authority => "authority",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// A certificate that will expire, as all do, or has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiring {
+    /// Whose it is.
+    pub kind: CertificateKind,
+    /// The name that people gave it, or the common name of its subject.
+    pub name: String,
+    /// Its subject, RFC 4514 text.
+    pub subject: String,
+    /// The adapter that its holder acts as, with its name.
+    pub adapter: Option<(AdapterId, String)>,
+    /// Whether it is registered; a client's that is not was let in by a rule.
+    pub registered: bool,
+    /// SHA-256 of its DER form.
+    pub fingerprint: Fingerprint,
+    /// The last moment of its validity, in seconds since 1970-01-01 UTC.
+    pub not_after: i64,
+    /// Whole days until then; negative once it has expired.
+    pub days_left: i64,
+}
+
+/// All certificates, those that expire first in front. `server` and `own_ca` are chains whose first certificate counts; `seen`
+/// tells of the certificates that rules let in. Certificates that cannot be read are left out.
+#[must_use]
+pub fn forecast(
+    rows: &TrustRows,
+    server: &[CertificateDer<'_>],
+    own_ca: &[CertificateDer<'_>],
+    seen: &[SeenCertificate],
+    now: i64,
+) -> Vec<Expiring> {
+    let adapters: HashMap<_, _> = rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect();
+    let adapter = |id| adapters.get(&id).map(|name| (id, (*name).to_owned()));
+    let read = |kind, name: Option<&str>, adapter, der: &[u8]| {
+        let shown = describe(der).ok()?;
+        let not_after = shown.not_after.as_second();
+        Some(Expiring {
+            kind,
+            name: name.map_or(shown.common_name, str::to_owned),
+            subject: shown.distinguished_name,
+            adapter,
+            registered: true,
+            fingerprint: fingerprint(&CertificateDer::from(der)),
+            not_after,
+            days_left: (not_after - now).div_euclid(DAY),
+        })
+    };
+    let mut all = Vec::new();
+    all.extend(server.first().and_then(|der| read(CertificateKind::Server, None, None, der)));
+    all.extend(own_ca.iter().filter_map(|der| read(CertificateKind::OwnAuthority, None, None, der)));
+    let authorities = rows.authorities.iter();
+    all.extend(authorities.filter_map(|row| read(CertificateKind::Authority, Some(&row.name), None, &row.der)));
+    let clients = rows.certificates.iter();
+    all.extend(
+        clients.filter_map(|row| read(CertificateKind::Client, Some(&row.name), adapter(row.adapter), &row.der)),
+    );
+    let registered: HashSet<_> = rows.certificates.iter().map(|row| row.fingerprint).collect();
+    let by_rule = seen.iter().filter(|seen| !registered.contains(&seen.fingerprint) && seen.at > now - FORGOTTEN);
+    all.extend(by_rule.filter_map(|seen| {
+        let not_after = seen.expires_at?;
+        Some(Expiring {
+            kind: CertificateKind::Client,
+            name: seen.subject.clone(),
+            subject: seen.subject.clone(),
+            adapter: Some(adapter(seen.adapter)?),
+            registered: false,
+            fingerprint: seen.fingerprint,
+            not_after,
+            days_left: (not_after - now).div_euclid(DAY),
+        })
+    }));
+    all.sort_by(|a, b| (a.not_after, a.kind, a.fingerprint.0).cmp(&(b.not_after, b.kind, b.fingerprint.0)));
+    all
+}
+
+/// The forecast of a running server.
+///
+/// # Errors
+/// The store failed.
+pub fn forecast_of(
+    store: &crate::store::Store,
+    server: &[CertificateDer<'_>],
+    own_ca: &[CertificateDer<'_>],
+    now: i64,
+) -> Result<Vec<Expiring>, StoreError> {
+    Ok(forecast(&store.trust()?, server, own_ca, &store.certificates_seen(None)?, now))
+}
+
+#[cfg(test)]
+mod tests;

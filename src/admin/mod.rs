@@ -45,6 +45,7 @@ pub mod model;
 mod openapi;
 pub mod page;
 pub mod permission;
+mod places;
 pub mod problem;
 mod routes;
 pub mod server;

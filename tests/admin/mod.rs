@@ -1,9 +1,17 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
+mod authorities;
+mod certificates;
+mod client;
 mod identities;
+mod issue;
+mod limits;
 mod login;
+mod objects;
 mod requests;
+mod rules;
+mod server;
 
 use std::sync::OnceLock;
 

@@ -37,6 +37,7 @@ mod api_key;
 mod auth;
 pub mod caller;
 pub mod etag;
+pub mod executor;
 pub mod first;
 pub mod http;
 mod idempotency;

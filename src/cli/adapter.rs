@@ -21,10 +21,11 @@ use super::{
     error::UsageError,
     output::{as_text, json, say, table},
     place::Where,
-    root_key::{self, RootKeyError},
+    root_key,
 };
 use crate::{
     config::read_secret_file,
+    root_keys::{Failure, must_be_usable},
     store::{AdapterCredential, AdapterId, AdapterRow, RootKeyRow, RootKeyState, StoreError},
     text::{self, BadText},
 };
@@ -163,12 +164,12 @@ fn choose_root_key(admin: &Admin, label: Option<&str>) -> Result<RootKeyRow, Cli
             active.pop().ok_or(CliError::NoRootKey)?
         }
     };
-    root_key::must_be_usable(&chosen)?;
+    must_be_usable(&chosen)?;
     let label = chosen.label.clone();
     match chosen.state {
         RootKeyState::Active => Ok(chosen),
-        RootKeyState::Suspended => Err(RootKeyError::Suspended { label }.into()),
-        RootKeyState::Destroyed => Err(RootKeyError::Destroyed { label }.into()),
+        RootKeyState::Suspended => Err(Failure::Suspended { label }.into()),
+        RootKeyState::Destroyed => Err(Failure::Destroyed { label }.into()),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
+use super::root_key::RootKeyError;
 use crate::{
     audit::AuditError,
     ca::CaError,
     config::{ConfigError, SecretFileError},
+    root_keys::Failure,
     store::StoreError,
 };
 
@@ -221,7 +223,7 @@ pub enum CliError {
     Api(#[from] super::api::ApiError),
     /// Something about root keys.
     #[error(transparent)]
-    RootKey(#[from] super::root_key::RootKeyError),
+    RootKey(#[from] RootKeyError),
     /// A password hash could not be made.
     #[error("the password could not be hashed")]
     PasswordHash,
@@ -405,6 +407,17 @@ pub enum UsageError {
     /// A password from standard input or a file cannot be used.
     #[error("a password has 1 to 1024 bytes of UTF-8 text")]
     BadPassword,
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Hal(error) => Self::Hal(error),
+            Failure::Store(error) => Self::Store(error),
+            Failure::Exists { label } => Self::Exists { what: "a root key with the label", name: label },
+            failure => Self::RootKey(RootKeyError::Failed(failure)),
+        }
+    }
 }
 
 impl CliError {

@@ -20,7 +20,7 @@ use clap::Subcommand;
 use hal::{RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 
-pub(super) use self::{create::make, error::RootKeyError, list::identify, suspend::must_be_usable};
+pub(super) use self::{create::make, error::RootKeyError, list::identify};
 use super::{
     CliError,
     admin::{Admin, Subject},

@@ -4,6 +4,9 @@ mod adapters;
 mod authorities;
 mod certificates;
 mod client;
+mod approvals;
+mod audit;
+mod backups;
 mod identities;
 mod issue;
 mod limits;
@@ -12,6 +15,7 @@ mod objects;
 mod requests;
 mod rules;
 mod server;
+mod root_keys;
 
 use std::sync::OnceLock;
 

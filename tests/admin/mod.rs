@@ -1,21 +1,21 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
-mod authorities;
-mod certificates;
-mod client;
 mod approvals;
 mod audit;
+mod authorities;
 mod backups;
+mod certificates;
+mod client;
 mod identities;
 mod issue;
 mod limits;
 mod login;
 mod objects;
 mod requests;
+mod root_keys;
 mod rules;
 mod server;
-mod root_keys;
 
 use std::sync::OnceLock;
 

@@ -89,10 +89,16 @@ impl Api {
         Ok(self.value(self.send(&Method::POST, &path, Extra { body, once: false, revision })?)?)
     }
 
-    /// Puts something in the place of what is there.
-    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        let revision = self.revision(path)?;
-        Ok(self.value(self.send(&Method::PUT, path, Extra { body: Some(body), once: false, revision })?)?)
+    /// Puts something in the place of what is below the thing at `of`, which changes with it.
+    pub(super) fn put(&self, of: &str, below: &str, body: &Value) -> Result<Value, CliError> {
+        let extra = Extra { body: Some(body), once: false, revision: self.revision(of)? };
+        Ok(self.value(self.send(&Method::PUT, &format!("{of}/{below}"), extra)?)?)
+    }
+
+    /// Removes what is below the thing at `of`, which changes with it.
+    pub(super) fn delete_below(&self, of: &str, below: &str) -> Result<Value, CliError> {
+        let extra = Extra { body: None, once: false, revision: self.revision(of)? };
+        Ok(self.value(self.send(&Method::DELETE, &format!("{of}/{below}"), extra)?)?)
     }
 
     /// Changes what is at `path`, unless somebody else changes it at this moment.

@@ -3,11 +3,12 @@
 use super::view::Column;
 
 /// The columns of a list of events.
-pub(super) const COLUMNS: [Column; 6] = [
+pub(super) const COLUMNS: [Column; 7] = [
     ("TIME", "/time"),
-    ("WHO", "/actor"),
-    ("WHAT", "/operation"),
-    ("ABOUT", "/object"),
-    ("OUTCOME", "/outcome"),
+    ("WHO", "/actor_name"),
     ("FROM", "/peer"),
+    ("WHAT", "/operation"),
+    ("OUTCOME", "/outcome"),
+    ("NAME", "/name"),
+    ("OBJECT", "/object"),
 ];

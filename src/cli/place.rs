@@ -47,7 +47,11 @@ impl Where {
 
     /// The configuration of this machine, where [`Where::there`] is not the place.
     pub(super) fn load(&self) -> Result<Config, CliError> {
-        let config = self.config.clone().unwrap_or_else(|| USUAL_CONFIG.into());
-        ConfigArgs { config }.load()
+        ConfigArgs { config: self.path() }.load()
+    }
+
+    /// Its file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| USUAL_CONFIG.into())
     }
 }

@@ -8,6 +8,7 @@ mod destroy;
 mod error;
 mod import;
 mod list;
+mod remote;
 mod retire;
 mod rotate;
 mod signer;

@@ -11,6 +11,8 @@ pub(super) enum ServerCommand {
     Show(ShowArgs),
     /// Let it read its certificate again and go on in new log files, as SIGHUP does
     Reload(ReloadArgs),
+    /// Let it issue itself a new certificate from its own authority; its thumbprints change
+    RenewCertificate(ReloadArgs),
 }
 
 #[derive(Debug, Args)]
@@ -31,11 +33,14 @@ pub(super) struct ReloadArgs {
 pub(super) fn run(command: &ServerCommand) -> Result<(), CliError> {
     match command {
         ServerCommand::Show(args) => view::one(&args.place.api()?.get("/v1/server")?, args.json),
-        ServerCommand::Reload(args) => {
-            let server = args.place.api()?.act("/v1/server/reload", None)?;
-            let thumbprint = view::text(&server, "/certificate/thumbprint_sha256");
-            say(format_args!("reloaded; the server's certificate has the thumbprint {thumbprint}"));
-            Ok(())
-        }
+        ServerCommand::Reload(args) => act(args, "reload", "reloaded"),
+        ServerCommand::RenewCertificate(args) => act(args, "certificate/renew", "renewed"),
     }
+}
+
+fn act(args: &ReloadArgs, verb: &str, done: &str) -> Result<(), CliError> {
+    let server = args.place.api()?.act(&format!("/v1/server/{verb}"), None)?;
+    let thumbprint = view::text(&server, "/certificate/thumbprint_sha256");
+    say(format_args!("{done}; the server's certificate has the thumbprint {thumbprint}"));
+    Ok(())
 }

@@ -3,8 +3,8 @@
 mod adapters;
 mod approvals;
 mod audit;
-mod backups;
 mod authorities;
+mod backups;
 mod certificates;
 mod client;
 mod identities;

@@ -237,7 +237,7 @@ fn a_client_that_is_not_registered_is_refused_and_the_servers_files_say_why() {
     let listed = listed.as_array().unwrap();
     let fingerprint = listed.iter().find(|row| row["name"] == "vc").unwrap()["fingerprint"].as_str().unwrap();
     succeed(&format!("cert remove {fingerprint} --config {config}"));
-    offline().fails(&["here-trusted"], "no rule maps its common name");
+    offline().fails(&["here-trusted"], "no rule of that authority maps it");
     succeed(&format!("cert rule add --adapter demo --common-name vc --config {config}"));
     let found = offline();
     found.is_good();

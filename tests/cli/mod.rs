@@ -5,6 +5,7 @@ mod administration;
 mod check;
 mod data_directory;
 mod remote;
+mod remote_root_keys;
 mod root_keys;
 mod server;
 

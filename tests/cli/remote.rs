@@ -276,3 +276,123 @@ fn commands(path: &mut Vec<String>, visit: &mut impl FnMut(&[String])) {
         path.pop();
     }
 }
+
+#[test]
+fn certificates_are_registered_issued_signed_and_removed_at_a_server() {
+    let (server, other) = (Server::start(), Data::new());
+    let desk = Desk::of(&server);
+    let theirs = other.file("client/cert.pem");
+    desk.succeed(&format!("cert add {} --adapter demo --name theirs", theirs.display()));
+    let said = desk.fail(1, &format!("cert register {} --adapter other", theirs.display()));
+    assert!(said.contains("409"), "{said}");
+    let listed = desk.json("cert list --adapter demo");
+    let fingerprint =
+        listed.as_array().unwrap().iter().find(|one| one["name"] == "theirs").unwrap()["fingerprint"].clone();
+    let fingerprint = fingerprint.as_str().unwrap();
+    assert!(desk.succeed("cert list").contains(fingerprint));
+    assert_eq!(desk.json(&format!("cert show {}", &fingerprint[..8]))["name"], "theirs");
+    assert!(desk.succeed("cert expiring --within-days 3660").contains("theirs"));
+    desk.succeed(&format!("cert remove {fingerprint}"));
+    assert!(desk.fail(1, &format!("cert show {fingerprint}")).contains("no certificate"));
+
+    write_private(&desk.file("password"), "correct horse battery");
+    let issue = "cert issue --adapter demo --common-name vcenter --key ecdsa-p256 --out vcenter";
+    assert!(desk.fail(2, issue).contains("--password-file"));
+    let said = desk.succeed(&format!("{issue} --password-file password"));
+    assert!(said.contains("\"vcenter\"") && !said.contains("correct horse"), "{said}");
+    assert_eq!(mode(&desk.file("vcenter/client.p12")), 0o600);
+    assert!(desk.fail(1, &format!("{issue} --password-file password")).contains("already a file"));
+    let unpacked = Command::new("openssl")
+        .args(["pkcs12", "-nodes", "-passin", "file:password", "-in", "vcenter/client.p12"])
+        .current_dir(desk.file(""))
+        .output()
+        .unwrap();
+    let unpacked = String::from_utf8(unpacked.stdout).unwrap();
+    assert!(unpacked.contains("PRIVATE KEY") && unpacked.contains("BEGIN CERTIFICATE"), "{unpacked}");
+
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "array-1");
+    std::fs::write(desk.file("array.csr"), params.serialize_request(&key).unwrap().pem().unwrap()).unwrap();
+    desk.succeed("cert sign array.csr --adapter other --out array.pem");
+    assert!(std::fs::read_to_string(desk.file("array.pem")).unwrap().contains("BEGIN CERTIFICATE"));
+    write_private(&desk.file("array.key"), &key.serialize_pem());
+    let ca = server.dir().join("tls/ca.pem");
+    let files = format!("--ca {} --cert array.pem --key array.key", ca.display());
+    desk.succeed(&format!("check --addr {} {files}", server.addr()));
+
+    // A deleted adapter takes its certificates along.
+    assert!(desk.succeed("adapter activity other").contains("certificate."));
+    desk.succeed("adapter delete other");
+    let found = desk.run(&format!("check --addr {} {files} --json", server.addr()));
+    let report: Value = serde_json::from_str(&found.stdout).unwrap();
+    let failed: Vec<_> =
+        report["checks"].as_array().unwrap().iter().filter(|check| check["result"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{report:#}");
+    assert_eq!(failed[0]["check"], "client-accepted");
+}
+
+#[test]
+fn rules_and_authorities_of_a_server_are_managed() {
+    let (server, other) = (Server::start(), Data::new());
+    let desk = Desk::of(&server);
+    let ca = other.file("tls/ca.pem");
+    let said = desk.succeed(&format!("authority add {} --name theirs", ca.display()));
+    let fingerprint = said.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
+    assert!(desk.succeed("authority list").contains(&fingerprint));
+    desk.succeed(&format!("cert rules add --adapter demo --dns array.example.com --issuer {fingerprint}"));
+    desk.succeed("cert rule add --adapter demo --common-name array-2");
+    let rules = desk.json("cert rule list");
+    let kinds: Vec<_> = rules.as_array().unwrap().iter().map(|rule| rule["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"dns") && kinds.contains(&"cn"), "{rules}");
+    let said = desk.fail(1, &format!("authority remove {fingerprint}"));
+    assert!(said.contains("409"), "{said}");
+    for rule in rules.as_array().unwrap() {
+        desk.succeed(&format!("cert rule remove {}", rule["id"].as_str().unwrap()));
+    }
+    desk.succeed(&format!("authority remove {}", &fingerprint[..8]));
+    assert_eq!(desk.json("authority list"), Value::Array(Vec::new()));
+    desk.fail(2, "cert rule add --adapter demo");
+    desk.fail(2, "cert rule add --adapter demo --dns a --uri b");
+    desk.fail(1, "cert rule remove 00000000-0000-4000-8000-000000000000");
+}
+
+#[test]
+fn keys_of_a_server_are_listed_destroyed_and_recovered() {
+    let server = Server::start();
+    let desk = Desk::of(&server);
+    desk.succeed("adapter update demo --hold-seconds 3600");
+    let files = server.dir().join("client");
+    let files = format!("--ca {0}/ca.pem --cert {0}/cert.pem --key {0}/key.pem", files.display());
+    desk.succeed(&format!("check --as vcenter --addr {} {files} --keep-key", server.addr()));
+    let listed = desk.json("key list --adapter demo --state Active");
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert!(desk.succeed(&format!("key show {id}")).contains("SymmetricKey"));
+    let said = desk.fail(1, &format!("key destroy {id}"));
+    assert!(said.contains("approval-needed"), "{said}");
+
+    // What the sequence of another client leaves behind is not Active.
+    desk.succeed(&format!("check --as generic --addr {} {files}", server.addr()));
+    let held = desk.json("key list --adapter demo --held");
+    let held = held[0]["id"].as_str().unwrap();
+    desk.succeed(&format!("key recover {held}"));
+    assert_eq!(desk.json(&format!("key show {held}"))["held_until"], Value::Null);
+    assert!(desk.succeed(&format!("key destroy {held}")).contains("keystead key recover"));
+    assert_eq!(desk.json("key list --adapter demo --limit 1").as_array().unwrap().len(), 1);
+    desk.fail(1, "key list --adapter demo --state Nonsense");
+    desk.fail(1, "key show 00000000-0000-4000-8000-000000000000");
+    desk.fail(2, &format!("key list --adapter demo --held --config {}", server.dir().join("keystead.toml").display()));
+}
+
+#[test]
+fn an_adapters_credential_is_set_at_a_server() {
+    let server = Server::start();
+    let desk = Desk::of(&server);
+    write_private(&desk.file("password"), "right");
+    let said = desk.succeed("adapter credential demo --user fred --password-file password");
+    assert!(!said.contains("right"), "{said}");
+    assert_eq!(desk.json("adapter show demo")["credential_user"], "fred");
+    desk.succeed("adapter credential demo --remove");
+    assert_eq!(desk.json("adapter show demo")["credential_user"], Value::Null);
+}

@@ -147,14 +147,14 @@ pub(super) fn delete(args: &DeleteArgs) -> Result<(), CliError> {
 }
 
 pub(super) fn credential(api: &Api, args: &CredentialArgs) -> Result<(), CliError> {
-    let path = format!("{}/credential", path(api, &args.name)?);
+    let path = path(api, &args.name)?;
     let Some(user) = &args.user else {
-        api.delete(&path)?;
+        api.delete_below(&path, "credential")?;
         say(format_args!("adapter {:?}: credential removed", args.name));
         return Ok(());
     };
     let password = read_password(args.password_file.as_deref())?;
-    api.put(&path, &json!({ "user": user, "password": password.as_str() }))?;
+    api.put(&path, "credential", &json!({ "user": user, "password": password.as_str() }))?;
     say(format_args!("adapter {:?}: clients that give a credential must now give user {user:?}", args.name));
     Ok(())
 }

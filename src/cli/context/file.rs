@@ -33,6 +33,9 @@ pub enum ContextError {
          adds one)"
     )]
     NeedsServer,
+    /// Only the machine itself does it.
+    #[error("this is done on the machine with the HSM alone: run it there, with --config FILE")]
+    OnlyHere,
     /// A context that is not in the file.
     #[error("there is no context {name:?} in {}{}", path.display(), among(others))]
     NoSuch {

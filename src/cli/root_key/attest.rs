@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use hal::{RootKeyVersion, RootKeys};
 
-use super::{about, find, open_hsm};
+use super::{about, find, open_hsm, remote};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::Admin,
         data_dir::write_new_file,
         output::{note, say},
+        place::Where,
     },
     root_keys::{self, attest},
 };
@@ -27,10 +28,13 @@ pub(in crate::cli) struct AttestArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::attest(&api, &args.label, args.version, args.out.as_deref());
+    }
     let admin = Admin::open(args.config.load()?)?;
     let row = find(&admin, &args.label)?;
     let key = root_keys::key(row.id, args.version.unwrap_or(row.current_version));

@@ -3,12 +3,13 @@
 use clap::Args;
 use hal::{Label, RootKeyInfo, RootKeys};
 
-use super::{attest::attest_new, open_hsm, show};
+use super::{attest::attest_new, open_hsm, remote, show};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::{Admin, Subject},
         output::{note, progress},
+        place::Where,
     },
     root_keys,
 };
@@ -19,10 +20,13 @@ pub(in crate::cli) struct CreateArgs {
     #[arg(value_parser = Label::new)]
     label: Label,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(args: &CreateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::create(&api, args.label.as_str());
+    }
     let admin = Admin::open(args.config.load()?)?;
     let hal = open_hsm(&admin)?;
     let making = format_args!("making root key {:?}", args.label.as_str());

@@ -13,13 +13,15 @@ use hal::RootKeys;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{RootKeyError, about, find, open_hsm};
+use super::{RootKeyError, about, find, open_hsm, remote};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
+        adapter::parse_description,
         admin::{Admin, shown_time},
         data_dir::write_new_file,
         output::{json, note, progress, say, table},
+        place::Where,
     },
     root_keys::{self, Active, AdapterImpact, Agreed, Failure, Impact},
     statement::StateCount,
@@ -33,6 +35,9 @@ pub(in crate::cli) struct DestroyArgs {
     /// Destroy it although that many objects under it are Active; the number must be right
     #[arg(long, value_name = "OBJECTS")]
     approve_destruction_of: Option<u64>,
+    /// Ask a server for it, and say why; another person must approve (with a server only)
+    #[arg(long, value_parser = parse_description, conflicts_with_all = ["config", "yes", "approve_destruction_of", "dry_run", "out", "json"])]
+    reason: Option<String>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -46,7 +51,7 @@ pub(in crate::cli) struct DestroyArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 /// What is lost with a root key.
@@ -73,6 +78,13 @@ struct AdapterReport {
 }
 
 pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        // These are for whoever is at the machine itself; a server wants a second person.
+        if args.yes || args.approve_destruction_of.is_some() || args.out.is_some() {
+            return Err(remote::not_there());
+        }
+        return remote::destroy(&api, &args.label, args.reason.as_deref(), args.json);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let row = find(&admin, &args.label)?;
     if row.state == RootKeyState::Destroyed {

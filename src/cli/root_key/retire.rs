@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use super::{RootKeyError, about, find, open_hsm};
+use super::{RootKeyError, about, find, open_hsm, remote};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::Admin,
         output::{progress, say},
+        place::Where,
     },
     root_keys::{may_retire, retire},
 };
@@ -23,10 +24,13 @@ pub(in crate::cli) struct RetireArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(args: &RetireArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::retire(&api, &args.label, args.version, args.yes);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let row = find(&admin, &args.label)?;
     let (label, version) = (row.label.clone(), args.version);

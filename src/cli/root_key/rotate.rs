@@ -19,16 +19,17 @@ use super::{
     find,
     import::{self, ShareArgs},
     list::identify,
-    open_hsm,
+    open_hsm, remote,
 };
 use crate::{
     audit::Actor,
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::Admin,
         data_dir::ServerLock,
         error::UsageError,
         output::{note, progress, say},
+        place::Where,
     },
     root_keys::{self, must_be_usable},
     rotation::{Rotator, Stop},
@@ -54,10 +55,16 @@ pub(in crate::cli) struct RotateArgs {
     #[arg(long)]
     finish: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(args: &RotateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return match args.shares.is_empty() {
+            true => remote::rotate(&api, &args.label, !args.finish, args.wait),
+            false => Err(remote::not_there()),
+        };
+    }
     let admin = Admin::open(args.config.load()?)?;
     identify(&admin);
     let row = find(&admin, &args.label)?;

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use super::{about, find, list::identify, state_name};
+use super::{about, find, list::identify, remote, state_name};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::Admin,
         output::{note, say},
+        place::Where,
     },
     root_keys::set_state,
     store::{RootKeyRow, RootKeyState},
@@ -18,10 +19,13 @@ pub(in crate::cli) struct StateArgs {
     /// The root key's label or id
     label: String,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn suspend(args: &StateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::set(&api, &args.label, "suspend");
+    }
     let row = set(args, "root_key.suspend", RootKeyState::Suspended)?;
     note(format_args!(
         "A running server seals and opens nothing under {:?} from within a second on; attributes, searches and Destroy go on. \
@@ -32,6 +36,9 @@ pub(super) fn suspend(args: &StateArgs) -> Result<(), CliError> {
 }
 
 pub(super) fn resume(args: &StateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::set(&api, &args.label, "resume");
+    }
     set(args, "root_key.resume", RootKeyState::Active).map(drop)
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cli::{CliError, admin::open_store, check::connect::certificates, data_dir::exists},
     config::Config,
-    store::{AdapterRow, RootKeyState},
+    store::{AdapterRow, CaRuleRow, RootKeyState, RuleKind},
     trust::{RefusalReason, Trust, TrustedBy, fingerprint, now, own_ca_verifier},
 };
 
@@ -22,7 +22,9 @@ pub(super) fn explain(
     let Some((own, intermediates)) = chain.split_first() else { return Ok(()) };
     let authority = if exists(&config.tls.ca)? { certificates(&config.tls.ca)? } else { Vec::new() };
     let store = open_store(config)?;
-    let trust = Trust::new(store.trust()?, own_ca_verifier(&authority)?);
+    let rows = store.trust()?;
+    let rules = rows.ca_rules.clone();
+    let trust = Trust::new(rows, own_ca_verifier(&authority)?);
 
     let dates = parse(own).and_then(|parsed| {
         valid_now("the client's certificate", &parsed)?;
@@ -30,10 +32,10 @@ pub(super) fn explain(
     });
     let identified = trust.identify(own, intermediates, now());
     let (adapter, how) = match &identified {
-        Ok(identity) => (Some(identity.adapter), Ok(shown_trust(&identity.by))),
+        Ok(identity) => (Some(identity.adapter), Ok(shown_trust(&identity.by, &rules))),
         // Of a registered certificate this can only be its dates, which are the next check.
         Err(refusal) => match trust.adapter_of(&fingerprint(own)) {
-            Some(adapter) => (Some(adapter), Ok(shown_trust(&TrustedBy::Registration))),
+            Some(adapter) => (Some(adapter), Ok(shown_trust(&TrustedBy::Registration, &rules))),
             None => (None, Err(not_trusted(refusal.reason, own))),
         },
     };
@@ -51,14 +53,20 @@ pub(super) fn explain(
     Ok(())
 }
 
-fn shown_trust(by: &TrustedBy) -> String {
-    match by {
-        TrustedBy::Registration => "registered".to_owned(),
-        TrustedBy::Rule { issuer: None, rule } => format!("let in by the rule {rule} for certificates of the own CA"),
-        TrustedBy::Rule { issuer: Some(issuer), rule } => {
-            format!("let in by the rule {rule} for certificates of the authority {issuer}")
-        }
-    }
+fn shown_trust(by: &TrustedBy, rules: &[CaRuleRow]) -> String {
+    let rule = match by {
+        TrustedBy::Registration => return "registered".to_owned(),
+        TrustedBy::Rule { rule, .. } => rules.iter().find(|row| row.id == *rule),
+    };
+    let Some(CaRuleRow { kind, value, .. }) = rule else { return "let in by a rule".to_owned() };
+    let kind = match kind {
+        RuleKind::CommonName => "common name",
+        RuleKind::Subject => "subject",
+        RuleKind::Dns => "DNS name",
+        RuleKind::Uri => "URI",
+        RuleKind::Email => "e-mail address",
+    };
+    format!("let in by the rule for the {kind} {value:?}")
 }
 
 fn not_trusted(reason: RefusalReason, own: &CertificateDer<'_>) -> Fault {

@@ -43,15 +43,14 @@ install_missing() {
     fi
 }
 
-# Real KMIP clients in a virtual environment of their own, made again when their versions change.
+# Python programs in a virtual environment of their own, made again when their versions change.
 make_venv() {
-    local venv=$1 wanted=tests/clients/requirements.txt
-    if ! cmp -s "$wanted" "$venv/requirements.txt"; then
-        say "Installing the KMIP clients of Python into $venv"
-        python3 -m venv --clear "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    local venv=$1 wanted=$2 what=$3
+    if cmp -s "$wanted" "$venv/requirements.txt"; then return; fi
+    say "Installing $what into $venv"
+    python3 -m venv --clear "$venv" &&
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted" &&
         cp "$wanted" "$venv/requirements.txt"
-    fi
 }
 
 install_missing
@@ -62,7 +61,15 @@ target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
 KEYSTEAD_TEST_VENV=$(cd "$target" && pwd)/venv
 export KEYSTEAD_TEST_VENV
-make_venv "$KEYSTEAD_TEST_VENV"
+make_venv "$KEYSTEAD_TEST_VENV" tests/clients/requirements.txt "the KMIP clients of Python"
+KEYSTEAD_TEST_SCHEMATHESIS=$(cd "$target" && pwd)/schemathesis
+export KEYSTEAD_TEST_SCHEMATHESIS
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    make_venv "$KEYSTEAD_TEST_SCHEMATHESIS" tests/admin/requirements.txt "schemathesis" ||
+        skip "schemathesis cannot be installed"
+else
+    skip "schemathesis needs Python 3.11"
+fi
 
 say "The software token kryoptic (built once, which takes a minute or two)"
 scripts/kryoptic.sh

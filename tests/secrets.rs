@@ -23,7 +23,7 @@ use crate::harness::{
 };
 
 /// Every file below `dir` with its content.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -41,12 +41,18 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// How a secret might have been written down: its bytes, hexadecimal, and Base64 wherever it may begin within a longer one.
+/// How a secret might have been written down: its bytes, from either end, hexadecimal, and Base64 wherever it may begin within a longer one.
 fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let spaced: Vec<String> = secret.iter().map(|byte| format!("{byte}")).collect();
+    let backwards: Vec<u8> = secret.iter().rev().copied().collect();
     let mut forms = vec![
         ("bytes", secret.to_vec()),
+        (
+            "hexadecimal from the end",
+            backwards.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes(),
+        ),
+        ("bytes from the end", backwards),
         ("hexadecimal", hex.clone().into_bytes()),
         ("upper hexadecimal", hex.to_uppercase().into_bytes()),
         ("a list of numbers", spaced.join(", ").into_bytes()),
@@ -75,7 +81,8 @@ fn base64(bytes: &[u8], last: &[u8; 2]) -> Vec<u8> {
     out
 }
 
-fn must_not_be_in(places: &BTreeMap<PathBuf, Vec<u8>>, secrets: &[(String, Vec<u8>)]) {
+/// Checks that no secret, of which each has a name, stands in any of the places.
+pub fn must_not_be_in(places: &BTreeMap<PathBuf, Vec<u8>>, secrets: &[(String, Vec<u8>)]) {
     for (what, secret) in secrets {
         for (form, written) in forms(secret) {
             for (place, content) in places {
@@ -91,7 +98,7 @@ fn hsm() -> [&'static str; 2] {
 }
 
 /// Random bytes that nothing else can contain by chance.
-fn random(length: usize) -> Vec<u8> {
+pub fn random(length: usize) -> Vec<u8> {
     (0..length.div_ceil(16)).flat_map(|_| *Uuid::new_v4().as_bytes()).take(length).collect()
 }
 
@@ -154,7 +161,7 @@ fn no_plaintext_of_a_key_is_in_any_file_or_in_what_the_server_prints() {
 }
 
 /// Sets the log level of an existing configuration to its most talkative.
-fn server_logs_everything(dir: &Path) {
+pub fn server_logs_everything(dir: &Path) {
     let path = dir.join("keystead.toml");
     let config = fs::read_to_string(&path).unwrap();
     let louder = config.replace("log_level = \"warn\"", "log_level = \"trace\"");

@@ -271,7 +271,8 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<Zeroizing<String>> {
 fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let by_browser = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
-    let by_origin = text("origin").is_none_or(|origin| origin.strip_prefix("https://") == text("host"));
+    let is_ours = |origin: &str| origin.strip_prefix("https://").is_some_and(|host| Some(host) == text("host"));
+    let by_origin = text("origin").is_none_or(is_ours);
     if by_browser && by_origin {
         return Ok(());
     }
@@ -312,6 +313,7 @@ mod tests {
             (&[("origin", "https://evil"), ("host", "kms:8443")], false),
             (&[("origin", "http://kms:8443"), ("host", "kms:8443")], false),
             (&[("origin", "null"), ("host", "kms:8443")], false),
+            (&[("origin", "null")], false),
         ] {
             assert_eq!(same_site(&headers(lines)).is_ok(), good, "{lines:?}");
         }

@@ -105,7 +105,7 @@ fn name(operation: &mut Map<String, Value>) {
     if let (Some(tag), Some(id)) = (tag, operation.get_mut("operationId"))
         && let Some(handler) = id.as_str()
     {
-        *id = format!("{}_{handler}", tag.replace('-', "_")).into();
+        *id = format!("{}_{handler}", tag.replace(|c: char| !c.is_ascii_alphanumeric(), "_")).into();
     }
 }
 

@@ -15,6 +15,8 @@ mod objects;
 mod requests;
 mod root_keys;
 mod rules;
+mod schemathesis;
+mod security;
 mod server;
 
 use std::sync::OnceLock;

@@ -30,7 +30,7 @@ fn raw(server: &Server) -> StreamOwned<ClientConnection, TcpStream> {
 }
 
 /// Sends `request` as it is; what comes back until the server closes or says nothing more.
-fn exchange(request: &[u8]) -> String {
+pub fn exchange(request: &[u8]) -> String {
     let mut stream = raw(server());
     stream.write_all(request).unwrap();
     stream.flush().unwrap();

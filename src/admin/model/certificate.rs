@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -186,7 +186,9 @@ impl fmt::Debug for Password {
 
 impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(text.into()))
+        // The error would repeat what it found instead of a text.
+        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom("a password must be a text"))?;
+        Ok(Self(text.into()))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::admin::{
     http::{Answer, At, Body, Call, Filter},
     model::{Approval, ApprovalStatus, NewApproval},
     page::{Page, Window},
+    problem::ProblemDetails,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
@@ -54,7 +55,10 @@ async fn list(call: Call, Filter(query): Filter<ApprovalQuery>) -> Answer {
 /// The answer shows what it would mean. Another identity approves it within the time limit; after a hold period, in which it can
 /// be cancelled, the server does it. It is void where more keys are Active by then than are shown here.
 #[utoipa::path(post, path = "/v1/approvals", tag = "approvals", params(Once), request_body = NewApproval,
-    responses((status = 201, description = "The request, with its impact", body = Approval)))]
+    responses(
+        (status = 201, description = "The request, with its impact", body = Approval),
+        (status = 404, description = "There is no such subject, or none that the caller may know of",
+            body = ProblemDetails, content_type = "application/problem+json")))]
 async fn create(call: Call, body: Body<NewApproval>) -> Answer {
     call.create(body, |service, caller, new| service.create_approval(caller, new)).await
 }

@@ -81,7 +81,9 @@ fn a_signed_request_opens_connections_at_once() {
     assert!(signed.not_granted.contains(&"subjectAltName".to_owned()), "{:?}", signed.not_granted);
     assert_eq!(signed.ca_pem, api.get("/v1/server/ca.pem").text);
     let read = api.get(&place).expect(200);
-    assert_eq!((&read["name"], &read["days_left"]), (&json!("cluster 1"), &json!(89)));
+    assert_eq!(read["name"], "cluster 1");
+    // Within the same second all of them are left.
+    assert!(read["days_left"] == 89 || read["days_left"] == 90, "{read}");
     let connection = Holder::with(&signed.certificate_pem, key).connect(server()).expect("it works at once");
     drop(connection);
 

@@ -1,5 +1,4 @@
-//! What the network edge and the audit log cost by themselves: a request the size of a Get, answered at once, over mutual TLS 1.3
-//! on 16 connections; and one event appended.
+//! What the network edge costs by itself: a request the size of a Get, answered at once, over mutual TLS 1.3 on 16 connections.
 //!
 //! The clients run in the same process and take about half of the processor time.
 
@@ -15,9 +14,8 @@ use std::{
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keystead::{
-    audit::{Audit, Event, Outcome, RequestEvent},
     net::{Handler, Limits, PeerIdentity, Reply, Server, ServerCertificate, TlsConfig},
-    store::{AdapterId, AdapterRow, CertificateRow, Fingerprint, ObjectId, TrustRows},
+    store::{AdapterId, AdapterRow, CertificateRow, TrustRows},
     trust::{LiveTrust, TrustSource, fingerprint},
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -148,21 +146,5 @@ fn requests(c: &mut Criterion) {
     }
 }
 
-fn audit(c: &mut Criterion) {
-    let directory = tempfile::TempDir::new().unwrap();
-    let audit = Audit::open(&directory.path().join("audit.jsonl")).unwrap();
-    let event = Event::Request(RequestEvent {
-        adapter: AdapterId(Uuid::nil()),
-        certificate: Fingerprint([0xab; 32]),
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40000)),
-        operation: "Get",
-        object: Some(ObjectId(Uuid::nil())),
-        outcome: Outcome::Success,
-        correlation: Uuid::nil(),
-        version: Some((1, 4)),
-    });
-    c.bench_function("audit/append", |bench| bench.iter(|| audit.append(std::slice::from_ref(&event)).unwrap()));
-}
-
-criterion_group!(benches, requests, audit);
+criterion_group!(benches, requests);
 criterion_main!(benches);

@@ -356,12 +356,11 @@ impl Shared {
     }
 }
 
-/// Syncs, rotates and tries again until the log is dropped.
+/// Syncs, and tries again what failed, until the log is dropped.
 fn keep_up(shared: &Shared, ended: &mpsc::Receiver<()>) {
     let mut tried = Instant::now();
     while ended.recv_timeout(SYNC_PERIOD) == Err(RecvTimeoutError::Timeout) {
         shared.tick();
-        shared.rotate_if_due();
         if shared.failures.load(Ordering::Relaxed) > 0 && tried.elapsed() >= RETRY_PERIOD {
             tried = Instant::now();
             // What is wrong was said when it began.

@@ -5,9 +5,9 @@
 //! goes on from the record that was written last, so that the loss shows.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions, TryLockError},
+    fs::{self, File, Metadata, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Arc,
     thread,
@@ -21,7 +21,7 @@ use super::{
     event::Event,
     json::Object,
     line::{self, Own},
-    place::{Place, first_of, missing},
+    place::{Place, append_to, first_of, missing},
     tail::{self, Tail, Torn},
 };
 
@@ -76,8 +76,7 @@ impl Chain {
         let place = Place::new(path);
         let file = append_to(&place.open).map_err(file_error(&place.open))?;
         let lock_path = place.lock();
-        let mut options = OpenOptions::new();
-        let lock = options.create(true).append(true).mode(0o600).open(&lock_path).map_err(file_error(&lock_path))?;
+        let lock = append_to(&lock_path).map_err(file_error(&lock_path))?;
         let mut chain = Self {
             place,
             lock,
@@ -332,11 +331,6 @@ fn add_own(lines: &mut Vec<u8>, before: Tail, time: &str, own: &Own<'_>) -> Tail
 /// The first record of a segment, where it has one.
 fn begun(path: &Path) -> io::Result<Option<Begun>> {
     Ok(first_of(path)?.map(|first| Begun { first: first.sequence, time: first.time.unwrap_or_else(Timestamp::now) }))
-}
-
-/// Opens a file to append to, and makes it, closed to others, where it is missing. Readable as well, to see how it ends.
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)
 }
 
 pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> AuditError {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Hash,
     json::Object,
-    place::{MAX_LINE, missing},
+    place::{MAX_LINE, append_to, missing},
     tail::Tail,
 };
 use crate::statement::{PublicKey, SignError};
@@ -151,7 +151,7 @@ pub(super) fn read_all(path: &Path) -> io::Result<Vec<Signed>> {
 
 /// Adds `signed` to the file.
 pub(super) fn add(path: &Path, signed: &Signed) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let mut file = append_to(path)?;
     // A line of its own, whatever stands before it.
     let mut line = serde_json::to_vec(signed)?;
     line.insert(0, b'\n');

@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -98,6 +99,28 @@ impl Place {
         Ok(segments)
     }
 
+    /// Opens a segment that was listed, wherever it is now: it may have been sealed since. `None` where it was removed.
+    pub(super) fn open_segment<T>(
+        &self,
+        segment: &Segment,
+        open: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let mut path = segment.path.clone();
+        for _ in 0..3 {
+            let opened = open(&path).map(Some).or_else(missing)?;
+            // Only after it was opened: the path may have come to name the next one before.
+            let first = first_of(&path).or_else(missing)?.map(|first| first.sequence);
+            if opened.is_some() && first == Some(segment.first) {
+                return Ok(opened);
+            }
+            match self.sealed_segments()?.into_iter().find(|sealed| sealed.first == segment.first) {
+                Some(sealed) => path = sealed.path,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
     /// The first record's number in the name of a sealed segment.
     fn number_in(&self, name: &str) -> Option<u64> {
         let rest = name.strip_prefix(&self.stem)?.strip_prefix('-')?.strip_suffix(".jsonl")?;
@@ -135,6 +158,21 @@ pub(super) fn first_of(path: &Path) -> io::Result<Option<First>> {
         }
     }
     Ok(None)
+}
+
+/// Opens a file to append to, and makes it, closed to others, where it is missing. One that a command of root's makes belongs to
+/// whoever the folder belongs to, so that the server can go on in it. Readable as well, to see how it ends.
+pub(super) fn append_to(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+    let made = file.metadata()?;
+    if made.is_file() && made.len() == 0 {
+        let folder = fs::metadata(path.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")))?;
+        if (folder.uid(), folder.gid()) != (made.uid(), made.gid()) {
+            // Only root can, and only root needs to.
+            let _ = fchown(&file, Some(folder.uid()), Some(folder.gid()));
+        }
+    }
+    Ok(file)
 }
 
 /// A file that is not there has nothing in it.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     head::Head,
     lines::{Backwards, Forwards},
-    place::{Place, Segment},
+    place::Place,
     record::Record,
 };
 use crate::store::AdapterId;
@@ -146,20 +146,22 @@ pub fn search(log: &Path, query: &Query, limit: usize, page: Option<&str>) -> Re
     let mut budget = Budget { bytes: MAX_READ, until: Instant::now() + MAX_TIME };
     let mut found = Page::default();
     let limit = limit.clamp(1, MAX_PAGE);
-    for segment in Place::new(log).segments()?.iter().rev() {
+    let place = Place::new(log);
+    for segment in place.segments()?.iter().rev() {
         if from.is_some_and(|from| from.before <= segment.first) {
             continue;
         }
-        match search_segment(segment, query, limit, from, &mut budget, &mut found) {
-            Ok(Ended::Segment) => {}
-            Ok(Ended::Page(token)) => {
+        // The place is a hint: a segment may have been sealed, but its bytes stay where they are.
+        let end = from.filter(|from| from.first == segment.first).map(|from| from.at);
+        // Retention may have taken it away meanwhile.
+        let Some(lines) = place.open_segment(segment, |path| Backwards::open(path, end))? else { return Ok(found) };
+        match search_segment(lines, segment.first, query, limit, from, &mut budget, &mut found)? {
+            Ended::Segment => {}
+            Ended::Page(token) => {
                 found.next = Some(token.encode());
                 return Ok(found);
             }
-            Ok(Ended::Search) => return Ok(found),
-            // Retention took it away meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-            Err(error) => return Err(error.into()),
+            Ended::Search => return Ok(found),
         }
     }
     Ok(found)
@@ -180,16 +182,14 @@ enum Ended {
 }
 
 fn search_segment(
-    segment: &Segment,
+    mut lines: Backwards,
+    first: u64,
     query: &Query,
     limit: usize,
     from: Option<Token>,
     budget: &mut Budget,
     found: &mut Page,
 ) -> io::Result<Ended> {
-    // The place is a hint: a segment may have been sealed, but its bytes stay where they are.
-    let end = from.filter(|from| from.first == segment.first).map(|from| from.at);
-    let mut lines = Backwards::open(&segment.path, end)?;
     let (mut counted, mut seen) = (0, 0_u32);
     loop {
         let Some((line, line_end)) = lines.next()? else { return Ok(Ended::Segment) };
@@ -211,7 +211,7 @@ fn search_segment(
         budget.bytes = budget.bytes.saturating_sub(read - std::mem::replace(&mut counted, read));
         let is_spent = budget.bytes == 0 || (seen.is_multiple_of(256) && Instant::now() >= budget.until);
         if sequence > 0 && is_older && (found.records.len() >= limit || is_spent) {
-            return Ok(Ended::Page(Token { before: sequence, first: segment.first, at: begin }));
+            return Ok(Ended::Page(Token { before: sequence, first, at: begin }));
         }
     }
 }
@@ -221,11 +221,9 @@ fn search_segment(
 /// # Errors
 /// A file cannot be read.
 pub fn export(log: &Path, query: &Query, mut each: impl FnMut(&[u8], &Record) -> bool) -> io::Result<()> {
-    for segment in Place::new(log).segments()? {
-        let mut lines = match Forwards::open(&segment.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            lines => lines?,
-        };
+    let place = Place::new(log);
+    for segment in place.segments()? {
+        let Some(mut lines) = place.open_segment(&segment, Forwards::open)? else { continue };
         while let Some((line, is_whole)) = lines.next()? {
             if !is_whole || !query.may_match(line) {
                 continue;

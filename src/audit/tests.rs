@@ -187,20 +187,6 @@ fn segments_are_sealed_by_one_opening_while_another_writes_and_nothing_is_lost()
 }
 
 #[test]
-fn a_segment_that_is_long_enough_is_sealed_without_being_asked() {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("audit.jsonl");
-    let options = Options { segment_bytes: 2000, ..Options::default() };
-    let audit = Audit::open_with(&path, options).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while Place::new(&path).sealed_segments().unwrap().len() < 3 {
-        audit.append(&[request("Get")]).unwrap();
-        assert!(Instant::now() < deadline);
-    }
-    whole(directory.path());
-}
-
-#[test]
 fn whoever_died_between_sealing_and_renaming_is_finished_by_the_next() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("audit.jsonl");

@@ -1,4 +1,4 @@
-//! The thread that signs checkpoints and takes old segments away.
+//! The server's thread that seals segments, signs checkpoints and takes old segments away. Commands leave that to it.
 //!
 //! It alone waits for the HSM: while the token is away there are no checkpoints and nothing is taken away, which is said, and
 //! requests go on. The first checkpoint after that vouches for everything before it.
@@ -107,6 +107,7 @@ impl Voucher {
         let mut retention_due = Instant::now();
         loop {
             let is_end = ended.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout);
+            self.audit.shared.rotate_if_due();
             let sealed = self.audit.shared.sealed.lock().take();
             if is_end || sealed.is_some() || Instant::now() >= due {
                 due = Instant::now() + self.options.every;

@@ -45,7 +45,7 @@ pub(super) struct InitArgs {
     /// Puts the authority's private key into the HSM; without it it is a file
     #[arg(long, value_enum)]
     ca_key: Option<HsmKeyArg>,
-    /// Makes a key in the HSM that is set aside to sign the audit log
+    /// Makes a key in the HSM that signs checkpoints of the audit log (hsm or hsm-ecdsa-p384)
     #[arg(long, value_enum)]
     audit_key: Option<HsmKeyArg>,
     /// A host name or IP address under which clients reach the server, besides this machine's own; may be repeated

@@ -87,6 +87,9 @@ pub(super) fn obtain(
     label: &Label,
     kind: Option<SignerKind>,
 ) -> Result<SignerInfo, CliError> {
+    if let Some(kind) = kind.filter(|kind| purpose == Purpose::Audit && !signs_checkpoints(*kind)) {
+        return Err(UsageError::AuditSignerKind { label: label.to_string(), kind }.into());
+    }
     let rows = admin.store.signers()?;
     let on_record = rows.iter().find(|row| row.label == label.as_str());
     let (signer, is_new) = match on_record {
@@ -188,6 +191,11 @@ impl AuditWork {
             _vouching: Vouching::start(Arc::clone(audit), options)?,
         })
     }
+}
+
+/// Whether checkpoints can be signed with a key of this kind.
+fn signs_checkpoints(kind: SignerKind) -> bool {
+    matches!(kind, SignerKind::EcdsaP256 | SignerKind::EcdsaP384)
 }
 
 /// Leaves half of the HSM's sessions to requests: every stranger who connects causes a signature.

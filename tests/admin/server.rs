@@ -59,12 +59,12 @@ fn the_authoritys_certificate_is_downloaded_and_roles_decide_about_the_server() 
     let read = |pem: &[u8]| keystead::ca::read_certificates(pem).unwrap();
     assert_eq!(read(reply.text.as_bytes()), read(&std::fs::read(shared().dir().join("tls/ca.pem")).unwrap()));
     assert_eq!(api.get("/v1/server").read::<ServerInfo>(200).ca_pem.trim(), reply.text.trim());
-    let viewer = api.service("server viewer", &[("viewer", None)]);
+    let viewer = api.service("server ca viewer", &[("viewer", None)]);
     viewer.get("/v1/server/ca.pem").expect_text(200);
     for path in ["/v1/server/certificate/renew", "/v1/server/reload"] {
         viewer.post(path, &json!(null)).problem(403, "forbidden");
     }
-    let scoped = api.service("server scoped", &[("operator", Some(&api.adapter("server scope")))]);
+    let scoped = api.service("server ca scoped", &[("operator", Some(&api.adapter("server ca scope")))]);
     scoped.get("/v1/server/ca.pem").problem(403, "forbidden");
     shared().stranger().get("/v1/server/ca.pem").problem(401, "unauthenticated");
 }

@@ -3,7 +3,7 @@
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use super::super::{
-    place::{MAX_LINE, Place},
+    place::{Place, Segment},
     record::Record,
 };
 
@@ -39,26 +39,26 @@ impl Follower {
     /// Gives the next records to `each` with their lines, some of them where there are many. Returns the number of the last one.
     pub(super) fn read(&mut self, mut each: impl FnMut(&[u8], &Record)) -> io::Result<Option<u64>> {
         loop {
-            let Some(open) = &mut self.open else {
-                if !self.open_segment()? {
-                    return Ok(None);
+            if self.open.is_none() {
+                self.open = self.find_segment()?;
+            }
+            let Some(mut open) = self.open.take() else { return Ok(None) };
+            let mut lines = open.lines()?;
+            if lines.is_empty() {
+                let next = self.segment_after(open.first)?;
+                if next.is_some() {
+                    // Before it was sealed, more may have been written to this one.
+                    lines = open.lines()?;
                 }
-                continue;
-            };
-            let mut block = vec![0; BLOCK];
-            let length = open.file.read_at(&mut block, open.offset)?;
-            let block = block.get(..length).unwrap_or_default();
-            let lines = match block.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => block.get(..end).unwrap_or_default(),
-                // Longer than any line: whatever it is, it is passed over.
-                None if length as u64 > MAX_LINE => {
-                    open.offset += length as u64;
+                if let Some(next) = next.filter(|_| lines.is_empty()) {
+                    self.open = self.open_at(&next)?;
                     continue;
                 }
-                None if self.next_segment()? => continue,
-                None => return Ok(None),
-            };
-            open.offset += lines.len() as u64 + 1;
+            }
+            self.open = Some(open);
+            if lines.is_empty() {
+                return Ok(None);
+            }
             let before = self.sequence;
             for line in lines.split(|byte| *byte == b'\n') {
                 if let Some(record) = Record::read(line).filter(|record| record.sequence > self.sequence) {
@@ -72,11 +72,11 @@ impl Follower {
         }
     }
 
-    /// Opens the segment that has the next record, or the first one after it.
-    fn open_segment(&mut self) -> io::Result<bool> {
+    /// The segment that has the next record, or the first one after it.
+    fn find_segment(&self) -> io::Result<Option<Open>> {
         let segments = self.place.segments()?;
         let at = segments.partition_point(|segment| segment.first <= self.sequence + 1);
-        let Some(segment) = segments.get(at.saturating_sub(1)) else { return Ok(false) };
+        let Some(segment) = segments.get(at.saturating_sub(1)) else { return Ok(None) };
         if segment.first > self.sequence + 1 && self.sequence > 0 {
             tracing::warn!(
                 after = self.sequence,
@@ -84,32 +84,32 @@ impl Follower {
                 "records of the audit log were removed before they were sent to syslog"
             );
         }
-        match File::open(&segment.path) {
-            Ok(file) => self.open = Some(Open { file, first: segment.first, offset: 0 }),
-            // It was sealed or removed just now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        Ok(true)
+        self.open_at(segment)
     }
 
-    /// Leaves a segment that has no more records, where there is a later one.
-    fn next_segment(&mut self) -> io::Result<bool> {
-        let Some(open) = &self.open else { return Ok(false) };
-        let segments = self.place.segments()?;
-        let Some(next) = segments.iter().find(|segment| segment.first > open.first) else { return Ok(false) };
-        // Only once everything before the next segment was given is this one done; it may have grown until it was sealed.
-        let is_done = next.first <= self.sequence + 1 || open.offset >= open.file.metadata()?.len();
-        if !is_done {
-            return Ok(true);
+    fn segment_after(&self, first: u64) -> io::Result<Option<Segment>> {
+        Ok(self.place.segments()?.into_iter().find(|segment| segment.first > first))
+    }
+
+    fn open_at(&self, segment: &Segment) -> io::Result<Option<Open>> {
+        let file = self.place.open_segment(segment, |path| File::open(path))?;
+        Ok(file.map(|file| Open { file, first: segment.first, offset: 0 }))
+    }
+}
+
+impl Open {
+    /// The next whole lines; nothing where there are none yet.
+    fn lines(&mut self) -> io::Result<Vec<u8>> {
+        let mut block = vec![0; BLOCK];
+        let length = self.file.read_at(&mut block, self.offset)?;
+        block.truncate(length);
+        match block.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => block.truncate(end + 1),
+            // Longer than any line: whatever it is, it is passed over.
+            None if length == BLOCK => {}
+            None => block.clear(),
         }
-        match File::open(&next.path) {
-            Ok(file) => {
-                self.open = Some(Open { file, first: next.first, offset: 0 });
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.offset += u64::try_from(block.len()).unwrap_or_default();
+        Ok(block)
     }
 }

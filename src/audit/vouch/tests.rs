@@ -21,12 +21,15 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with(Options { sync: SyncPolicy::Interval, ..Options::default() })
+    }
+
+    fn with(options: Options) -> Self {
         let folder = TempDir::new().unwrap();
         let keys = TempDir::new().unwrap();
         let passphrase = SecretBytes::from(b"a passphrase of a test".to_vec());
         let hal = Arc::new(SoftwareHal::create(&keys.path().join("keys"), &passphrase).unwrap());
         let key = hal.generate_signer(&Label::new("audit").unwrap(), SignerKind::EcdsaP256).unwrap();
-        let options = Options { sync: SyncPolicy::Interval, ..Options::default() };
         let audit = Arc::new(Audit::open_with(&folder.path().join("audit.jsonl"), options).unwrap());
         Self { folder, hal, key, audit }
     }
@@ -109,6 +112,37 @@ fn a_sealed_segment_has_a_checkpoint_of_its_seal_and_the_file_stays_small() {
     assert!(seals.iter().all(|seal| kept.iter().any(|signed| signed.through_hash == *seal)));
     assert!(kept.len() <= 5, "{}", kept.len());
     assert!(site.verify().is_clean());
+}
+
+#[test]
+fn a_segment_that_is_long_enough_is_sealed_under_load_and_nothing_is_lost() {
+    let site = Site::with(Options { segment_bytes: 20_000, sync: SyncPolicy::Interval, ..Options::default() });
+    let options = VouchOptions { signer: site.signer(), every: Duration::from_secs(1), keep: None };
+    let vouching = Vouching::start(Arc::clone(&site.audit), options).unwrap();
+    let place = site.audit.place();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut appended = 0;
+    while place.sealed_segments().unwrap().len() < 3 {
+        site.work(100);
+        appended += 100;
+        assert!(Instant::now() < deadline);
+    }
+    drop(vouching);
+    let report = site.verify();
+    assert!(report.is_clean(), "{report:?}");
+    let mut found = 0;
+    let all = super::super::Query::default();
+    super::super::export(&place.open, &all, |_, _| {
+        found += 1;
+        true
+    })
+    .unwrap();
+    assert_eq!(found, appended);
+    // A segment's age counts as well.
+    let old = Site::with(Options { segment_age: Duration::ZERO, ..Options::default() });
+    old.work(1);
+    old.audit.shared.rotate_if_due();
+    assert_eq!(old.audit.place().sealed_segments().unwrap().len(), 1);
 }
 
 #[test]

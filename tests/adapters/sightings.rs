@@ -1,6 +1,6 @@
 //! When certificates connected and who fetched which object last.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use keystead::{
     net::{Handler as _, PeerIdentity},

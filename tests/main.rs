@@ -8,8 +8,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-mod admin;
 mod adapters;
+mod admin;
 mod audit;
 mod bad_input;
 mod cli;

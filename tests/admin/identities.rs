@@ -159,14 +159,13 @@ fn bad_identities_and_keys_are_refused_and_the_field_is_named() {
 #[test]
 fn pages_of_identities_and_keys_join_to_all_of_them() {
     let api = administrator();
-    let made: Vec<_> =
-        (0..4)
-            .map(|number| {
-                api.post("/v1/identities", &json!({"kind": "operator", "name": format!("paged {number}")})).expect(201)
+    let made: Vec<_> = (0..4)
+        .map(|number| {
+            api.post("/v1/identities", &json!({"kind": "operator", "name": format!("paged {number}")})).expect(201)
                     ["id"]
                     .clone()
-            })
-            .collect();
+        })
+        .collect();
     let keys = format!("/v1/identities/{}/api-keys", made[0].as_str().unwrap());
     for number in 0..3 {
         api.post(&keys, &json!({"name": format!("key {number}")})).expect(201);

@@ -18,7 +18,11 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, destroy)).routes(routes!(recover)).routes(routes!(activity))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read, destroy))
+        .routes(routes!(recover))
+        .routes(routes!(activity))
 }
 
 /// List the managed objects of an adapter

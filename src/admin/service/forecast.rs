@@ -37,8 +37,7 @@ impl Service {
                 return Err(Problem::invalid("expiring_within_days", reason).with("maximum", MOST_DAYS));
             }
             let seen = self.store.certificates_seen(None)?;
-            let mut found =
-                forecast(&self.store.trust()?, &self.certificate.chain(), &self.own_ca()?, &seen, now());
+            let mut found = forecast(&self.store.trust()?, &self.certificate.chain(), &self.own_ca()?, &seen, now());
             let sees_server = caller.may(Permission::ConfigRead, Scope::Everything).is_ok();
             let until = now().saturating_add(i64::from(days) * DAY);
             found.retain(|one| {
@@ -57,7 +56,8 @@ impl Service {
                 let key = one.adapter.as_ref().map(|(adapter, _)| (*adapter, one.fingerprint));
                 let last_seen = key.and_then(|key| sightings.get(&key));
                 ExpiringCertificate {
-                    last_seen: last_seen.map(|(at, address)| Sighting { at: shown_time(*at), address: address.clone() }),
+                    last_seen: last_seen
+                        .map(|(at, address)| Sighting { at: shown_time(*at), address: address.clone() }),
                     ..shown(one)
                 }
             });

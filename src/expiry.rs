@@ -117,7 +117,7 @@ pub fn forecast(
             days_left: (not_after - now).div_euclid(DAY),
         })
     }));
-    all.sort_by(|a, b| (a.not_after, a.kind, a.fingerprint.0).cmp(&(b.not_after, b.kind, b.fingerprint.0)));
+    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
     all
 }
 

@@ -1,4 +1,5 @@
-//! Root keys on record and root keys in the HSM: turns what the HSM tells of one into rows, and compares the two.
+//! Root keys on record and root keys in the HSM: turns what the HSM tells of one into rows, compares the two, and does what is
+//! done to root keys, for the command line and for the admin plane alike.
 //!
 //! The store says which root keys there are and which version of each is current; the HSM holds them. Neither is changed to
 //! follow the other: where they differ, an operator reads what to do.
@@ -6,9 +7,23 @@
 use hal::{Kcv, KcvMethod, RootKeyId, RootKeyInfo, RootKeyVersion, RootKeys};
 use uuid::Uuid;
 
-pub use self::watch::{IdentifyError, follow, identify};
+pub use self::{
+    attest::attest,
+    destroy::{Active, Agreed, destroy},
+    error::Failure,
+    impact::{AdapterImpact, Impact},
+    make::{id_for, make, may_rotate, rotate},
+    states::{may_retire, must_be_usable, retire, set_state},
+    watch::{IdentifyError, follow, identify},
+};
 use crate::store::{RootKeyRow, RootKeyState, RootKeyVersionRow, VersionState};
 
+mod attest;
+mod destroy;
+mod error;
+mod impact;
+mod make;
+mod states;
 mod watch;
 
 /// The row of a new root key, of which `info` is the only version.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     claims::{
         AdapterObjects, Attestation, Attributes, CheckValue, Destruction, Holding, RotationProof, SelfTest,
-        ShredCertificate, StateCount, Token, Weakness,
+        ShredCertificate, StateCount, Token, TwoPeople, Weakness,
     },
     public_key::PublicKey,
 };

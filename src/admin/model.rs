@@ -5,11 +5,15 @@
 
 mod activity;
 mod adapters;
+mod approvals;
+mod audit;
+mod backups;
 mod certificate;
 mod credential;
 mod forecast;
 mod identities;
 mod objects;
+mod root_keys;
 mod rules;
 mod server;
 mod session;
@@ -21,7 +25,13 @@ use super::problem::Problem;
 
 pub use self::{
     activity::{Activity, ActivityQuery},
-    adapters::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference},
+    adapters::{Adapter, AdapterChange, AdapterState, NewAdapter, ObjectCounts, RootKeyReference},
+    approvals::{
+        AdapterImpactReport, Approval, ApprovalAction, ApprovalStatus, ClientReport, ImpactReport, NewApproval,
+        ObjectImpactReport, Person, StateCountReport,
+    },
+    audit::AuditEvent,
+    backups::{Backup, BackupRootKey, NewBackup},
     certificate::{
         Certificate, CertificateInfo, ClientKey, Issued, NewCertificate, NewIssued, Password, RegisteredCertificates,
         Sighting, SignedCertificate, SigningRequest,
@@ -32,6 +42,10 @@ pub use self::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
     objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectQuery, ObjectUse, SealedUnder},
+    root_keys::{
+        AttestVersion, NewRootKey, RetireVersion, RootKey, RootKeyAdapter, RootKeyStatus, RootKeyVersion,
+        RootKeyVersionState, RotationProgress, SignedStatement,
+    },
     rules::{Authority, NewAuthority, NewRule, Rule, RuleKind},
     server::{Health, ServerInfo},
     session::SessionInfo,

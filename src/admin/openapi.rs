@@ -34,6 +34,10 @@ const STYLE: &str = include_str!("docs/page.css");
     components(schemas(ProblemDetails)),
     tags(
         (name = "adapters", description = "Tenants, each under one root key"),
+        (name = "approvals", description = "What needs two people: asked for by one, approved by another"),
+        (name = "root keys", description = "The keys in the HSM that wrap everything"),
+        (name = "audit", description = "Everything that was done or refused"),
+        (name = "backups", description = "Copies of the database"),
         (name = "certificates", description = "Client certificates, rules for those of authorities, the authorities"),
         (name = "objects", description = "Keys and other managed objects, without their content"),
         (name = "identities", description = "Who administers: services with API keys, operators with certificates"),

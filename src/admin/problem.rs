@@ -78,6 +78,8 @@ codes! {
     State = 409 "state" "Its state does not allow this";
     /// It cannot be done without another person.
     ApprovalNeeded = 409 "approval-needed" "This needs another person's approval";
+    /// More is at stake than whoever asked for it was shown.
+    ImpactGrown = 409 "impact-grown" "More is at stake than was shown";
     /// A configured limit is reached.
     LimitReached = 409 "limit-reached" "A limit is reached";
     /// A request with the same idempotency key is under way, or its answer held a secret and was not kept.
@@ -168,6 +170,12 @@ impl Problem {
     #[must_use]
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// What happened, and what to do about it.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// There is no such `what`, or none that the caller may know of.

@@ -1,10 +1,14 @@
 //! The routes, one file for each kind of thing; `mod.rs` of the admin plane tells how one is made.
 
 mod adapters;
+mod approvals;
+mod audit;
+mod backups;
 mod certificates;
 mod credential;
 mod identities;
 mod objects;
+mod root_keys;
 mod rules;
 mod server;
 mod session;
@@ -40,9 +44,13 @@ struct Once {
 pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(adapters::router())
+        .merge(approvals::router())
+        .merge(audit::router())
+        .merge(backups::router())
+        .merge(identities::router())
+        .merge(root_keys::router())
         .merge(certificates::router())
         .merge(credential::router())
-        .merge(identities::router())
         .merge(objects::router())
         .merge(rules::router())
         .merge(server::router())

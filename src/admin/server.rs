@@ -9,12 +9,12 @@ use axum::extract::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::watch,
     time::timeout,
 };
 use tokio_rustls::server::TlsStream;
@@ -23,6 +23,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::{
     Admin,
     http::{Peer, PeerCertificate},
+    places::Places,
     router,
 };
 use crate::{
@@ -46,7 +47,7 @@ pub struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
     handshakes: Arc<HttpsHandshakes>,
-    connections: Arc<Semaphore>,
+    places: Places,
     drain: Duration,
 }
 
@@ -64,8 +65,7 @@ impl AdminServer {
         let bind = |source| ServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let connections = Arc::new(Semaphore::new(connections as usize));
-        Ok(Self { listener, address, handshakes: Arc::new(handshakes), connections, drain })
+        Ok(Self { listener, address, handshakes: Arc::new(handshakes), places: Places::new(connections), drain })
     }
 
     /// The address listened on, with the port that the operating system chose for port 0.
@@ -78,15 +78,24 @@ impl AdminServer {
     pub async fn run(self, admin: Arc<Admin>, shutdown: impl Future<Output = ()>) {
         let service = TowerToHyperService::new(router(admin));
         let graceful = Arc::new(GracefulShutdown::new());
+        let (stop, stopping) = watch::channel(());
         let accepting = async {
             loop {
-                let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { return };
+                let Some(permit) = self.places.free().await else { return };
                 match self.listener.accept().await {
                     Ok((socket, address)) => {
-                        let watcher = graceful.watcher();
-                        let served =
-                            serve(socket, address, Arc::clone(&self.handshakes), service.clone(), watcher, permit);
-                        tokio::spawn(served);
+                        let Some(place) = self.places.give(permit, address.ip()) else {
+                            tracing::debug!(%address, "closed: this address has half of all connections already");
+                            continue;
+                        };
+                        let (handshakes, watcher) = (Arc::clone(&self.handshakes), graceful.watcher());
+                        let (service, stopping) = (service.clone(), stopping.clone());
+                        tokio::spawn(async move {
+                            if let Some(stream) = shake_hands(&handshakes, socket, address, stopping).await {
+                                serve(stream, address, service, watcher).await;
+                            }
+                            drop(place);
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the admin API cannot accept connections now");
@@ -100,6 +109,7 @@ impl AdminServer {
             () = shutdown => {}
         }
         drop(self.listener);
+        drop(stop);
         if let Some(graceful) = Arc::into_inner(graceful)
             && timeout(self.drain, graceful.shutdown()).await.is_err()
         {
@@ -108,23 +118,27 @@ impl AdminServer {
     }
 }
 
-async fn serve(
+/// The handshake with a client; `None` where it fails, takes too long, or the server stops.
+async fn shake_hands(
+    handshakes: &HttpsHandshakes,
     socket: TcpStream,
     address: SocketAddr,
-    handshakes: Arc<HttpsHandshakes>,
-    service: TowerToHyperService<axum::Router>,
-    watcher: hyper_util::server::graceful::Watcher,
-    _permit: OwnedSemaphorePermit,
-) {
+    mut stopping: watch::Receiver<()>,
+) -> Option<TlsStream<TcpStream>> {
     let _ = socket.set_nodelay(true);
-    let stream = match timeout(HANDSHAKE_TIME, handshakes.with(socket)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "a TLS handshake with the admin API failed");
-            return;
-        }
-        Err(_) => return,
+    let finished = tokio::select! {
+        finished = timeout(HANDSHAKE_TIME, handshakes.with(socket)) => finished.ok()?,
+        _ = stopping.changed() => return None,
     };
+    finished.inspect_err(|error| tracing::debug!(%address, %error, "a TLS handshake with the admin API failed")).ok()
+}
+
+async fn serve(
+    stream: TlsStream<TcpStream>,
+    address: SocketAddr,
+    service: TowerToHyperService<axum::Router>,
+    watcher: Watcher,
+) {
     let peer = Peer { address, certificate: certificate(&stream) };
     let with_peer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);

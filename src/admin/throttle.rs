@@ -6,12 +6,14 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use uuid::Uuid;
+
+use super::places::network;
 
 /// Failures in a row that are answered at once.
 const BURST: u32 = 10;
@@ -49,12 +51,12 @@ struct Failures {
 impl Throttle {
     /// Whether a credential from `address` is looked at now.
     pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), TryLater> {
-        self.addresses.lock().get(&whole(address)).map_or(Ok(()), |known| known.wait(now))
+        self.addresses.lock().get(&network(address)).map_or(Ok(()), |known| known.wait(now))
     }
 
     /// Notes a failed login, and tells when that was one too many. `key` is the API key that was claimed.
     pub(super) fn failed(&self, address: IpAddr, key: Option<Uuid>, now: Instant) -> Result<(), TryLater> {
-        let by_address = note(&mut self.addresses.lock(), whole(address), now, true);
+        let by_address = note(&mut self.addresses.lock(), network(address), now, true);
         let by_key = key.map_or(Ok(()), |key| note(&mut self.keys.lock(), key, now, false));
         by_address.and(by_key)
     }
@@ -62,14 +64,6 @@ impl Throttle {
     /// Notes a login with what was good once, and tells when that was one too many.
     pub(super) fn failed_known(&self, key: Uuid, now: Instant) -> Result<(), TryLater> {
         note(&mut self.keys.lock(), key, now, false)
-    }
-}
-
-/// An IPv6 host chooses among the addresses of its network at will, so the network counts as one.
-fn whole(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 
@@ -129,7 +123,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
@@ -175,14 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_ipv6_network_count_as_one_and_mapped_ones_as_ipv4() {
+    fn addresses_of_one_ipv6_network_count_as_one() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         for host in 0..10u16 {
             let _ = throttle.failed(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host).into(), None, now);
         }
         assert!(throttle.admit("2001:db8::ffff".parse().unwrap(), now).is_err());
         assert!(throttle.admit("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
-        assert_eq!(whole("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 
     #[test]

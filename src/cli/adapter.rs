@@ -1,5 +1,7 @@
 //! `keystead adapter`: tenants and their KMIP credentials.
 
+mod remote;
+
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -14,17 +16,21 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    CliError, ConfigArgs,
+    CliError,
     admin::{Admin, Subject, shown_time},
     error::UsageError,
     output::{as_text, json, say, table},
-    root_key::{self, RootKeyError},
+    place::Where,
+    root_key,
 };
 use crate::{
     config::read_secret_file,
+    root_keys::{Failure, must_be_usable},
     store::{AdapterCredential, AdapterId, AdapterRow, RootKeyRow, RootKeyState, StoreError},
     text::{self, BadText},
 };
+
+pub(super) use self::remote::{PATH as ADAPTERS, path as adapter_path};
 
 /// Longest password in bytes.
 const MAX_PASSWORD: usize = 1024;
@@ -36,8 +42,16 @@ pub(super) enum AdapterCommand {
     Create(CreateArgs),
     /// List the adapters
     List(ListArgs),
+    /// Show one adapter
+    Show(remote::ShowArgs),
+    /// Change an adapter's name, description or hold period
+    Update(remote::UpdateArgs),
+    /// Delete an adapter with its certificates and keys; where keys are Active, another person must have approved it
+    Delete(remote::DeleteArgs),
     /// Set or remove the KMIP user name and password that an adapter's clients may have to give
     Credential(CredentialArgs),
+    /// Show what clients and administrators did lately with an adapter
+    Activity(remote::ActivityArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,8 +65,11 @@ pub(super) struct CreateArgs {
     /// The label of the root key that wraps its keys; may be left out where there is only one root key
     #[arg(long, value_name = "LABEL")]
     root_key: Option<String>,
+    /// For how many seconds the material of destroyed keys is held, out of reach, before it is erased (with a server only)
+    #[arg(long, value_name = "SECONDS", conflicts_with = "config")]
+    hold_seconds: Option<u32>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +78,7 @@ pub(super) struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Debug, Args)]
@@ -78,18 +95,25 @@ pub(super) struct CredentialArgs {
     #[arg(long, conflicts_with = "user")]
     remove: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(command: &AdapterCommand) -> Result<(), CliError> {
     match command {
         AdapterCommand::Create(args) => create(args),
         AdapterCommand::List(args) => list(args),
+        AdapterCommand::Show(args) => remote::show(args),
+        AdapterCommand::Update(args) => remote::update(args),
+        AdapterCommand::Delete(args) => remote::delete(args),
         AdapterCommand::Credential(args) => credential(args),
+        AdapterCommand::Activity(args) => remote::activity(args),
     }
 }
 
 fn create(args: &CreateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::create(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let root_key = choose_root_key(&admin, args.root_key.as_deref())?;
     let row = insert(&admin, &args.name, args.description.clone(), RootKeyId::from_uuid(root_key.id))?;
@@ -140,12 +164,12 @@ fn choose_root_key(admin: &Admin, label: Option<&str>) -> Result<RootKeyRow, Cli
             active.pop().ok_or(CliError::NoRootKey)?
         }
     };
-    root_key::must_be_usable(&chosen)?;
+    must_be_usable(&chosen)?;
     let label = chosen.label.clone();
     match chosen.state {
         RootKeyState::Active => Ok(chosen),
-        RootKeyState::Suspended => Err(RootKeyError::Suspended { label }.into()),
-        RootKeyState::Destroyed => Err(RootKeyError::Destroyed { label }.into()),
+        RootKeyState::Suspended => Err(Failure::Suspended { label }.into()),
+        RootKeyState::Destroyed => Err(Failure::Destroyed { label }.into()),
     }
 }
 
@@ -165,6 +189,9 @@ struct Listed {
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::list(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let trust = admin.store.trust()?;
     let mut listing = Vec::with_capacity(trust.adapters.len());
@@ -202,6 +229,9 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
 }
 
 fn credential(args: &CredentialArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::credential(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.name)?;
     match &args.user {
@@ -262,7 +292,8 @@ pub(super) fn parse_name(text: &str) -> Result<String, BadText> {
     parse_text(text, text::NAME)
 }
 
-fn parse_description(text: &str) -> Result<String, BadText> {
+/// Checks a description.
+pub(super) fn parse_description(text: &str) -> Result<String, BadText> {
     parse_text(text, text::DESCRIPTION)
 }
 

@@ -1,5 +1,7 @@
 //! `keystead audit`: checks copied files of an audit log offline, and finds and exports records of this machine's.
 
+mod remote;
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
@@ -16,6 +18,7 @@ use super::{
     data_dir::write_new_file,
     error::UsageError,
     output::{json, note, say, table, visible},
+    place::Where,
     signer,
 };
 use crate::{
@@ -104,7 +107,7 @@ pub(super) struct SearchArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 /// The form of an export.
@@ -239,7 +242,10 @@ fn adapter(config: &Config, name: &str) -> Result<AdapterId, CliError> {
 }
 
 fn search(args: &SearchArgs) -> Result<(), CliError> {
-    let config = Config::load(&args.config.config)?;
+    if let Some(api) = args.config.there()? {
+        return remote::search(&api, args);
+    }
+    let config = Config::load(&args.config.path())?;
     let query = args.filters.query(&config)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let records = find(&config.audit.path, &query, limit)?;

@@ -1,5 +1,6 @@
 //! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
 
+mod remote;
 mod rule;
 
 use std::{
@@ -13,13 +14,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    CliError, ConfigArgs, KeyArg,
+    CliError, KeyArg,
     adapter::parse_text,
     admin::{Admin, Subject, adapter_names, shown_time},
     backend,
     data_dir::{create_folder, exists, write_file, write_new_file},
     error::UsageError,
     output::{json, note, progress, say, table},
+    place::Where,
     signer,
 };
 use crate::{
@@ -37,17 +39,23 @@ const MIN_PREFIX: usize = 8;
 #[derive(Debug, Subcommand)]
 pub(super) enum CertCommand {
     /// Register a client's certificate (PEM or DER) with an adapter: whoever holds its private key acts as that adapter
+    #[command(visible_alias = "add")]
     Register(RegisterArgs),
     /// List the registered certificates
     List(ListArgs),
+    /// Show one registered certificate
+    Show(remote::ShowArgs),
+    /// List the certificates that end soon or have ended, the server's own among them
+    Expiring(remote::ExpiringArgs),
     /// Remove a registered certificate; its open connections are cut within a second
     Remove(RemoveArgs),
     /// Issue a client certificate with a new private key from the own authority, and register it
     Issue(IssueArgs),
     /// Sign a certificate signing request (PKCS#10, PEM or DER) of a client, and register the certificate
+    #[command(visible_alias = "sign")]
     SignCsr(SignArgs),
-    /// Rules that map certificates of the own authority to an adapter by their common name
-    #[command(subcommand)]
+    /// Rules that map certificates of an authority to an adapter by what they say
+    #[command(subcommand, visible_alias = "rules")]
     Rule(rule::RuleCommand),
 }
 
@@ -58,7 +66,7 @@ pub(super) struct RegisterArgs {
     #[command(flatten)]
     owner: Owner,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 /// Whom a certificate is for.
@@ -81,7 +89,7 @@ pub(super) struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +97,7 @@ pub(super) struct RemoveArgs {
     /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
     fingerprint: String,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Debug, Args)]
@@ -102,11 +110,14 @@ pub(super) struct IssueArgs {
     /// The kind of its private key
     #[arg(long, value_enum, default_value = "rsa-3072")]
     key: KeyArg,
-    /// A folder for ca.pem, cert.pem and key.pem; files that are there are never replaced
+    /// A folder for ca.pem, cert.pem and key.pem, or from a server ca.pem and client.p12; files that are there are never replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// A file (mode 600) with the password for client.p12, 12 to 128 printable ASCII characters (with a server only)
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    password_file: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Debug, Args)]
@@ -119,13 +130,15 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     match command {
         CertCommand::Register(args) => register(args),
         CertCommand::List(args) => list(args),
+        CertCommand::Show(args) => remote::show(args),
+        CertCommand::Expiring(args) => remote::expiring(args),
         CertCommand::Remove(args) => remove(args),
         CertCommand::Issue(args) => issue(args),
         CertCommand::SignCsr(args) => sign(args),
@@ -134,6 +147,9 @@ pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
 }
 
 fn register(args: &RegisterArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::register(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.owner.adapter)?;
     let file = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
@@ -210,6 +226,9 @@ struct Listed {
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::list(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let only = args.adapter.as_deref().map(|name| admin.adapter(name)).transpose()?.map(|adapter| adapter.id);
     let trust = admin.store.trust()?;
@@ -244,6 +263,9 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
 }
 
 fn remove(args: &RemoveArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::remove(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let wanted = args.fingerprint.replace(':', "").to_ascii_lowercase();
     if wanted.len() < MIN_PREFIX {
@@ -262,6 +284,9 @@ fn remove(args: &RemoveArgs) -> Result<(), CliError> {
 }
 
 fn issue(args: &IssueArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::issue(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.owner.adapter)?;
     let authority = open_authority(&admin)?;
@@ -346,6 +371,9 @@ pub(super) fn load_authority(
 }
 
 fn sign(args: &SignArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::sign(&api, args);
+    }
     let admin = Admin::open(args.config.load()?)?;
     let adapter = admin.adapter(&args.owner.adapter)?;
     let authority = open_authority(&admin)?;

@@ -2,10 +2,12 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
+use super::root_key::RootKeyError;
 use crate::{
     audit::AuditError,
     ca::CaError,
     config::{ConfigError, SecretFileError},
+    root_keys::Failure,
     store::StoreError,
 };
 
@@ -204,12 +206,24 @@ pub enum CliError {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] crate::telemetry::TelemetryError),
+    /// Checks found something that does not work; their report says what to do.
+    #[error("{failed} of the checks failed")]
+    ChecksFailed {
+        /// How many.
+        failed: usize,
+    },
     /// A check of a server failed.
     #[error(transparent)]
     Check(#[from] super::check::CheckError),
+    /// The contexts of this user.
+    #[error(transparent)]
+    Context(#[from] super::context::ContextError),
+    /// The admin API said no, or nothing.
+    #[error(transparent)]
+    Api(#[from] super::api::ApiError),
     /// Something about root keys.
     #[error(transparent)]
-    RootKey(#[from] super::root_key::RootKeyError),
+    RootKey(#[from] RootKeyError),
     /// A password hash could not be made.
     #[error("the password could not be hashed")]
     PasswordHash,
@@ -331,6 +345,18 @@ pub enum UsageError {
         /// How many are needed.
         least: usize,
     },
+    /// The server's address in a context cannot be used.
+    #[error("the context {context:?} names no server: it is written as https://HOST:PORT")]
+    BadServer {
+        /// The context's name.
+        context: String,
+    },
+    /// A private key leaves a server only under a password.
+    #[error("a server hands the private key over in a PKCS#12 file: give a password for it with --password-file")]
+    NoFilePassword,
+    /// A client's sequence needs its certificate.
+    #[error("--as needs the client's certificate: give --cert and --key, or --client-token")]
+    NoClientCertificate,
     /// There is no such file.
     #[error("{option}: there is no file {}", path.display())]
     NoFile {
@@ -383,12 +409,23 @@ pub enum UsageError {
     BadPassword,
 }
 
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Hal(error) => Self::Hal(error),
+            Failure::Store(error) => Self::Store(error),
+            Failure::Exists { label } => Self::Exists { what: "a root key with the label", name: label },
+            failure => Self::RootKey(RootKeyError::Failed(failure)),
+        }
+    }
+}
+
 impl CliError {
     /// 2 where the caller must change arguments or configuration, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            CliError::Config(_) | CliError::Usage(_) => ExitCode::from(2),
+            CliError::Config(_) | CliError::Usage(_) | CliError::Context(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -1,5 +1,7 @@
 //! `keystead key`: where managed objects lie and how they are sealed. Metadata only: no command shows material.
 
+mod remote;
+
 use clap::{Args, Subcommand};
 use hal::RootKeyInfo;
 use kmip::enums::ObjectType;
@@ -7,10 +9,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    CliError, ConfigArgs,
+    CliError,
     admin::{Admin, shown_time},
     backend,
     output::{as_text, json, say, table},
+    place::Where,
     root_key::{protection, state_name},
 };
 use crate::{
@@ -21,10 +24,14 @@ use crate::{
 /// See where managed objects lie.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Show how one object is sealed, and the root key that seals it as the HSM tells about it
+    /// Show one object: of files how it is sealed, and the root key that seals it as the HSM tells about it; of a server its metadata
     Show(ShowArgs),
-    /// List the objects of an adapter, oldest first
+    /// List the objects of an adapter: of files the oldest first, of a server the newest first
     List(ListArgs),
+    /// Destroy an object of a server; an Active one needs another person's approval (see `keystead approval`)
+    Destroy(remote::OneArgs),
+    /// Bring a destroyed object back while its material is held
+    Recover(remote::OneArgs),
 }
 
 #[derive(Debug, Args)]
@@ -36,7 +43,7 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 /// The text names no object.
@@ -56,6 +63,8 @@ pub(super) struct ListArgs {
     /// Pass over so many first
     #[arg(long, default_value_t = 0)]
     offset: u64,
+    #[command(flatten)]
+    filters: remote::Filters,
     /// At most so many
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit: u64,
@@ -63,13 +72,21 @@ pub(super) struct ListArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
     match command {
-        KeyCommand::Show(args) => show(args),
-        KeyCommand::List(args) => list(args),
+        KeyCommand::Show(args) => match args.config.there()? {
+            Some(api) => remote::show(&api, args),
+            None => show(args),
+        },
+        KeyCommand::List(args) => match args.config.there()? {
+            Some(api) => remote::list(&api, args),
+            None => list(args),
+        },
+        KeyCommand::Destroy(args) => remote::destroy(args),
+        KeyCommand::Recover(args) => remote::recover(args),
     }
 }
 

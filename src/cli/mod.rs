@@ -7,27 +7,39 @@
 mod adapter;
 mod admin;
 mod admin_token;
+mod api;
+mod approval;
 mod audit;
+mod authority;
 mod backend;
+mod backup;
 mod cert;
 mod check;
 mod check_config;
+mod context;
 mod data_dir;
 mod dev;
 mod error;
+mod events;
 mod gauges;
 mod hsm;
 mod init;
 mod key;
 mod output;
+mod place;
 mod root_key;
 mod serve;
+mod server;
 mod setup;
+mod shell;
 mod signer;
+mod thumbprint;
+mod user;
+mod view;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::error::CliError;
 use crate::{
@@ -54,10 +66,28 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration file and the files that it names, and report every problem at once
     CheckConfig(ConfigArgs),
-    /// Play a client's sequence against a KMIP server and say in words what works and what fails
+    /// Explain the TLS set-up of a client check by check, or play a client's sequence: what works, what fails, what to do
     Check(check::CheckArgs),
     /// Print a single-use token that makes an administrator of the admin API within 24 hours; earlier ones are revoked
     AdminToken(ConfigArgs),
+    /// Add, list, choose and try the servers that you administer
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Ask for what needs two people, and decide on what others ask for
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
+    /// Add, list and remove authorities of other people, for rules
+    #[command(subcommand)]
+    Authority(authority::AuthorityCommand),
+    /// Make and list copies of a server's database
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Make, list, change and delete those who administer, and their API keys
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Show a running server, or let it read its certificate again
+    #[command(subcommand)]
+    Server(server::ServerCommand),
     /// Look at the HSM
     #[command(subcommand)]
     Hsm(hsm::HsmCommand),
@@ -76,6 +106,10 @@ enum Command {
     /// Verify, search and export the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Print what a shell needs to complete commands and options
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(shell::ManArgs),
 }
 
 /// Which server a command is about.
@@ -140,12 +174,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Check(args) => check::run(&args),
         Command::AdminToken(args) => admin_token::run(&args),
+        Command::Context(command) => context::run(&command),
+        Command::Approval(command) => approval::run(&command),
+        Command::Authority(command) => authority::run(&command),
+        Command::Backup(command) => backup::run(&command),
+        Command::User(command) => user::run(&command),
+        Command::Server(command) => server::run(&command),
         Command::Hsm(command) => hsm::run(&command),
         Command::RootKey(command) => root_key::run(&command),
         Command::Adapter(command) => adapter::run(&command),
         Command::Cert(command) => cert::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Completions(args) => {
+            shell::completions(&args, Cli::command());
+            Ok(())
+        }
+        Command::Man(args) => shell::man(&args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ mod destroy;
 mod error;
 mod import;
 mod list;
+mod remote;
 mod retire;
 mod rotate;
 mod signer;
@@ -20,7 +21,7 @@ use clap::Subcommand;
 use hal::{RootKeyInfo, RootKeys};
 use jiff::Timestamp;
 
-pub(super) use self::{create::make, error::RootKeyError, list::identify, suspend::must_be_usable};
+pub(super) use self::{create::make, error::RootKeyError, list::identify};
 use super::{
     CliError,
     admin::{Admin, Subject},
@@ -31,6 +32,9 @@ use crate::{
     root_keys,
     store::{RootKeyRow, RootKeyState, StoreError},
 };
+
+/// Where the admin API has them.
+pub(super) const PATH: &str = "/v1/root-keys";
 
 /// Make, list and look after root keys.
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use hal::{Health, RootKeys};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,7 +24,7 @@ use super::{
     signer,
 };
 use crate::{
-    admin::{self, server::AdminServer, service::Service},
+    admin::{self, executor::Executing, server::AdminServer, service::Service},
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
@@ -96,6 +97,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         kmip_listen: Vec::new(),
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
+        backing_up: Mutex::default(),
     };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
@@ -146,15 +148,18 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
         let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), ..service });
+        let executing = Executing::start(&plane);
+        let executing = executing.map_err(thread("the thread that does what was approved"))?;
         let api = api.run(plane, stopped(stopping.clone()));
         tokio::select! {
             _ = async { tokio::join!(server.run(stopped(stopping)), api) } => {}
             () = signals => tracing::warn!("stopped at once: requests in flight were cut"),
         }
         pages.abort();
-        Ok(())
+        Ok(executing)
     });
     rotations.end(patience);
+    let served = served.map(|executing| executing.end(patience));
     erasing.end(patience);
     seeing.end(patience);
     drop(expiring);

@@ -1,5 +1,3 @@
-use clap::CommandFactory as _;
-
 use super::*;
 
 fn arguments(line: &str) -> Vec<OsString> {

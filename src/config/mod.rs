@@ -50,6 +50,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// The admin API.
     pub admin: AdminConfig,
+    /// Copies of the database.
+    pub backup: BackupConfig,
     /// Logs, health and metrics.
     pub telemetry: TelemetryConfig,
 }
@@ -70,7 +72,7 @@ pub struct TlsConfig {
     pub key: KeyPlace,
     /// The own CA's certificate, PEM.
     pub ca: PathBuf,
-    /// The own CA's private key. Only commands that issue certificates use it; the server does not.
+    /// The own CA's private key, to issue certificates with: for commands and for the admin API. The server starts without it.
     pub ca_key: KeyPlace,
 }
 
@@ -209,6 +211,23 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// Open connections in all.
     pub connections: u32,
+    /// How long something that needs two people waits for the second, in seconds.
+    pub approval_seconds: u32,
+    /// How long the destruction of a root key can be cancelled after it was approved, in seconds.
+    pub root_key_hold_seconds: u32,
+    /// The same for the deletion of an adapter with Active keys.
+    pub adapter_hold_seconds: u32,
+    /// The same for the destruction of an Active key.
+    pub object_hold_seconds: u32,
+}
+
+/// `[backup]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// The folder for copies of the database.
+    pub path: PathBuf,
+    /// How many are kept.
+    pub keep: u32,
 }
 
 /// `[telemetry]`.
@@ -377,6 +396,7 @@ fn read_sections(r: &mut Reader<'_>) -> Config {
         hsm: hsm::read(r),
         audit: audit::read(r),
         admin: read_admin(r),
+        backup: BackupConfig { path: r.path("backup.path", "backups"), keep: r.integer("backup.keep", 1..=1000, 8) },
         telemetry: TelemetryConfig {
             listen: r.loopback_address("telemetry.listen", DEFAULT_TELEMETRY_LISTEN),
             log_format: r.choice("telemetry.log_format", ("text", LogFormat::Text), &[("json", LogFormat::Json)]),
@@ -393,6 +413,10 @@ fn read_admin(r: &mut Reader<'_>) -> AdminConfig {
     AdminConfig {
         listen: r.address("admin.listen", DEFAULT_ADMIN_LISTEN),
         connections: r.integer("admin.connections", 1..=65_536, 256),
+        approval_seconds: 3600 * r.integer("admin.approval_hours", 1..=720, 72),
+        root_key_hold_seconds: 60 * r.integer("admin.root_key_hold_minutes", 0..=43_200, 60),
+        adapter_hold_seconds: 60 * r.integer("admin.adapter_hold_minutes", 0..=43_200, 60),
+        object_hold_seconds: 60 * r.integer("admin.object_hold_minutes", 0..=43_200, 0),
     }
 }
 

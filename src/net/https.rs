@@ -3,7 +3,7 @@
 //! Any certificate passes whose private key the client proves to hold; whose it is, and what it may do, is for the admin plane to
 //! find out by its fingerprint.
 
-use std::{io, sync::Arc};
+use std::{io, num::NonZeroUsize, sync::Arc};
 
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{
     handshake::Handshakes,
-    tls::{HANDSHAKE_THREADS, ServerCertificate, TlsError, public_key, verify_tls12},
+    tls::{ServerCertificate, TlsError, public_key, verify_tls12},
 };
 
 /// Makes HTTPS streams of TCP streams.
@@ -30,7 +30,8 @@ impl HttpsHandshakes {
     /// The threads that a key in the HSM needs cannot be started.
     pub fn new(certificate: Arc<ServerCertificate>) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let threads = certificate.may_wait_for_hsm().then_some(HANDSHAKE_THREADS);
+        // One: together with those of KMIP they must leave sessions of the HSM to requests.
+        let threads = certificate.may_wait_for_hsm().then_some(NonZeroUsize::MIN);
         let verifier = Arc::new(AnyCertificate { algorithms: provider.signature_verification_algorithms });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?

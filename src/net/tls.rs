@@ -34,7 +34,7 @@ use crate::trust::{LiveTrust, Refusal};
 const REMEMBERED_SESSIONS: usize = 4096;
 
 /// Threads for handshakes that may wait for the HSM, where nothing else is said.
-pub(super) const HANDSHAKE_THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+const HANDSHAKE_THREADS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

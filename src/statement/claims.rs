@@ -153,8 +153,36 @@ pub struct ShredCertificate {
     pub active_objects: u64,
     /// How many wrapped KEKs were overwritten in the database.
     pub keks_erased: u64,
-    /// The user of the operating system who did it.
+    /// The user of the operating system who did it, or as whom the server runs that did.
     pub user_id: u32,
+    /// The two people who agreed on it; absent where it was done on the machine itself, by somebody who needs nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<TwoPeople>,
+}
+
+/// Who asked for something that needs two people, and who approved it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoPeople {
+    /// The request, by its identifier in the database and in the audit log.
+    #[serde(with = "id")]
+    pub approval: Uuid,
+    /// The identity that asked.
+    #[serde(with = "id")]
+    pub requested_by: Uuid,
+    /// Its name at that time.
+    pub requested_name: String,
+    /// When it asked.
+    #[serde(with = "time")]
+    pub requested_at: Timestamp,
+    /// The identity that approved, another one.
+    #[serde(with = "id")]
+    pub approved_by: Uuid,
+    /// Its name at that time.
+    pub approved_name: String,
+    /// When it approved.
+    #[serde(with = "time")]
+    pub approved_at: Timestamp,
 }
 
 /// What became of one version.

@@ -16,6 +16,7 @@ pub use self::{
         SeenCertificate, TrustRows,
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
+    backup::Copied,
     identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend},
     listing::{HeldRow, ListedObject, ObjectCount, ObjectUse, SeenObject},
     root_keys::{
@@ -26,6 +27,7 @@ pub use self::{
 
 mod adapters;
 mod approvals;
+mod backup;
 mod identities;
 mod listing;
 mod root_keys;

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params};
 use uuid::Uuid;
 
+pub(super) use self::backup::look_into;
 use self::{
     readers::Readers,
     writer::{Mutation, Writer},
@@ -22,6 +23,7 @@ mod adapters;
 mod answers;
 mod api_keys;
 mod approvals;
+mod backup;
 mod changes;
 mod entries;
 mod held;

@@ -1,9 +1,21 @@
 //! The admin API over real HTTPS: who may do what, bad input, conflicts, pages; and what attackers try.
 
 mod adapters;
+mod approvals;
+mod audit;
+mod authorities;
+mod backups;
+mod certificates;
+mod client;
 mod identities;
+mod issue;
+mod limits;
 mod login;
+mod objects;
 mod requests;
+mod root_keys;
+mod rules;
+mod server;
 
 use std::sync::OnceLock;
 

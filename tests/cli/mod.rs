@@ -2,7 +2,10 @@
 //! administered and stopped. The software backend stands in for a token where the token does not matter.
 
 mod administration;
+mod check;
 mod data_directory;
+mod remote;
+mod remote_root_keys;
 mod root_keys;
 mod server;
 

@@ -150,6 +150,12 @@ impl Reply {
         if self.text.is_empty() { Value::Null } else { serde_json::from_str(&self.text).expect(&self.text) }
     }
 
+    /// The body as it came, of an answer with this status.
+    pub fn expect_text(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{}", self.text);
+        &self.text
+    }
+
     /// The body as the type that the command line reads, of an answer with this status.
     pub fn read<T: DeserializeOwned>(&self, status: u16) -> T {
         serde_json::from_value(self.expect(status)).expect(&self.text)

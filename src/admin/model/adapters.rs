@@ -18,6 +18,8 @@ pub struct Adapter {
     pub description: Option<String>,
     /// The root key that wraps its keys.
     pub root_key: RootKeyReference,
+    /// What it can do.
+    pub state: AdapterState,
     /// How many seconds the material of a destroyed key is held, out of everybody's reach, before it is erased.
     pub hold_seconds: u32,
     /// The KMIP user name that its clients may have to give.
@@ -34,6 +36,18 @@ pub struct Adapter {
     pub changed_at: String,
     /// One more with every change; its ETag.
     pub revision: u64,
+}
+
+/// What an adapter can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterState {
+    /// Everything.
+    Active,
+    /// Its keys can be looked for, changed and destroyed, but none is handed out or made until its root key is resumed.
+    RootKeySuspended,
+    /// The same, for ever: what its root key protected is lost.
+    RootKeyDestroyed,
 }
 
 /// A root key that something is under.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(set, remove))
+    OpenApiRouter::new().routes(routes!(set_credential, remove_credential))
 }
 
 /// Set the KMIP user name and password of an adapter
@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
 #[utoipa::path(put, path = "/v1/adapters/{id}/credential", tag = "adapters",
     params(("id" = Uuid, Path, description = "The adapter"), Changed), request_body = NewCredential,
     responses((status = 204, description = "It is set")))]
-async fn set(call: Call, At(id): At<Uuid>, if_match: IfMatch, body: Body<NewCredential>) -> Answer {
+async fn set_credential(call: Call, At(id): At<Uuid>, if_match: IfMatch, body: Body<NewCredential>) -> Answer {
     call.done(move |service, caller| service.set_credential(caller, AdapterId(id), &if_match, &body.value)).await
 }
 
@@ -37,6 +37,6 @@ async fn set(call: Call, At(id): At<Uuid>, if_match: IfMatch, body: Body<NewCred
 #[utoipa::path(delete, path = "/v1/adapters/{id}/credential", tag = "adapters",
     params(("id" = Uuid, Path, description = "The adapter"), Changed),
     responses((status = 204, description = "It is removed")))]
-async fn remove(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {
+async fn remove_credential(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {
     call.done(move |service, caller| service.remove_credential(caller, AdapterId(id), &if_match)).await
 }

@@ -19,8 +19,8 @@ use crate::{
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(read, remove))
+        .routes(routes!(list_rules, create_rule))
+        .routes(routes!(read_rule, remove_rule))
         .routes(routes!(list_authorities, create_authority))
         .routes(routes!(read_authority, remove_authority))
 }
@@ -31,7 +31,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
 #[utoipa::path(get, path = "/v1/adapters/{id}/rules", tag = "certificates",
     params(("id" = Uuid, Path, description = "The adapter"), PageQuery),
     responses((status = 200, description = "A page of rules", body = Page<Rule>)))]
-async fn list(call: Call, At(id): At<Uuid>, Filter(query): Filter<PageQuery>) -> Answer {
+async fn list_rules(call: Call, At(id): At<Uuid>, Filter(query): Filter<PageQuery>) -> Answer {
     let window = query.window("rules")?;
     call.read(move |service, caller| service.list_rules(caller, AdapterId(id), &window)).await
 }
@@ -43,7 +43,7 @@ async fn list(call: Call, At(id): At<Uuid>, Filter(query): Filter<PageQuery>) ->
 #[utoipa::path(post, path = "/v1/adapters/{id}/rules", tag = "certificates",
     params(("id" = Uuid, Path, description = "The adapter"), Once), request_body = NewRule,
     responses((status = 201, description = "The rule", body = Rule)))]
-async fn create(call: Call, At(id): At<Uuid>, body: Body<NewRule>) -> Answer {
+async fn create_rule(call: Call, At(id): At<Uuid>, body: Body<NewRule>) -> Answer {
     call.create(body, move |service, caller, new| service.create_rule(caller, AdapterId(id), &new)).await
 }
 
@@ -51,7 +51,7 @@ async fn create(call: Call, At(id): At<Uuid>, body: Body<NewRule>) -> Answer {
 #[utoipa::path(get, path = "/v1/adapters/{id}/rules/{rule}", tag = "certificates",
     params(("id" = Uuid, Path, description = "The adapter"), ("rule" = Uuid, Path, description = "The rule")),
     responses((status = 200, description = "The rule", body = Rule)))]
-async fn read(call: Call, At((id, rule)): At<(Uuid, Uuid)>) -> Answer {
+async fn read_rule(call: Call, At((id, rule)): At<(Uuid, Uuid)>) -> Answer {
     call.read(move |service, caller| service.read_rule(caller, AdapterId(id), rule)).await
 }
 
@@ -61,7 +61,7 @@ async fn read(call: Call, At((id, rule)): At<(Uuid, Uuid)>) -> Answer {
 #[utoipa::path(delete, path = "/v1/adapters/{id}/rules/{rule}", tag = "certificates",
     params(("id" = Uuid, Path, description = "The adapter"), ("rule" = Uuid, Path, description = "The rule")),
     responses((status = 204, description = "It is removed")))]
-async fn remove(call: Call, At((id, rule)): At<(Uuid, Uuid)>) -> Answer {
+async fn remove_rule(call: Call, At((id, rule)): At<(Uuid, Uuid)>) -> Answer {
     call.done(move |service, caller| service.remove_rule(caller, AdapterId(id), rule)).await
 }
 

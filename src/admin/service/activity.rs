@@ -1,6 +1,6 @@
 //! What was done with and to an adapter, from the audit log.
 
-use super::Service;
+use super::{Service, about};
 use crate::{
     admin::{
         caller::Caller,
@@ -9,7 +9,7 @@ use crate::{
         permission::{Permission, Scope},
         problem::{Code, Problem},
     },
-    audit::{self, SearchError, Subject},
+    audit::{self, SearchError},
     store::AdapterId,
 };
 
@@ -23,8 +23,7 @@ impl Service {
         window: &Window,
     ) -> Result<Page<Activity>, Problem> {
         let may = (Permission::AuditRead, Scope::Adapter(adapter));
-        let about = Subject { adapter: Some(adapter), ..Subject::default() };
-        self.act(caller, "adapter.activity.list", may, about, |_| {
+        self.act(caller, "adapter.activity.list", may, about(adapter), |_| {
             self.find_adapter(adapter)?;
             let query = audit::Query {
                 since: parse_time("since", query.since)?,

@@ -7,20 +7,19 @@ use crate::{
     admin::{
         caller::Caller,
         etag::IfMatch,
-        model::{Adapter, AdapterChange, NewAdapter, ObjectCounts, RootKeyReference, shown_time},
+        model::{Adapter, AdapterChange, AdapterState, NewAdapter, ObjectCounts, RootKeyReference, shown_time},
         page::{Page, Window},
         permission::{Permission, Scope},
         problem::{Code, Problem},
     },
     audit::{Name, Subject},
+    root_keys::AdapterImpact,
     store::{AdapterId, AdapterRow, RootKeyState, StoreError, TrustRows},
     text,
 };
 
 /// The longest that the material of destroyed objects may be held, in seconds: a year.
 const MAX_HOLD_SECONDS: u32 = 366 * 86_400;
-/// Objects of a deleted adapter that are erased in one transaction.
-const BATCH: u64 = 256;
 
 impl Service {
     /// Makes an adapter.
@@ -108,7 +107,7 @@ impl Service {
         })
     }
 
-    /// Deletes an adapter without live objects. One that has some needs a second person.
+    /// Deletes an adapter without Active objects. One that has some needs a second person.
     pub(in crate::admin) fn delete_adapter(
         &self,
         caller: &Caller,
@@ -121,13 +120,13 @@ impl Service {
             let row = self.find_adapter(id)?;
             about.name = Some(Name::new(&row.name));
             if_match.check(row.revision)?;
-            let live = self.store.count(id)?.live;
-            if live > 0 {
+            let active = AdapterImpact::of(&self.store, &row, now())?.active_objects;
+            if active > 0 {
                 let detail = format!(
-                    "the adapter still has {live} keys or other objects that are not destroyed: destroy them first, or ask for an approval of \
-                     its deletion with POST /v1/approvals, which another person decides"
+                    "the adapter has {active} Active keys or other objects: have them revoked first, or ask for its deletion with POST \
+                     /v1/approvals, action adapter.delete, which another person decides"
                 );
-                return Err(Problem::new(Code::ApprovalNeeded, detail).with("live_objects", live));
+                return Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active));
             }
             self.remove_adapter(id, row.revision)
         })
@@ -137,7 +136,7 @@ impl Service {
     pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64) -> Result<(), Problem> {
         self.store.delete_adapter(id, revision, now())?;
         self.trust_changed();
-        while !self.store.empty_deleted_adapter(id, BATCH)?.is_empty() {}
+        // Its objects are erased by the job that erases, which records each of them.
         Ok(())
     }
 
@@ -169,6 +168,11 @@ impl Service {
         let root_key = trust.root_keys.iter().find(|root| root.id == row.root_key);
         Ok(Adapter {
             id: row.id.0,
+            state: match root_key.map(|root| root.state) {
+                None | Some(RootKeyState::Active) => AdapterState::Active,
+                Some(RootKeyState::Suspended) => AdapterState::RootKeySuspended,
+                Some(RootKeyState::Destroyed) => AdapterState::RootKeyDestroyed,
+            },
             root_key: RootKeyReference { id: row.root_key, label: root_key.map(|root| root.label.clone()) },
             certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
             rules: trust.ca_rules.iter().filter(|rule| rule.adapter == row.id).count(),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rustls_pki_types::CertificateDer;
 
-use super::{Service, days_left, now};
+use super::{Service, about, days_left, now};
 use crate::{
     admin::{
         caller::Caller,
@@ -46,6 +46,8 @@ impl Service {
                 about.certificate = Some(wanted.fingerprint);
                 about.name = Some(Name::new(&wanted.name));
                 self.refuse_own(&wanted.der)?;
+                // Its holder would act as this adapter from then on.
+                self.covered_by(caller, adapter, &wanted.der)?;
                 self.insert_certificate(caller, adapter, wanted)
             });
             match added {
@@ -69,7 +71,7 @@ impl Service {
         window: &Window,
     ) -> Result<Page<Certificate>, Problem> {
         let may = (Permission::KmipList, Scope::Adapter(adapter));
-        self.act(caller, "certificate.list", may, of(adapter), |_| {
+        self.act(caller, "certificate.list", may, about(adapter), |_| {
             self.find_adapter(adapter)?;
             let seen = self.seen(adapter)?;
             let rows = self.store.certificates(adapter)?;
@@ -87,7 +89,7 @@ impl Service {
         id: Option<Fingerprint>,
     ) -> Result<Certificate, Problem> {
         let may = (Permission::KmipRead, Scope::Adapter(adapter));
-        self.act(caller, "certificate.read", may, Subject { certificate: id, ..of(adapter) }, |_| {
+        self.act(caller, "certificate.read", may, Subject { certificate: id, ..about(adapter) }, |_| {
             let row = self.find_certificate(adapter, id)?;
             let mut certificate = shown(&row, self.seen(adapter)?.get(&row.fingerprint))?;
             certificate.pem = Some(IssuedCertificate::from_der(row.der).pem);
@@ -103,7 +105,7 @@ impl Service {
         id: Option<Fingerprint>,
     ) -> Result<(), Problem> {
         let may = (Permission::KmipDelete, Scope::Adapter(adapter));
-        self.act(caller, "certificate.remove", may, Subject { certificate: id, ..of(adapter) }, |about| {
+        self.act(caller, "certificate.remove", may, Subject { certificate: id, ..about(adapter) }, |about| {
             let row = self.find_certificate(adapter, id)?;
             about.name = Some(Name::new(&row.name));
             self.store.delete_certificate(row.fingerprint)?;
@@ -136,7 +138,7 @@ impl Service {
         work: impl FnOnce(&mut Subject) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
-        self.act(caller, "certificate.register", may, of(adapter), |about| {
+        self.act(caller, "certificate.register", may, about(adapter), |about| {
             self.find_adapter(adapter)?;
             work(about)
         })
@@ -146,7 +148,7 @@ impl Service {
     fn take_back(&self, caller: &Caller, adapter: AdapterId, rows: &[CertificateRow]) {
         for row in rows {
             let may = (Permission::KmipCreate, Scope::Adapter(adapter));
-            let about = Subject { certificate: Some(row.fingerprint), ..of(adapter) };
+            let about = Subject { certificate: Some(row.fingerprint), ..about(adapter) };
             let removed = self.act(caller, "certificate.remove", may, about, |_| {
                 Ok(self.store.delete_certificate(row.fingerprint)?)
             });
@@ -289,10 +291,6 @@ pub(in crate::admin) fn parse_fingerprint(text: &str) -> Option<Fingerprint> {
         *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
     }
     Some(Fingerprint(bytes))
-}
-
-fn of(adapter: AdapterId) -> Subject {
-    Subject { adapter: Some(adapter), ..Subject::default() }
 }
 
 /// The certificates of the own authority.

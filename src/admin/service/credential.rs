@@ -2,7 +2,7 @@
 
 use argon2::{Argon2, password_hash::PasswordHasher as _};
 
-use super::Service;
+use super::{Service, about};
 use crate::{
     admin::{
         caller::Caller,
@@ -11,7 +11,6 @@ use crate::{
         permission::{Permission, Scope},
         problem::Problem,
     },
-    audit::Subject,
     store::{AdapterCredential, AdapterId},
     text,
 };
@@ -29,7 +28,7 @@ impl Service {
         new: &NewCredential,
     ) -> Result<(), Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
-        self.act(caller, "adapter.credential.set", may, of(adapter), |_| {
+        self.act(caller, "adapter.credential.set", may, about(adapter), |_| {
             if_match.check(self.find_adapter(adapter)?.revision)?;
             text::check(&new.user, text::USER).map_err(|bad| bad.of("user"))?;
             let password = &new.password.0;
@@ -53,7 +52,7 @@ impl Service {
         if_match: &IfMatch,
     ) -> Result<(), Problem> {
         let may = (Permission::KmipDelete, Scope::Adapter(adapter));
-        self.act(caller, "adapter.credential.remove", may, of(adapter), |_| {
+        self.act(caller, "adapter.credential.remove", may, about(adapter), |_| {
             let row = self.find_adapter(adapter)?;
             if_match.check(row.revision)?;
             if row.credential.is_none() {
@@ -64,8 +63,4 @@ impl Service {
             Ok(())
         })
     }
-}
-
-fn of(adapter: AdapterId) -> Subject {
-    Subject { adapter: Some(adapter), ..Subject::default() }
 }

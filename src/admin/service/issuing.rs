@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Service,
+    Service, about,
     certificates::{Wanted, name_for, shown},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     config::{KeyPlace, read_secret_file},
     store::AdapterId,
     text,
-    trust::{self, RefusalReason, TrustedBy, fingerprint},
+    trust::{self, Identity, RefusalReason, TrustedBy, fingerprint},
 };
 
 /// Longest error of a reader of hostile files that is passed on, in characters.
@@ -41,8 +41,7 @@ impl Service {
         new: &SigningRequest,
     ) -> Result<SignedCertificate, Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
-        let about = Subject { adapter: Some(adapter), ..Subject::default() };
-        self.act(caller, "certificate.sign", may, about, |about| {
+        self.act(caller, "certificate.sign", may, about(adapter), |about| {
             self.find_adapter(adapter)?;
             let lifetime = lifetime(new.days)?;
             let request = read_request(&new.request)?;
@@ -84,8 +83,7 @@ impl Service {
         new: NewIssued,
     ) -> Result<Issued, Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
-        let about = Subject { adapter: Some(adapter), ..Subject::default() };
-        self.act(caller, "certificate.issue", may, about, |about| {
+        self.act(caller, "certificate.issue", may, about(adapter), |about| {
             self.find_adapter(adapter)?;
             let lifetime = lifetime(new.days)?;
             text::check(&new.common_name, (1, 64)).map_err(|bad| bad.of("common_name"))?;
@@ -140,7 +138,7 @@ impl Service {
     ///
     /// # Errors
     /// A rule of another adapter does.
-    fn covered_by(&self, caller: &Caller, adapter: AdapterId, der: &[u8]) -> Result<Option<Uuid>, Problem> {
+    pub(super) fn covered_by(&self, caller: &Caller, adapter: AdapterId, der: &[u8]) -> Result<Option<Uuid>, Problem> {
         self.trust.refresh_now()?;
         let trust = self.trust.current();
         let other = |owner: Option<AdapterId>| {
@@ -153,11 +151,9 @@ impl Service {
             Problem::new(Code::Exists, detail)
         };
         match trust.identify(&der.into(), &[], trust::now()) {
-            Ok(found) if found.adapter != adapter => Err(other(Some(found.adapter))),
-            Ok(found) => Ok(match found.by {
-                TrustedBy::Rule { rule, .. } => Some(rule),
-                TrustedBy::Registration => None,
-            }),
+            Ok(Identity { by: TrustedBy::Registration, .. }) => Ok(None),
+            Ok(Identity { by: TrustedBy::Rule { rule, .. }, adapter: found, .. }) if found == adapter => Ok(Some(rule)),
+            Ok(found) => Err(other(Some(found.adapter))),
             Err(refusal) if refusal.reason == RefusalReason::Ambiguous => Err(other(None)),
             Err(_) => Ok(None),
         }

@@ -5,13 +5,18 @@
 
 mod activity;
 mod adapters;
+pub(super) mod approvals;
+mod audit;
 mod authorities;
+mod backups;
 pub(super) mod certificates;
 mod credential;
 mod forecast;
 mod identities;
+mod impact;
 mod issuing;
 mod objects;
+mod root_keys;
 mod rules;
 mod server;
 
@@ -19,6 +24,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use hal::RootKeys;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{
     caller::{Caller, Visible},
@@ -29,7 +35,7 @@ use crate::{
     audit::{AdminEvent, Audit, Event, Outcome, Subject},
     config::Config,
     net::ServerCertificate,
-    store::Store,
+    store::{AdapterId, Store},
     trust::LiveTrust,
 };
 
@@ -51,6 +57,8 @@ pub struct Service {
     pub certificate: Arc<ServerCertificate>,
     /// When the server was started.
     pub started_at: Timestamp,
+    /// Held while a copy of the database is made.
+    pub backing_up: Mutex<()>,
 }
 
 impl Service {
@@ -114,7 +122,7 @@ impl Service {
     }
 
     /// Puts a change of adapters, certificates, rules or root keys in force.
-    fn trust_changed(&self) {
+    pub(super) fn trust_changed(&self) {
         // The change is made; the thread that follows changes finds it within a second.
         if let Err(error) = self.trust.refresh_now() {
             tracing::error!(%error, "a change takes effect later: adapters and certificates cannot be read now");
@@ -131,6 +139,11 @@ fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outco
         outcome,
         correlation: caller.correlation,
     })
+}
+
+/// An event about an adapter, and what else belongs to it.
+fn about(adapter: AdapterId) -> Subject {
+    Subject { adapter: Some(adapter), ..Subject::default() }
 }
 
 /// Whole days from now until `time`, in seconds since 1970-01-01 UTC; negative where it has passed.

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::{Service, now};
+use super::{Service, about, now};
 use crate::{
     admin::{
         caller::Caller,
@@ -33,8 +33,7 @@ impl Service {
         window: &Window,
     ) -> Result<Page<ManagedObject>, Problem> {
         let may = (Permission::KmipList, Scope::Adapter(adapter));
-        let about = Subject { adapter: Some(adapter), ..Subject::default() };
-        self.act(caller, "object.list", may, about, |_| {
+        self.act(caller, "object.list", may, about(adapter), |_| {
             self.find_adapter(adapter)?;
             let after = window.after.as_deref().map(|after| {
                 let id = Uuid::try_parse(after).map(ObjectId);

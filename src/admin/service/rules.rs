@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Service, certificates::parse_fingerprint, now};
+use super::{Service, about, certificates::parse_fingerprint, now};
 use crate::{
     admin::{
         caller::Caller,
@@ -30,7 +30,7 @@ impl Service {
     ) -> Result<Rule, Problem> {
         let may = (Permission::KmipCreate, Scope::Adapter(adapter));
         let id = Uuid::new_v4();
-        self.act(caller, "ca_rule.add", may, Subject { ca_rule: Some(id), ..of(adapter) }, |about| {
+        self.act(caller, "ca_rule.add", may, Subject { ca_rule: Some(id), ..about(adapter) }, |about| {
             self.find_adapter(adapter)?;
             text::check(&new.value, VALUE).map_err(|bad| bad.of("value"))?;
             let value = rule_value(new.kind.into(), &new.value).map_err(|bad| Problem::invalid("value", bad))?;
@@ -66,7 +66,7 @@ impl Service {
         window: &Window,
     ) -> Result<Page<Rule>, Problem> {
         let may = (Permission::KmipList, Scope::Adapter(adapter));
-        self.act(caller, "ca_rule.list", may, of(adapter), |_| {
+        self.act(caller, "ca_rule.list", may, about(adapter), |_| {
             let rows = self.rules_of(adapter)?;
             let Page { items, next_page } = window.cut(rows, |row| format!("{:020} {}", row.added_at.max(0), row.id));
             Ok(Page { items: items.into_iter().map(shown).collect(), next_page })
@@ -76,7 +76,7 @@ impl Service {
     /// Reads a rule.
     pub(in crate::admin) fn read_rule(&self, caller: &Caller, adapter: AdapterId, id: Uuid) -> Result<Rule, Problem> {
         let may = (Permission::KmipRead, Scope::Adapter(adapter));
-        self.act(caller, "ca_rule.read", may, Subject { ca_rule: Some(id), ..of(adapter) }, |_| {
+        self.act(caller, "ca_rule.read", may, Subject { ca_rule: Some(id), ..about(adapter) }, |_| {
             self.find_rule(adapter, id).map(shown)
         })
     }
@@ -84,7 +84,7 @@ impl Service {
     /// Removes a rule; connections that it let in end within a second.
     pub(in crate::admin) fn remove_rule(&self, caller: &Caller, adapter: AdapterId, id: Uuid) -> Result<(), Problem> {
         let may = (Permission::KmipDelete, Scope::Adapter(adapter));
-        self.act(caller, "ca_rule.remove", may, Subject { ca_rule: Some(id), ..of(adapter) }, |about| {
+        self.act(caller, "ca_rule.remove", may, Subject { ca_rule: Some(id), ..about(adapter) }, |about| {
             let row = self.find_rule(adapter, id)?;
             about.name = Some(Name::new(&row.value));
             self.store.delete_ca_rule(row.id)?;
@@ -132,8 +132,4 @@ fn shown(row: CaRuleRow) -> Rule {
         value: row.value,
         added_at: shown_time(row.added_at),
     }
-}
-
-fn of(adapter: AdapterId) -> Subject {
-    Subject { adapter: Some(adapter), ..Subject::default() }
 }

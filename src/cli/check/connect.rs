@@ -10,14 +10,17 @@ use std::{
 };
 
 use kmip::client::ClientError;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, client::ResolvesClientCert};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, WantsVerifier,
+    client::{ResolvesClientCert, WantsClientCert, danger::ServerCertVerifier},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use zeroize::Zeroizing;
 
 use super::{CheckArgs, TlsVersion, explain, token::TokenResolver};
 use crate::{
     ca::{CaError, Thumbprints, read_certificates},
-    cli::{CliError, data_dir::exists, dev::read_credential, error::UsageError},
+    cli::{CliError, dev::read_credential, error::UsageError},
     config::read_secret_file,
 };
 
@@ -76,9 +79,10 @@ pub enum CheckError {
 
 /// A server to connect to, and who to be.
 pub(super) struct Target {
-    host: String,
-    port: u16,
-    name: ServerName<'static>,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The name that the server's certificate must have.
+    pub(super) name: ServerName<'static>,
     config: Arc<ClientConfig>,
     /// The token that signs, where the client's key is on one.
     token: Option<Arc<TokenResolver>>,
@@ -96,45 +100,85 @@ pub(super) struct Connection {
 
 impl Target {
     /// Reads the files and names of `args`.
-    pub(super) fn read(args: &CheckArgs, timeout: Duration) -> Result<Self, CliError> {
-        let bad_address = || CliError::Check(CheckError::BadAddress(args.addr.clone()));
-        let (host, port) = split_address(&args.addr).ok_or_else(bad_address)?;
-        let files = [("--ca", Some(&args.ca)), ("--cert", args.cert.as_ref()), ("--key", args.key.as_ref())];
-        for (option, path) in files.into_iter().filter_map(|(option, path)| Some((option, path?))) {
-            if !exists(path)? {
-                return Err(UsageError::NoFile { option, path: path.clone() }.into());
-            }
+    pub(super) fn read(args: &CheckArgs) -> Result<Self, CliError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in args.ca.as_ref().map(certificates).transpose()?.unwrap_or_default() {
+            roots.add(certificate).map_err(|error| CliError::Check(CheckError::Unusable(error)))?;
         }
+        if args.client_token.is_none() && (args.cert.is_none() || args.key.is_none()) {
+            return Err(UsageError::NoClientCertificate.into());
+        }
+        let (config, token) = with_identity(tls(args.tls)?.with_root_certificates(roots), args)?;
+        Self::new(args, config, token)
+    }
+
+    /// The same for a connection whose certificate `verifier` looks at. Where the client's own certificate or key cannot be used,
+    /// the reason comes along, and the target goes without them.
+    pub(super) fn diagnosed(
+        args: &CheckArgs,
+        verifier: &Arc<impl ServerCertVerifier + 'static>,
+    ) -> Result<(Self, Option<CliError>), CliError> {
+        let builder = || {
+            let verifier = Arc::clone(verifier);
+            Ok::<_, CliError>(tls(args.tls)?.dangerous().with_custom_certificate_verifier(verifier))
+        };
+        let ((config, token), unusable) = match with_identity(builder()?, args) {
+            Ok(usable) => (usable, None),
+            Err(error) => ((builder()?.with_no_client_auth(), None), Some(error)),
+        };
+        Ok((Self::new(args, config, token)?, unusable))
+    }
+
+    fn new(args: &CheckArgs, config: ClientConfig, token: Option<Arc<TokenResolver>>) -> Result<Self, CliError> {
+        // The command line demands it wherever a connection is made.
+        let address = args.addr.as_deref().unwrap_or_default();
+        let bad_address = || CliError::Check(CheckError::BadAddress(address.to_owned()));
+        let (host, port) = split_address(address).ok_or_else(bad_address)?;
         let name = args.server_name.as_deref().unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| bad_address())?;
-        let (config, token) = client_config(args)?;
         Ok(Self {
             host: host.to_owned(),
             port,
-            name,
+            name: ServerName::try_from(name.to_owned()).map_err(|_| bad_address())?,
             config: Arc::new(config),
             token,
-            timeout,
+            timeout: Duration::from_secs(args.timeout_seconds),
             credential: args.credential_file.as_ref().map(read_credential).transpose()?,
         })
     }
 
-    /// Connects, and finishes the TLS handshake. Whether the server accepts the client's certificate may show only at the
-    /// first answer (TLS 1.3).
-    pub(super) fn connect(&self) -> Result<Connection, CheckError> {
+    /// The addresses of its name.
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, CheckError> {
         let unresolved = |source| CheckError::Unresolved { host: self.host.clone(), source };
-        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs().map_err(unresolved)?.collect();
-        let mut last = unresolved(io::ErrorKind::NotFound.into());
-        for address in addresses {
+        let found: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs().map_err(unresolved)?.collect();
+        if found.is_empty() { Err(unresolved(io::ErrorKind::NotFound.into())) } else { Ok(found) }
+    }
+
+    /// A TCP connection to the first of `addresses` that answers.
+    pub(super) fn reach(&self, addresses: &[SocketAddr]) -> Result<(SocketAddr, TcpStream), CheckError> {
+        let source = io::ErrorKind::NotFound.into();
+        let mut last = CheckError::Unresolved { host: self.host.clone(), source };
+        for &address in addresses {
             match TcpStream::connect_timeout(&address, self.timeout) {
-                Ok(socket) => return self.shake_hands(socket),
+                Ok(socket) => return Ok((address, socket)),
                 Err(source) => last = CheckError::Unreachable { address, source },
             }
         }
         Err(last)
     }
 
-    fn shake_hands(&self, mut socket: TcpStream) -> Result<Connection, CheckError> {
+    /// Connects, and finishes the TLS handshake. Whether the server accepts the client's certificate may show only at the
+    /// first answer (TLS 1.3).
+    pub(super) fn connect(&self) -> Result<Connection, CheckError> {
+        let (_, socket) = self.reach(&self.addresses()?)?;
+        let mut shaken = self.shake_hands(socket)?;
+        match shaken.failure.take() {
+            Some(error) => Err(CheckError::Transport(error)),
+            None => Ok(shaken.into_connection(self.token.as_deref())),
+        }
+    }
+
+    /// TLS on `socket`, as far as it gets.
+    pub(super) fn shake_hands(&self, mut socket: TcpStream) -> Result<Shaken, CheckError> {
         let ready = socket
             .set_read_timeout(Some(self.timeout))
             .and_then(|()| socket.set_write_timeout(Some(self.timeout)))
@@ -142,23 +186,45 @@ impl Target {
         ready.map_err(CheckError::Transport)?;
         let mut tls =
             ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(CheckError::Unusable)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut socket).map_err(CheckError::Transport)?;
+        let mut failure = None;
+        while tls.is_handshaking() && failure.is_none() {
+            failure = tls.complete_io(&mut socket).err();
         }
-        let version = match tls.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Ok(Shaken { tls, socket, failure })
+    }
+}
+
+/// A TLS handshake, finished or broken off.
+pub(super) struct Shaken {
+    tls: ClientConnection,
+    socket: TcpStream,
+    /// What broke it off.
+    pub(super) failure: Option<io::Error>,
+}
+
+impl Shaken {
+    /// The version and cipher suite, as soon as the server has chosen them.
+    pub(super) fn chosen(&self) -> Option<String> {
+        let version = match self.tls.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2",
+            rustls::ProtocolVersion::TLSv1_3 => "TLS 1.3",
             _ => "TLS",
         };
-        let suite = tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
-        let server = tls.peer_certificates().and_then(|chain| chain.first()).map(|der| Thumbprints::of(der).sha256);
+        let suite = self.tls.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        Some(format!("{version}, {}", suite.trim_start_matches("TLS13_")))
+    }
+
+    /// The connection, of a handshake that is finished.
+    pub(super) fn into_connection(self, token: Option<&TokenResolver>) -> Connection {
+        let server =
+            self.tls.peer_certificates().and_then(|chain| chain.first()).map(|der| Thumbprints::of(der).sha256);
         let short: String = server.unwrap_or_default().chars().take(11).collect();
-        let mut agreed = format!("{version}, {}, server certificate {short}..", suite.trim_start_matches("TLS13_"));
-        if let Some(token) = &self.token {
+        let mut agreed = format!("{}, server certificate {short}..", self.chosen().unwrap_or_default());
+        if let Some(token) = token {
             agreed.push_str(", signed on the client's token ");
             agreed.push_str(token.signed_by());
         }
-        Ok(Connection { stream: StreamOwned::new(tls, socket), agreed })
+        Connection { stream: StreamOwned::new(self.tls, self.socket), agreed }
     }
 }
 
@@ -200,28 +266,28 @@ fn split_address(address: &str) -> Option<(&str, u16)> {
     }
 }
 
-/// What TLS needs on this side, and the token that signs for it.
-fn client_config(args: &CheckArgs) -> Result<(ClientConfig, Option<Arc<TokenResolver>>), CliError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&args.ca)? {
-        roots.add(certificate).map_err(|error| CliError::Check(CheckError::Unusable(error)))?;
-    }
-    let versions = match args.tls {
+/// TLS in the version that was asked for, or in any.
+fn tls(version: Option<TlsVersion>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, CliError> {
+    let versions = match version {
         None => &[&rustls::version::TLS13, &rustls::version::TLS12][..],
         Some(TlsVersion::Tls12) => &[&rustls::version::TLS12],
         Some(TlsVersion::Tls13) => &[&rustls::version::TLS13],
     };
-    let unusable = |error| CliError::Check(CheckError::Unusable(error));
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)
-        .map_err(unusable)?
-        .with_root_certificates(roots);
+        .map_err(|error| CliError::Check(CheckError::Unusable(error)))
+}
+
+/// Adds the client's certificate and key, where any are given, and says which token signs.
+fn with_identity(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    args: &CheckArgs,
+) -> Result<(ClientConfig, Option<Arc<TokenResolver>>), CliError> {
     if let Some(token) = &args.client_token {
         let resolver = Arc::new(TokenResolver::open(token, args.cert.as_ref().map(certificates).transpose()?)?);
         let used: Arc<dyn ResolvesClientCert> = Arc::clone(&resolver) as _;
         return Ok((builder.with_client_cert_resolver(used), Some(resolver)));
     }
-    // The command line demands both where there is no token.
     let (Some(certificate), Some(key)) = (&args.cert, &args.key) else {
         return Ok((builder.with_no_client_auth(), None));
     };
@@ -231,12 +297,13 @@ fn client_config(args: &CheckArgs) -> Result<(ClientConfig, Option<Arc<TokenReso
         rustls::Error::InconsistentKeys(_) => {
             CliError::Check(CheckError::KeyMismatch { key: key.clone(), certificate: certificate.clone() })
         }
-        other => unusable(other),
+        other => CliError::Check(CheckError::Unusable(other)),
     })?;
     Ok((config, None))
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, CliError> {
+/// The certificates in the file `path`.
+pub(super) fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, CliError> {
     let file = std::fs::read(path).map_err(CliError::file(path))?;
     read_certificates(&file).map_err(CliError::content(path))
 }

@@ -45,7 +45,12 @@ impl<'a> Dialogue<'a> {
         version: Version,
     ) -> Result<Self, CheckError> {
         let connection = trace.step(what, || target.connect(), |connection| connection.agreed.clone())?;
-        Ok(Self { client: Client::new(connection, version), target, version })
+        Ok(Self::over(connection, target, version))
+    }
+
+    /// A dialogue on an open connection.
+    pub(super) fn over(connection: Connection, target: &'a Target, version: Version) -> Self {
+        Self { client: Client::new(connection, version), target, version }
     }
 
     /// Asks for one thing.

@@ -9,7 +9,7 @@ use kmip::{
 use rustls::{AlertDescription, CertificateError, Error};
 
 /// Why there is no TCP connection.
-pub(super) fn connecting(error: &io::Error) -> String {
+pub(in crate::cli) fn connecting(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "nothing listens there; is the server running, and is this its port?".to_owned()
@@ -22,7 +22,7 @@ pub(super) fn connecting(error: &io::Error) -> String {
 }
 
 /// Why TLS failed, or a connection ended.
-pub(super) fn transport(error: &io::Error) -> String {
+pub(in crate::cli) fn transport(error: &io::Error) -> String {
     if let Some(tls) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) {
         return of_tls(tls);
     }
@@ -76,7 +76,8 @@ fn of_tls(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::CertificateExpired) => {
             "the server says that the client's certificate has expired"
         }
-        Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
             "the server offers no TLS version or cipher suite that this program accepts: it needs TLS 1.2 with ECDHE and \
              AES-GCM, or TLS 1.3"
         }

@@ -23,6 +23,7 @@ use crate::{
         error::UsageError,
         output::{json, note, say},
     },
+    root_keys::Failure,
     store::RootKeyState,
 };
 
@@ -78,8 +79,8 @@ fn next_of(admin: &Admin, label: &str) -> Result<(RootKeyVersion, Label), CliErr
     let row = find(admin, label)?;
     match row.state {
         RootKeyState::Active => {}
-        RootKeyState::Suspended => return Err(RootKeyError::Suspended { label: row.label }.into()),
-        RootKeyState::Destroyed => return Err(RootKeyError::Destroyed { label: row.label }.into()),
+        RootKeyState::Suspended => return Err(Failure::Suspended { label: row.label }.into()),
+        RootKeyState::Destroyed => return Err(Failure::Destroyed { label: row.label }.into()),
     }
     let current = crate::root_keys::key(row.id, row.current_version);
     let next = current.next().ok_or(RootKeyError::NotNext {

@@ -10,15 +10,16 @@ use uuid::Uuid;
 use super::{
     RootKeyError, find,
     list::{identify, kcv},
-    protection, state_name,
+    protection, remote, state_name,
 };
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::{Admin, shown_time},
         backend,
         data_dir::write_new_file,
         output::{as_text, json, note, say, table},
+        place::Where,
     },
     root_keys,
     store::{RootKeyRow, RootKeyVersionRow, RotationRow, VersionState},
@@ -35,7 +36,7 @@ pub(in crate::cli) struct DescribeArgs {
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Serialize)]
@@ -100,6 +101,9 @@ struct Rotation {
 }
 
 pub(super) fn run(args: &DescribeArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::describe(&api, &args.label, args.json, args.proof.as_deref());
+    }
     let admin = Admin::open(args.config.load()?)?;
     identify(&admin);
     let row = find(&admin, &args.label)?;

@@ -9,12 +9,16 @@ use crate::{
     ceremony::{CeremonyError, ShareError},
     cli::output::visible,
     proof::ProofError,
+    root_keys::Failure,
     statement::{StatementError, Weakness},
 };
 
 /// Why a command about root keys failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RootKeyError {
+    /// It was not done to the root key.
+    #[error(transparent)]
+    Failed(Failure),
     /// No key was made or put together.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
@@ -46,12 +50,6 @@ pub enum RootKeyError {
         /// The file.
         path: PathBuf,
         /// What speaks against the root key.
-        weaknesses: Vec<Weakness>,
-    },
-    /// A root key is not attested.
-    #[error("the root key is not attested: {}", list(weaknesses))]
-    NotAttested {
-        /// What speaks against it.
         weaknesses: Vec<Weakness>,
     },
     /// Nothing was signed.
@@ -109,24 +107,6 @@ pub enum RootKeyError {
         /// The version.
         version: u32,
     },
-    /// The whole key is gone, or about to be.
-    #[error("the root key {label:?} is destroyed, or its destruction has begun")]
-    Destroyed {
-        /// Its label.
-        label: String,
-    },
-    /// A root key that neither seals nor opens gets no new version.
-    #[error("the root key {label:?} is suspended: resume it first")]
-    Suspended {
-        /// Its label.
-        label: String,
-    },
-    /// The last rotation goes on.
-    #[error("the last rotation of {label:?} is not finished: let it finish first")]
-    Rotating {
-        /// Its label.
-        label: String,
-    },
     /// Nothing is being rotated.
     #[error("{label:?} has no rotation that is not finished: its current version is {version}")]
     NotRotating {
@@ -134,43 +114,6 @@ pub enum RootKeyError {
         label: String,
         /// Its current version.
         version: u32,
-    },
-    /// The making of a root key was interrupted.
-    #[error("the root key {label:?} was never finished: run `keystead root-key create {label:?}` again")]
-    NotMade {
-        /// Its label.
-        label: String,
-    },
-    /// The version that new objects are sealed under.
-    #[error("version {version} is the current one of {label:?}: rotate the root key first, or destroy it as a whole")]
-    IsCurrent {
-        /// The root key's label.
-        label: String,
-        /// The version.
-        version: u32,
-    },
-    /// A version that never was.
-    #[error("{label:?} has no version {version}; its current version is {current}")]
-    NoVersion {
-        /// The root key's label.
-        label: String,
-        /// The version asked for.
-        version: u32,
-        /// Its current version.
-        current: u32,
-    },
-    /// Something still needs the version.
-    #[error(
-        "{keks} objects are still sealed under version {version} of {label:?}: let its rotation finish; what is left then is \
-         damaged, and must be destroyed or restored first (the log names the objects)"
-    )]
-    StillInUse {
-        /// The root key's label.
-        label: String,
-        /// The version.
-        version: u32,
-        /// How many objects.
-        keks: u64,
     },
     /// Nobody said that backups may be lost.
     #[error(
@@ -211,36 +154,6 @@ pub enum RootKeyError {
         /// Whether the HSM held it before.
         was_there: bool,
     },
-    /// A version that should be destroyed is not to be found.
-    #[error(
-        "version {version} of {label:?} is not on this HSM: nothing was destroyed; attach every token that holds the root key"
-    )]
-    NotInHsm {
-        /// The root key's label.
-        label: String,
-        /// The version.
-        version: u32,
-    },
-    /// A version that was destroyed is still to be found.
-    #[error(
-        "version {version} of {label:?} is still on this HSM, or there again: no certificate was signed; run this again"
-    )]
-    StillInHsm {
-        /// The root key's label.
-        label: String,
-        /// The version.
-        version: u32,
-    },
-    /// Another HSM than the one that the destruction began on.
-    #[error(
-        "the destruction of {label:?} began on the token {serial}, which is not attached: attach it and run this again"
-    )]
-    OtherToken {
-        /// The root key's label.
-        label: String,
-        /// The serial number of a token.
-        serial: String,
-    },
     /// Active objects, and nobody said that these may go.
     #[error("{}", not_approved(*active, *approved))]
     NotApproved {
@@ -252,9 +165,6 @@ pub enum RootKeyError {
     /// Nobody said yes.
     #[error("not confirmed: nothing was destroyed")]
     NotConfirmed,
-    /// The journal of a destruction is not what was written.
-    #[error("the database's record of the destruction that has begun is damaged")]
-    BadJournal,
 }
 
 fn list(what: &[impl fmt::Display]) -> String {

@@ -15,8 +15,8 @@ use crate::{
         output::{note, progress},
     },
     config::read_secret_file,
-    root_keys,
-    store::{RootKeyRow, RootKeyState, VersionState},
+    root_keys::{self, Failure, may_rotate},
+    store::{RootKeyState, VersionState},
 };
 
 /// How many KEKs are looked at for one to try the imported key on.
@@ -126,7 +126,7 @@ fn purpose(admin: &Admin, terms: &Terms) -> Result<Purpose, CliError> {
         return Err(RootKeyError::OtherLabel { kept: kept(), given: label.to_string() }.into());
     }
     if row.state == RootKeyState::Destroyed || row.destruction.is_some() {
-        return Err(RootKeyError::Destroyed { label: kept() }.into());
+        return Err(Failure::Destroyed { label: kept() }.into());
     }
     if *version <= row.current_version {
         return match row.version(*version) {
@@ -136,24 +136,11 @@ fn purpose(admin: &Admin, terms: &Terms) -> Result<Purpose, CliError> {
             _ => Ok(Purpose::Restore),
         };
     }
-    may_rotate(admin, row, *version)?;
+    may_rotate(&admin.store, row, *version).map_err(|failure| match failure {
+        Failure::NotNext { label, current, given } => RootKeyError::NotNext { label, current, given }.into(),
+        failure => CliError::from(failure),
+    })?;
     Ok(Purpose::NextVersion)
-}
-
-/// Whether `version` may become the current one of `row`.
-pub(super) fn may_rotate(admin: &Admin, row: &RootKeyRow, version: u32) -> Result<(), CliError> {
-    let (label, current) = (row.label.clone(), row.current_version);
-    if current.checked_add(1) != Some(version) {
-        return Err(RootKeyError::NotNext { label, current, given: version }.into());
-    }
-    if row.state == RootKeyState::Suspended {
-        return Err(RootKeyError::Suspended { label }.into());
-    }
-    let unfinished = |rotation: &crate::store::RotationRow| rotation.root == row.id && rotation.finished_at.is_none();
-    if admin.store.rotations()?.iter().any(unfinished) {
-        return Err(RootKeyError::Rotating { label }.into());
-    }
-    Ok(())
 }
 
 /// Puts the key into every token, and sees to it that it is the right one.

@@ -9,13 +9,14 @@ use hal::RootKeyInfo;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::state_name;
+use super::{remote, state_name};
 use crate::{
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::{Admin, shown_time},
         backend,
         output::{as_text, json, note, table},
+        place::Where,
     },
     root_keys,
     store::{KekCount, RootKeyRow},
@@ -30,7 +31,7 @@ pub(in crate::cli) struct ListArgs {
     #[arg(long)]
     hsm: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 #[derive(Serialize)]
@@ -55,6 +56,9 @@ struct Listed {
 }
 
 pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return remote::list(&api, args.json);
+    }
     let admin = Admin::open(args.config.load()?)?;
     identify(&admin);
     let trust = admin.store.trust()?;

@@ -10,29 +10,28 @@ use std::{
 };
 
 use clap::Args;
-use hal::{Label, RootKeys};
-use jiff::Timestamp;
+use hal::RootKeys;
 use rustix::process::getuid;
 
 use super::{
     RootKeyError, about,
     attest::attest_new,
     find,
-    import::{self, ShareArgs, may_rotate},
+    import::{self, ShareArgs},
     list::identify,
-    open_hsm,
-    suspend::must_be_usable,
+    open_hsm, remote,
 };
 use crate::{
     audit::Actor,
     cli::{
-        CliError, ConfigArgs,
+        CliError,
         admin::Admin,
         data_dir::ServerLock,
         error::UsageError,
         output::{note, progress, say},
+        place::Where,
     },
-    root_keys,
+    root_keys::{self, must_be_usable},
     rotation::{Rotator, Stop},
     store::{RootKeyRow, RotationRow, StoreError},
 };
@@ -56,10 +55,16 @@ pub(in crate::cli) struct RotateArgs {
     #[arg(long)]
     finish: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    config: Where,
 }
 
 pub(super) fn run(args: &RotateArgs) -> Result<(), CliError> {
+    if let Some(api) = args.config.there()? {
+        return match args.shares.is_empty() {
+            true => remote::rotate(&api, &args.label, !args.finish, args.wait),
+            false => Err(remote::not_there()),
+        };
+    }
     let admin = Admin::open(args.config.load()?)?;
     identify(&admin);
     let row = find(&admin, &args.label)?;
@@ -102,17 +107,8 @@ fn begin(admin: &Admin, hal: &dyn RootKeys, row: &RootKeyRow, shares: &[PathBuf]
         }
         return import::import(admin, hal, &recovered).map(drop);
     }
-    let label = Label::new(&row.label).map_err(UsageError::Label)?;
     progress(format_args!("making version {} of root key {:?}", next.version, row.label), || {
-        admin.act("root_key.rotate", about(row), || {
-            may_rotate(admin, row, next.version)?;
-            // Finds the version that an interrupted run made.
-            let info = hal.generate_version(next, &label)?;
-            match admin.store.add_version(row.id, root_keys::version_row(&info, Timestamp::now().as_second())) {
-                Err(StoreError::Rotating) => Err(RootKeyError::Rotating { label: row.label.clone() }.into()),
-                result => Ok(result?),
-            }
-        })
+        admin.act("root_key.rotate", about(row), || Ok(root_keys::rotate(&admin.store, hal, row)?))
     })?;
     attest_new(admin, hal, next);
     Ok(())

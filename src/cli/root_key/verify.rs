@@ -164,6 +164,10 @@ fn print_shred(certificate: &ShredCertificate) {
     let ShredCertificate { objects, active_objects, keks_erased, user_id, .. } = certificate;
     show(format_args!("objects     {objects}, of which {active_objects} Active; {keks_erased} wrapped KEKs erased"));
     show(format_args!("done by     the user with the number {user_id}"));
+    if let Some(people) = &certificate.approval {
+        show(format_args!("asked by    {:?}, {}, {}", people.requested_name, people.requested_by, people.requested_at));
+        show(format_args!("approved by {:?}, {}, {}", people.approved_name, people.approved_by, people.approved_at));
+    }
 }
 
 /// Prints one line. Whoever wrote the statement chose its words, and the signer is perhaps nobody to trust.

@@ -125,7 +125,7 @@ fn sync_directory_of(path: &Path) -> Result<(), IoError> {
     fs::File::open(parent)?.sync_all()
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     // No URI: a path is a path. No mutex: a connection is used by one thread at a time, which the compiler sees to.
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -209,7 +209,7 @@ fn apply_migrations(transaction: &Transaction<'_>, version: u32) -> Result<(), S
     Ok(())
 }
 
-fn schema_version(connection: &Connection) -> Result<u32, StoreError> {
+pub(super) fn schema_version(connection: &Connection) -> Result<u32, StoreError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 

@@ -14,7 +14,7 @@ use crate::statement::PublicKey;
 
 struct Site {
     folder: TempDir,
-    /// Where the software HSM's file lies, which it looks at now and then.
+    /// Where the keys are; the HAL reads them again when they change.
     _keys: TempDir,
     hal: Arc<SoftwareHal>,
     key: SignerInfo,

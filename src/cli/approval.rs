@@ -139,9 +139,9 @@ pub(super) fn run(command: &ApprovalCommand) -> Result<(), CliError> {
             view::list(&args.place.api()?.list(&path, None)?, args.json, &columns, "no requests")
         }
         ApprovalCommand::Show(args) => view::one(&args.place.api()?.get(&format!("{PATH}/{}", args.id))?, args.json),
-        ApprovalCommand::Approve(args) => decide(args, "approve", "approved"),
-        ApprovalCommand::Reject(args) => decide(args, "reject", "rejected"),
-        ApprovalCommand::Cancel(args) => decide(args, "cancel", "cancelled"),
+        ApprovalCommand::Approve(args) => decide(args, "approve"),
+        ApprovalCommand::Reject(args) => decide(args, "reject"),
+        ApprovalCommand::Cancel(args) => decide(args, "cancel"),
     }
 }
 
@@ -181,13 +181,16 @@ pub(super) fn show_impact(impact: &Value) {
     }
 }
 
-fn decide(args: &DecideArgs, verb: &str, done: &str) -> Result<(), CliError> {
+fn decide(args: &DecideArgs, verb: &str) -> Result<(), CliError> {
     let decided = args.place.api()?.act_on(&format!("{PATH}/{}", args.id), verb, None)?;
     match text(&decided, "/hold_until").as_str() {
         until if verb == "approve" && !until.is_empty() && until != "-" => {
-            say(format_args!("request {} {done}: it is done after {until}, and can be cancelled until then", args.id));
+            say(format_args!(
+                "request {} approved: it is done after {until}, and can be cancelled until then",
+                args.id
+            ));
         }
-        _ => say(format_args!("request {} {done}: it is now {}", args.id, text(&decided, "/state"))),
+        _ => say(format_args!("request {} is {}", args.id, text(&decided, "/state"))),
     }
     Ok(())
 }

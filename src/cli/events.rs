@@ -2,12 +2,24 @@
 
 use super::view::Column;
 
-/// The columns of a list of events.
-pub(super) const COLUMNS: [Column; 7] = [
+/// The columns of what was done with an adapter.
+pub(super) const OF_ADAPTER: [Column; 7] = [
     ("TIME", "/time"),
     ("WHO", "/actor_name"),
     ("FROM", "/peer"),
     ("WHAT", "/operation"),
+    ("OUTCOME", "/outcome"),
+    ("NAME", "/name"),
+    ("OBJECT", "/object"),
+];
+
+/// The columns of records of the audit log.
+pub(super) const OF_LOG: [Column; 8] = [
+    ("NUMBER", "/sequence"),
+    ("TIME", "/time"),
+    ("WHO", "/actor_name"),
+    ("FROM", "/peer"),
+    ("WHAT", "/action"),
     ("OUTCOME", "/outcome"),
     ("NAME", "/name"),
     ("OBJECT", "/object"),

@@ -7,6 +7,9 @@ use super::{
     output::{json, note, say, visible},
 };
 
+/// Longer texts are files of their own, such as signed statements, and not for reading here.
+const LONGEST: usize = 240;
+
 /// A column of a table: its head, and where in an item (a JSON pointer) its cells are.
 pub(super) type Column = (&'static str, &'static str);
 
@@ -56,6 +59,15 @@ fn lines(item: &Value, indent: usize) {
                     lines(item, indent + 2);
                     say("");
                 }
+            }
+            Value::Array(texts)
+                if texts.iter().filter_map(Value::as_str).map(str::len).sum::<usize>() > LONGEST / 2 =>
+            {
+                say(format_args!("{:indent$}{label}", ""));
+                texts.iter().for_each(|text| say(format_args!("{:indent$}  - {}", "", cell(Some(text)))));
+            }
+            Value::String(text) if text.len() > LONGEST => {
+                say(format_args!("{:indent$}{label:width$}  ({} characters: see --json)", "", text.chars().count()));
             }
             _ => say(format_args!("{:indent$}{label:width$}  {}", "", cell(Some(value)))),
         }

@@ -294,7 +294,7 @@ impl Shared {
             .identify(end_entity, intermediates, trust::now())
             .map_err(|refusal| NotAdmitted::Refused(Box::new(refusal)))?;
         if !registered.admit(identity.clone()) {
-            return Err(NotAdmitted::AdapterFull(identity));
+            return Err(NotAdmitted::AdapterFull(Box::new(identity)));
         }
         // A removal between recognising and registering found nothing to cut.
         if self.trust.current().still_holds(&identity) { Ok(identity) } else { Err(NotAdmitted::JustRemoved) }
@@ -315,7 +315,7 @@ impl Shared {
 
 enum NotAdmitted {
     Refused(Box<Refusal>),
-    AdapterFull(Identity),
+    AdapterFull(Box<Identity>),
     JustRemoved,
     /// Cannot happen while the verifier makes certificates mandatory.
     NoCertificate,

@@ -127,7 +127,7 @@ fn a_recovered_key_is_what_it_was() {
     assert_eq!((recovered.state, recovered.held_until, recovered.dates.destroy), (State::Deactivated, None, None));
     assert_eq!(alice.attributes(&id, &[]).unwrap(), before);
     assert_eq!(alice.material(&id), bytes);
-    assert_eq!(alice.find(locate([name("disk")])), [id.clone()]);
+    assert_eq!(alice.find(locate([name("disk")])), std::slice::from_ref(&id));
     server.pass(DAY);
     assert_eq!(erase(&server), 0);
     // It can be destroyed, and held, again.

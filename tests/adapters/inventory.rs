@@ -123,10 +123,10 @@ fn states_are_those_of_the_clock_although_nobody_asked_for_the_objects() {
     let plain = alice.create_aes(256);
     assert_eq!(in_state(State::PreActive), [plain.clone(), scheduled.clone()]);
     server.pass(10);
-    assert_eq!(in_state(State::PreActive), [plain.clone()]);
-    assert_eq!(in_state(State::Active), [scheduled.clone()]);
+    assert_eq!(in_state(State::PreActive), std::slice::from_ref(&plain));
+    assert_eq!(in_state(State::Active), std::slice::from_ref(&scheduled));
     server.pass(10);
-    assert_eq!(in_state(State::Deactivated), [scheduled.clone()]);
+    assert_eq!(in_state(State::Deactivated), std::slice::from_ref(&scheduled));
     alice.ask(destroy(&scheduled)).unwrap();
     assert_eq!(in_state(State::Destroyed), [scheduled]);
     assert_eq!(in_state(State::PreActive), [plain]);

@@ -1,6 +1,6 @@
 //! When certificates connected and who fetched which object last.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use keystead::{
     net::{Handler as _, PeerIdentity},
@@ -138,7 +138,7 @@ fn notes_that_cannot_be_written_are_kept() {
     let alice = server.alice();
     let id = alice.create_aes(256);
     alice.material(&id);
-    let other = Arc::new(server.database());
+    let other = server.database();
     // Another process keeps the database to itself for longer than the store waits.
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let failed = server.engine.sightings().write(&server.store);

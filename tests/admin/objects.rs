@@ -162,7 +162,7 @@ fn an_object_is_recovered_while_its_adapter_holds_its_material() {
     assert!(destroyed.held_until.is_some());
     assert_eq!(destroyed.state, "Destroyed");
     client.call(get(&id)).unwrap_err();
-    assert_eq!(listed(&api, &adapter, "held=true"), [id.clone()]);
+    assert_eq!(listed(&api, &adapter, "held=true"), std::slice::from_ref(&id));
     let recover = format!("{}/recover", object(&id));
     let viewer = api.service("objects hold viewer", &[("viewer", None)]);
     viewer.with("if-match", "*").send("POST", &recover, None).problem(403, "forbidden");

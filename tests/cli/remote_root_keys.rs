@@ -18,7 +18,8 @@ fn a_root_key_is_made_rotated_attested_and_suspended_at_a_server() {
     assert_eq!(desk.json("root-key describe second")["current_version"], 2);
     desk.succeed("root-key describe second --proof proof.json");
     desk.succeed("root-key attest second --out attestation.json");
-    desk.succeed("root-key verify-attestation attestation.json");
+    // A software root key is rightly not good enough.
+    assert!(desk.fail(1, "root-key verify-attestation attestation.json").contains("the signature is right"));
     desk.fail(1, "root-key retire second --version 2 --yes");
     desk.succeed("root-key retire second --version 1 --yes");
     assert!(desk.succeed("root-key suspend second").contains("suspended"));

@@ -73,8 +73,13 @@ impl HsmServer {
         for (name, value) in settings {
             let starts = [format!("{name} = "), format!("# {name} = ")];
             let is_it = |line: &&str| starts.iter().any(|start| line.starts_with(start));
-            let line = text.lines().find(is_it).unwrap_or_else(|| panic!("no setting {name}")).to_owned();
-            text = text.replacen(&line, &format!("{name} = {value}"), 1);
+            let mut lines: Vec<_> = text.lines().filter(is_it).map(str::to_owned).collect();
+            assert!(!lines.is_empty(), "no setting {name}");
+            // The admin API and telemetry both say where they listen; of any other setting the first place is meant.
+            lines.truncate(if *name == "listen" { lines.len() } else { 1 });
+            for line in lines {
+                text = text.replacen(&line, &format!("{name} = {value}"), 1);
+            }
         }
         std::fs::write(self.config(), text).unwrap();
     }

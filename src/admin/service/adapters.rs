@@ -136,7 +136,16 @@ impl Service {
     pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64) -> Result<(), Problem> {
         self.store.delete_adapter(id, revision, now())?;
         self.trust_changed();
-        // Its objects are erased by the job that erases, which records each of them.
+        // Its objects are erased by the job that erases, which records each of them. Where there never was one, the adapter is
+        // gone at once and its name free.
+        let count = self.store.count(id)?;
+        if count.live == 0 && count.destroyed == 0 {
+            match self.store.empty_deleted_adapter(id, 1) {
+                // The job was quicker.
+                Ok(_) | Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 

@@ -46,6 +46,9 @@ impl Service {
                 about.certificate = Some(wanted.fingerprint);
                 about.name = Some(Name::new(&wanted.name));
                 self.refuse_own(&wanted.der)?;
+                if items.is_empty() {
+                    self.trust.refresh_now()?;
+                }
                 // Its holder would act as this adapter from then on.
                 self.covered_by(caller, adapter, &wanted.der)?;
                 self.insert_certificate(caller, adapter, wanted)

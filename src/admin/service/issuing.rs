@@ -52,6 +52,7 @@ impl Service {
             let der = signed.certificate.der;
             let info = CertificateInfo::of(&der).map_err(Problem::internal)?;
             about.certificate = Some(fingerprint(&der.as_slice().into()));
+            self.trust.refresh_now()?;
             let rule = self.covered_by(caller, adapter, &der)?;
             let registered = new.register.unwrap_or(true);
             if registered {
@@ -96,6 +97,7 @@ impl Service {
                 .map_err(|error| refused("common_name", error))?;
             let der = file.certificate.der;
             about.certificate = Some(fingerprint(&der.as_slice().into()));
+            self.trust.refresh_now()?;
             self.covered_by(caller, adapter, &der)?;
             let row = self.insert_certificate(caller, adapter, wanted(new.name.as_deref(), der, about)?)?;
             self.trust_changed();
@@ -134,12 +136,11 @@ impl Service {
         CertificateAuthority::load(&certificate, key).map_err(|error| unusable(&error))
     }
 
-    /// The rule of `adapter` that lets in a certificate of the own authority also without registration.
+    /// The rule of `adapter` that lets in a certificate also without registration, by what is in force.
     ///
     /// # Errors
     /// A rule of another adapter does.
     pub(super) fn covered_by(&self, caller: &Caller, adapter: AdapterId, der: &[u8]) -> Result<Option<Uuid>, Problem> {
-        self.trust.refresh_now()?;
         let trust = self.trust.current();
         let other = |owner: Option<AdapterId>| {
             let seen = owner.filter(|owner| caller.may(Permission::KmipRead, Scope::Adapter(*owner)).is_ok());

@@ -14,6 +14,8 @@ use crate::statement::PublicKey;
 
 struct Site {
     folder: TempDir,
+    /// Where the keys are; the HAL reads them again when they change.
+    _keys: TempDir,
     hal: Arc<SoftwareHal>,
     key: SignerInfo,
     audit: Arc<Audit>,
@@ -31,7 +33,7 @@ impl Site {
         let hal = Arc::new(SoftwareHal::create(&keys.path().join("keys"), &passphrase).unwrap());
         let key = hal.generate_signer(&Label::new("audit").unwrap(), SignerKind::EcdsaP256).unwrap();
         let audit = Arc::new(Audit::open_with(&folder.path().join("audit.jsonl"), options).unwrap());
-        Self { folder, hal, key, audit }
+        Self { folder, _keys: keys, hal, key, audit }
     }
 
     fn path(&self) -> &Path {

@@ -163,5 +163,5 @@ pub(super) fn activity(args: &ActivityArgs) -> Result<(), CliError> {
     let api = args.config.api()?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let items = api.list(&format!("{}/activity", path(&api, &args.name)?), Some(limit))?;
-    view::list(&items, args.json, &crate::cli::events::COLUMNS, "no activity")
+    view::list(&items, args.json, &crate::cli::events::OF_ADAPTER, "no activity")
 }

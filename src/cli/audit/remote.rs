@@ -29,5 +29,5 @@ pub(super) fn search(api: &Api, args: &SearchArgs) -> Result<(), CliError> {
         given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?)))).collect();
     let path = if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{}", query.join("&")) };
     let items = api.list(&path, Some(usize::try_from(args.limit).unwrap_or(usize::MAX)))?;
-    view::list(&items, args.json, &events::COLUMNS, "no such records")
+    view::list(&items, args.json, &events::OF_LOG, "no such records")
 }

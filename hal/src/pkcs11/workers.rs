@@ -291,10 +291,12 @@ fn suspect<T>(kind: Kind, generation: u64, tried: &mut Tried) -> Outcome<T> {
     }
 }
 
-/// Whether the token does its work: the root key in question opens a known blob of the scheme in question.
+/// Whether the token does its work: the root key in question opens a known blob of the scheme in question. Asked twice where it
+/// does not at first: a token that fails now and then is not one that is lost, which would cost everybody a login.
 fn is_alive(conn: &Conn, kind: Kind) -> bool {
-    match kind {
+    let works = || match kind {
         Kind::Open(key, scheme) => roots::bound(conn, key).is_ok_and(|bound| bound.is_alive_for(&conn.session, scheme)),
         Kind::Use | Kind::Manage => conn.login.is_well(&conn.session),
-    }
+    };
+    works() || works()
 }

@@ -263,6 +263,22 @@ impl Trust {
         }
     }
 
+    /// The adapters whose rules name a certificate, whichever authority issued it: it may reach the rule's authority through
+    /// certificates that only its holder has. Nothing for one that names itself as its issuer.
+    #[must_use]
+    pub fn named_by_rules(&self, certificate: &CertificateDer<'_>) -> Vec<AdapterId> {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+        if parsed.issuer().as_raw() == parsed.subject().as_raw() {
+            return Vec::new();
+        }
+        let names = Names::of(&parsed);
+        self.authorities
+            .values()
+            .flat_map(|authority| authority.matches(&names))
+            .map(|matched| matched.adapter)
+            .collect()
+    }
+
     /// The adapter that rules map a certificate to. Every authority is asked about its own certificates only.
     fn identify_by_rule(
         &self,

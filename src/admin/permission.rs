@@ -73,7 +73,7 @@ named! {
         RootKeyList = "root-key.list",
         /// Read one.
         RootKeyRead = "root-key.read",
-        /// Give one a new version, and retire old versions.
+        /// Give one a new version.
         RootKeyRotate = "root-key.rotate",
         /// Suspend and resume one.
         RootKeySuspend = "root-key.suspend",

@@ -60,8 +60,10 @@ impl Eraser {
 
     fn run(&self, stopping: &dyn Fn() -> bool) -> Result<u64, ErasureError> {
         let mut erased = 0;
+        let mut failed = None;
         loop {
             let due = self.store.due_holds(self.clock.now(), STEP)?;
+            let before = erased;
             for held in &due {
                 self.audit.health()?;
                 match self.store.release_hold(held.object, held.until) {
@@ -71,13 +73,14 @@ impl Eraser {
                     }
                     // It was recovered, or its adapter deleted, a moment ago.
                     Err(StoreError::NotFound | StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
+                    // A row that is damaged must not keep what is due behind it.
+                    Err(error) => failed = Some(error),
                 }
                 if stopping() {
                     return Ok(erased);
                 }
             }
-            if due.is_empty() {
+            if erased == before {
                 break;
             }
         }
@@ -98,7 +101,7 @@ impl Eraser {
             self.record(&[(adapter.id, None)], "adapter.erase")?;
             tracing::info!(adapter = %adapter.id.0, name = adapter.name, "every object of a deleted adapter is destroyed");
         }
-        Ok(erased)
+        failed.map_or(Ok(erased), |error| Err(error.into()))
     }
 
     fn record(&self, about: &[(AdapterId, Option<ObjectId>)], action: &'static str) -> Result<(), AuditError> {

@@ -15,6 +15,7 @@ use crate::harness::{
     api::Api,
     ask::{activate, destroy, get, made},
     create_aes,
+    hsm::wait_until,
     server::{Connection, Server},
 };
 
@@ -288,7 +289,8 @@ fn what_nobody_approves_in_time_expires() {
     let now = wait_for(&asks, &request, &[ApprovalStatus::Expired]);
     assert!(now.finished_at.is_some());
     approve(&decides, &now).problem(409, "state");
-    assert!(events(server(), &request).iter().any(|(action, _, _)| action == "approval.expire"));
+    let recorded = || events(server(), &request).iter().any(|(action, _, _)| action == "approval.expire");
+    wait_until("it is on record", recorded);
     // It may be asked for anew.
     let again = ask(&asks, "adapter.delete", &adapter);
     act(&asks, &again, "cancel").expect(200);

@@ -41,6 +41,10 @@ fn the_token_of_init_makes_one_administrator_and_nothing_else() {
     let new = |role: &str| json!({"kind": "operator", "name": "first", "grants": [{"role": role}]});
     bootstrap.post("/v1/identities", &new("security-officer")).problem(422, "invalid");
     let made = bootstrap.post("/v1/identities", &new("administrator")).expect(201);
+    // A certificate given to it would let its holder in without the token being spent.
+    let change = json!({"description": "changed"}).to_string();
+    let made_path = format!("/v1/identities/{}", made["id"].as_str().unwrap());
+    bootstrap.with("if-match", "*").send("PATCH", &made_path, Some(&change)).problem(403, "forbidden");
     let api = bootstrap.with_key(&bootstrap.new_key(made["id"].as_str().unwrap()));
     let spent = bootstrap.post("/v1/identities", &new("administrator")).problem(401, "unauthenticated");
     assert!(spent.detail.contains("spent"), "{}", spent.detail);

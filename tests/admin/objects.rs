@@ -163,6 +163,12 @@ fn an_object_is_recovered_while_its_adapter_holds_its_material() {
     assert_eq!(destroyed.state, "Destroyed");
     client.call(get(&id)).unwrap_err();
     assert_eq!(listed(&api, &adapter, "held=true"), std::slice::from_ref(&id));
+    // Who may destroy keys may not take away what protects them, neither by the policy nor with the adapter.
+    let operator = api.service("objects hold operator", &[("operator", None)]);
+    let path = format!("/v1/adapters/{adapter}");
+    operator.patch(&path, &json!({"hold_seconds": 0})).problem(403, "forbidden");
+    operator.patch(&path, &json!({"hold_seconds": 7200})).expect(200);
+    operator.delete(&path).problem(409, "approval-needed");
     let recover = format!("{}/recover", object(&id));
     let viewer = api.service("objects hold viewer", &[("viewer", None)]);
     viewer.with("if-match", "*").send("POST", &recover, None).problem(403, "forbidden");

@@ -79,6 +79,9 @@ fn a_rotation_is_begun_and_followed_and_the_old_version_retired() {
     api.post(&retire, &json!({"version": 1, "backups_may_be_lost": false})).problem(422, "invalid");
     api.post(&retire, &json!({"version": 2, "backups_may_be_lost": true})).problem(409, "state");
     api.post(&retire, &json!({"version": 9, "backups_may_be_lost": true})).problem(422, "invalid");
+    // Backups are lost with it, so it takes more than to rotate.
+    let operator = api.service("retires", &[("operator", None)]);
+    operator.post(&retire, &json!({"version": 1, "backups_may_be_lost": true})).problem(403, "forbidden");
     let retired: RootKey = api.post(&retire, &json!({"version": 1, "backups_may_be_lost": true})).read(200);
     assert_eq!(retired.versions[0].state, RootKeyVersionState::Retired);
     client.call(get(&key)).unwrap();

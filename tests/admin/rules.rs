@@ -105,7 +105,7 @@ fn a_rule_maps_to_one_adapter_and_who_may_see_that_is_told_which() {
     api.post(&path(&other), &body).expect(201);
     assert_eq!(api.post(&path(&own), &body).problem(409, "exists").members["adapter"], json!(other));
     let scoped = api.service("rules scoped", &[("operator", Some(&own))]);
-    let problem = scoped.post(&path(&own), &body).problem(409, "exists");
+    let problem = scoped.post(&path(&own), &body).problem(403, "forbidden");
     assert!(problem.members.get("adapter").is_none() && !problem.detail.contains("rules theirs"), "{problem:?}");
     api.post(&path(&other), &body).problem(409, "exists");
 
@@ -113,9 +113,12 @@ fn a_rule_maps_to_one_adapter_and_who_may_see_that_is_told_which() {
     let authority = Authority::new("rules-takeover");
     let issuer = add_authority(&api, "rules takeover", &authority);
     let victim = authority.issue(&params("rules-victim"));
+    // Its chain may be whole only where it connects.
+    let elsewhere = Authority::new("rules-elsewhere").issue(&params("rules-victim"));
     api.post(&path(&other), &json!({"issuer": issuer, "kind": "cn", "value": "rules-victim"})).expect(201);
     let certificates = format!("/v1/adapters/{own}/certificates");
     scoped.post(&certificates, &json!({"pem": victim.pem})).problem(409, "exists");
+    scoped.post(&certificates, &json!({"pem": elsewhere.pem})).problem(409, "exists");
     api.post(&format!("/v1/adapters/{other}/certificates"), &json!({"pem": victim.pem})).expect(201);
 
     // Nor does anybody get a certificate that would act as another adapter.
@@ -162,13 +165,15 @@ fn roles_and_scopes_decide_who_manages_rules() {
     let operator = api.service("rules operator", &[("operator", Some(&own))]);
     let body = json!({"kind": "cn", "value": "rules-role-mine"});
     viewer.post(&path(&own), &body).problem(403, "forbidden");
-    let mine: Rule = operator.post(&path(&own), &body).read(201);
+    // A rule can name the clients of another adapter too, so it takes a role for all of them.
+    operator.post(&path(&own), &body).problem(403, "forbidden");
+    operator.post(&path(&other), &body).problem(403, "forbidden");
+    let mine: Rule = api.service("rules everywhere", &[("operator", None)]).post(&path(&own), &body).read(201);
     let place = format!("{}/{}", path(&own), mine.id);
     viewer.get(&place).expect(200);
     viewer.delete(&place).problem(403, "forbidden");
     for reply in [
         operator.get(&path(&other)),
-        operator.post(&path(&other), &body),
         operator.get(&format!("{}/{}", path(&other), theirs.id)),
         operator.delete(&format!("{}/{}", path(&other), theirs.id)),
         operator.get(&format!("{}/{}", path(&own), theirs.id)),

@@ -97,7 +97,12 @@ impl Service {
                 row.description = description;
             }
             if let Some(seconds) = change.hold_seconds {
-                row.hold_seconds = check_hold(seconds)?;
+                let seconds = check_hold(seconds)?;
+                if seconds < row.hold_seconds {
+                    // Otherwise whoever may destroy keys could also take away what protects them from that.
+                    caller.may(Permission::ConfigWrite, Scope::Everything)?;
+                }
+                row.hold_seconds = seconds;
             }
             row.revision += 1;
             row.changed_at = now();
@@ -126,6 +131,13 @@ impl Service {
                     "the adapter has {active} Active keys or other objects: have them revoked first, or ask for its deletion with POST \
                      /v1/approvals, action adapter.delete, which another person decides"
                 );
+                return Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active));
+            }
+            let count = self.store.count(id)?;
+            if row.hold_seconds > 0 && count.live + count.destroyed > 0 {
+                // Its policy protects destroyed keys for a while, and deleting the adapter would end that at once.
+                let detail = "the adapter has a hold period and has, or had, keys: ask for its deletion with POST /v1/approvals, action \
+                              adapter.delete, which another person decides";
                 return Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active));
             }
             self.remove_adapter(id, row.revision)

@@ -159,6 +159,8 @@ impl Service {
                 tracing::warn!(certificate = %row.fingerprint, "a certificate of a failed request stays registered");
             }
         }
+        // What is in force may have been read in between.
+        self.trust_changed();
     }
 
     /// Refuses certificates whose private key is the authority's or the server's: no client has them.

@@ -120,6 +120,12 @@ impl Service {
             must_be_manageable(caller, &row)?;
             if_match.check(row.revision)?;
             may_manage(caller, &row)?;
+            if caller.kind == CallerKind::Bootstrap {
+                // A certificate given here would let its holder in without the token being spent.
+                let detail = "the single-use token makes an administrator and their first API key, nothing else: delete this \
+                              identity and make another";
+                return Err(Problem::new(Code::Forbidden, detail));
+            }
             let kind = IdentityKind::named(&row.kind)?;
             check_texts(change.name.as_deref(), change.description.as_ref().and_then(Option::as_deref))?;
             if caller.identity == id && (change.grants.is_some() || change.disabled == Some(true)) {

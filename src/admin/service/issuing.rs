@@ -156,7 +156,11 @@ impl Service {
             Ok(Identity { by: TrustedBy::Rule { rule, .. }, adapter: found, .. }) if found == adapter => Ok(Some(rule)),
             Ok(found) => Err(other(Some(found.adapter))),
             Err(refusal) if refusal.reason == RefusalReason::Ambiguous => Err(other(None)),
-            Err(_) => Ok(None),
+            // Its chain may be whole where it connects: then it is the rule's, and a registration would take it away.
+            Err(_) => match trust.named_by_rules(&der.into()).into_iter().find(|owner| *owner != adapter) {
+                Some(owner) => Err(other(Some(owner))),
+                None => Ok(None),
+            },
         }
     }
 }

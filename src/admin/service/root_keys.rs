@@ -109,14 +109,15 @@ impl Service {
         })
     }
 
-    /// Destroys an old version in the HSM, once nothing is under it.
+    /// Destroys an old version in the HSM, once nothing is under it. Backups made before can no longer be opened, so it takes
+    /// the permission to destroy.
     pub(in crate::admin) fn retire_root_key(
         &self,
         caller: &Caller,
         id: Uuid,
         version: &RetireVersion,
     ) -> Result<RootKey, Problem> {
-        let may = (Permission::RootKeyRotate, Scope::Everything);
+        let may = (Permission::RootKeyDestroy, Scope::Everything);
         self.act(caller, "root_key.retire", may, of(id), |about| {
             let row = self.find_root_key(id)?;
             about.name = Some(Name::new(&row.label));

@@ -21,14 +21,15 @@ use crate::{
 const VALUE: (usize, usize) = (1, 2048);
 
 impl Service {
-    /// Makes a rule.
+    /// Makes a rule. Whoever may act for one adapter only may not: a rule can take clients away from another adapter, by naming
+    /// them as well.
     pub(in crate::admin) fn create_rule(
         &self,
         caller: &Caller,
         adapter: AdapterId,
         new: &NewRule,
     ) -> Result<Rule, Problem> {
-        let may = (Permission::KmipCreate, Scope::Adapter(adapter));
+        let may = (Permission::KmipCreate, Scope::Everything);
         let id = Uuid::new_v4();
         self.act(caller, "ca_rule.add", may, Subject { ca_rule: Some(id), ..about(adapter) }, |about| {
             self.find_adapter(adapter)?;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rotates the root key of a server with many objects, over SoftHSM2 and under load, and kills the server five times on the
-# way. Prints how long it took and how fast it was beside what the token alone does; fails if a single key is lost.
+# way; then once more with nothing else to do. Prints how long it took and how fast it was beside what the token alone does;
+# fails if a single key is lost.
 #
 #   scripts/rotation.sh            # 100,000 objects
 #   OBJECTS=10000 scripts/rotation.sh

@@ -53,16 +53,24 @@ fn schemathesis_finds_no_server_error_and_no_answer_that_is_not_documented() {
     }
     std::fs::write(&config, text).unwrap();
     let key = std::fs::read_to_string(server.dir().join("admin.token")).unwrap();
-    let run = |more: &[&str]| {
+    let attempt = |more: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("--config-file").arg(&config).arg("run");
         command.arg(format!("https://localhost:{}/openapi.json", server.admin_addr().port()));
-        command.args(["--checks", CHECKS, "--seed", "1", "--workers", "2", "--continue-on-failure", "--no-color"]);
+        // Some versions of Python 3.11 fail now and then where two threads parse source at a time.
+        command.args(["--checks", CHECKS, "--seed", "1", "--workers", "1", "--continue-on-failure", "--no-color"]);
         command.args(["--generation-database", "none", "--warnings", "off", "--suppress-health-check", "all"]);
         let output = command.args(more).current_dir(folder.path()).env("KEYSTEAD_KEY", key.trim()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         println!("{text}");
-        assert!(output.status.success(), "{text}\n{}", server.lines().join("\n"));
+        (output.status.success(), text)
+    };
+    let run = |more: &[&str]| {
+        let (mut good, mut text) = attempt(more);
+        if !good && text.contains("AST constructor recursion depth mismatch") {
+            (good, text) = attempt(more);
+        }
+        assert!(good, "{text}\n{}", server.lines().join("\n"));
     };
     // What deletes comes last, so that the rest finds what it is tried with. Nothing deletes the caller's own identity, key or
     // session: their identifiers are not among those that are tried, and a caller with a key has no session to end.

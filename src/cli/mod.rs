@@ -24,6 +24,7 @@ mod events;
 mod gauges;
 mod hsm;
 mod init;
+mod judged;
 mod key;
 mod output;
 mod place;

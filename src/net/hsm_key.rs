@@ -21,7 +21,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use webpki::RawPublicKeyEntity;
 
-use super::tls::public_key;
+use super::client_certificate::public_key;
 use crate::telemetry::metric;
 
 /// What is signed to prove the key. No protocol signs such a text.

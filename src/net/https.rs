@@ -5,19 +5,15 @@
 
 use std::{io, num::NonZeroUsize, sync::Arc};
 
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
-};
+use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::{
+    client_certificate::{ClientVerifier, Doorkeeper, public_key},
     handshake::Handshakes,
-    tls::{ServerCertificate, TlsError, public_key, verify_tls12},
+    tls::{ServerCertificate, TlsError},
 };
 
 /// Makes HTTPS streams of TCP streams.
@@ -32,7 +28,7 @@ impl HttpsHandshakes {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // One: together with those of KMIP they must leave sessions of the HSM to requests.
         let threads = certificate.may_wait_for_hsm().then_some(NonZeroUsize::MIN);
-        let verifier = Arc::new(AnyCertificate { algorithms: provider.signature_verification_algorithms });
+        let verifier = Arc::new(ClientVerifier::new(&provider, Anybody));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
@@ -53,47 +49,17 @@ impl HttpsHandshakes {
 
 /// Takes every certificate whose private key the client holds.
 #[derive(Debug)]
-struct AnyCertificate {
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct Anybody;
 
-impl ClientCertVerifier for AnyCertificate {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
+impl Doorkeeper for Anybody {
+    const MANDATORY: bool = false;
 
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
+    fn admit(
         &self,
         end_entity: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        public_key(end_entity).map(|_| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12(message, &public_key(cert)?, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+    ) -> Result<(), rustls::Error> {
+        public_key(end_entity).map(drop)
     }
 }

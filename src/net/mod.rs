@@ -23,6 +23,7 @@ use crate::{
     trust::ShownCertificate,
 };
 
+mod client_certificate;
 mod connection;
 mod handshake;
 mod hsm_key;

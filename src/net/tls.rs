@@ -13,21 +13,16 @@ use std::{
 use hal::{HalError, Label};
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, PeerMisbehaved, ServerConfig,
-    SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
-    server::{
-        ClientHello, ResolvesServerCert, ServerSessionMemoryCache,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    CertificateError, OtherError, ServerConfig,
+    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
     sign::{CertifiedKey, SigningKey},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, UnixTime, pem::PemObject};
-use webpki::RawPublicKeyEntity;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
-use super::hsm_key::{CertifiedHsmKey, HsmKey, HsmKeyError};
+use super::{
+    client_certificate::{ClientVerifier, Doorkeeper},
+    hsm_key::{CertifiedHsmKey, HsmKey, HsmKeyError},
+};
 use crate::trust::{LiveTrust, Refusal};
 
 /// Sessions kept for clients that resume by session identifier because they know no tickets.
@@ -198,7 +193,7 @@ impl TlsConfig {
     pub fn new(certificate: Arc<ServerCertificate>, trust: Arc<LiveTrust>) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let handshake_threads = certificate.may_wait_for_hsm().then_some(HANDSHAKE_THREADS);
-        let verifier = Arc::new(PeerVerifier::new(&provider, Arc::clone(&trust)));
+        let verifier = Arc::new(ClientVerifier::new(&provider, Recognised(Arc::clone(&trust))));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_client_cert_verifier(verifier)
@@ -228,88 +223,23 @@ pub(super) fn refusal_in(error: &rustls::Error) -> Option<&Refusal> {
 
 /// Lets a client certificate pass if the trust of this moment recognises it.
 #[derive(Debug)]
-struct PeerVerifier {
-    trust: Arc<LiveTrust>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct Recognised(Arc<LiveTrust>);
 
-impl PeerVerifier {
-    fn new(provider: &CryptoProvider, trust: Arc<LiveTrust>) -> Self {
-        Self { trust, algorithms: provider.signature_verification_algorithms }
-    }
-}
+impl Doorkeeper for Recognised {
+    const MANDATORY: bool = true;
 
-impl ClientCertVerifier for PeerVerifier {
-    /// None: a client that is given names offers only certificates issued under them, and vCenter's is self-signed.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
+    fn admit(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        match self.trust.current().identify(end_entity, intermediates, now) {
-            Ok(_) => Ok(ClientCertVerified::assertion()),
+    ) -> Result<(), rustls::Error> {
+        match self.0.current().identify(end_entity, intermediates, now) {
+            Ok(_) => Ok(()),
             // Carried whole to where the peer's address is known and the log line is written.
             Err(refusal) => Err(CertificateError::Other(OtherError(Arc::new(refusal))).into()),
         }
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12(message, &public_key(cert)?, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// The public key of a certificate. A handshake is signed with the key alone: whether the rest of the certificate is acceptable
-/// has been settled by trust, which takes registered certificates of any version and with any extension.
-pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
-    Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec()))
-}
-
-/// What rustls has for TLS 1.3 only. A scheme of TLS 1.2 names no curve, so there may be several algorithms to it, one of which
-/// fits the key.
-pub(super) fn verify_tls12(
-    message: &[u8],
-    key: &SubjectPublicKeyInfoDer<'_>,
-    dss: &DigitallySignedStruct,
-    algorithms: &WebPkiSupportedAlgorithms,
-) -> Result<HandshakeSignatureValid, rustls::Error> {
-    let entity = RawPublicKeyEntity::try_from(key).map_err(|_| CertificateError::BadEncoding)?;
-    let (_, candidates) = algorithms
-        .mapping
-        .iter()
-        .find(|(scheme, _)| *scheme == dss.scheme)
-        .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-    for &algorithm in *candidates {
-        match entity.verify_signature(algorithm, message, dss.signature()) {
-            Ok(()) => return Ok(HandshakeSignatureValid::assertion()),
-            Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
-            Err(_) => return Err(CertificateError::BadSignature.into()),
-        }
-    }
-    Err(CertificateError::BadSignature.into())
 }
 
 pub(super) fn read_chain(chain: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

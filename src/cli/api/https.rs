@@ -9,12 +9,8 @@ use axum::{
 };
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -22,7 +18,13 @@ use zeroize::Zeroizing;
 use super::ApiError;
 use crate::{
     ca::{CaError, read_certificates},
-    cli::{CliError, check::explain, context::Context, thumbprint::Thumbprint},
+    cli::{
+        CliError,
+        check::explain,
+        context::Context,
+        judged::{Judge, Judged},
+        thumbprint::Thumbprint,
+    },
     config::read_secret_file,
 };
 
@@ -164,12 +166,12 @@ fn bearer(key: &[u8]) -> Option<HeaderValue> {
 
 fn client_config(context: &Context) -> Result<ClientConfig, CliError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(ApiError::Trust)?;
     let builder = match (&context.thumbprint, &context.ca) {
         (Some(thumbprint), _) => {
-            let pinned = Pinned { thumbprint: thumbprint.clone(), provider };
+            let pinned = Judged::by(Pinned(thumbprint.clone()));
             builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
         }
         (None, ca) => {
@@ -195,46 +197,14 @@ fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// Takes one certificate, whatever it says of itself.
 #[derive(Debug)]
-struct Pinned {
-    thumbprint: Thumbprint,
-    provider: Arc<CryptoProvider>,
-}
+struct Pinned(Thumbprint);
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.thumbprint.is_of(end_entity) {
-            true => Ok(ServerCertVerified::assertion()),
+impl Judge for Pinned {
+    fn judge(&self, end_entity: &CertificateDer<'_>, _: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        match self.0.is_of(end_entity) {
+            true => Ok(()),
             false => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     cli::{
         CliError,
+        judged::Judged,
         output::{json, say, visible},
     },
     config::Config,
@@ -227,7 +228,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
 
 /// Goes through the checks as far as they can be reached.
 fn at_address(args: &CheckArgs, trusted: &[CertificateDer<'_>], diagnosis: &mut Diagnosis) -> Result<(), CliError> {
-    let recorder = Arc::new(Recorder::new());
+    let recorder = Arc::new(Judged::by(Recorder::default()));
     let (target, unusable) = Target::diagnosed(args, &recorder)?;
     let own = client::own_certificate(args, unusable.as_ref());
     match own {
@@ -255,7 +256,7 @@ fn at_address(args: &CheckArgs, trusted: &[CertificateDer<'_>], diagnosis: &mut 
     let (true, Ok((_, socket))) = (diagnosis.note(Check::Reachable, found), reached) else { return Ok(()) };
 
     let shaken = target.shake_hands(socket).map_err(CliError::Check)?;
-    let chain = recorder.chain();
+    let chain = recorder.judge.chain();
     if !diagnosis.note(Check::Tls, server::tls(args, &shaken, &chain)) {
         return Ok(());
     }

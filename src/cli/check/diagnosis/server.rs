@@ -2,15 +2,11 @@
 //!
 //! Each question about them is answered by itself, where a TLS client stops at the first that is answered with no.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use rustls::{
-    AlertDescription, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-};
+use rustls::AlertDescription;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -20,63 +16,31 @@ use crate::{
     ca::{Thumbprints, describe},
     cli::{
         check::{CheckArgs, TlsVersion, connect::Shaken, explain},
+        judged::Judge,
         thumbprint::Thumbprint,
     },
 };
 
-/// Lets every certificate pass and keeps the chain, which is looked at afterwards. That the server holds the private key is
-/// checked all the same.
-#[derive(Debug)]
-pub(super) struct Recorder {
-    provider: Arc<CryptoProvider>,
-    chain: Mutex<Vec<CertificateDer<'static>>>,
-}
+/// Lets every certificate pass and keeps the chain, which is looked at afterwards.
+#[derive(Debug, Default)]
+pub(super) struct Recorder(Mutex<Vec<CertificateDer<'static>>>);
 
 impl Recorder {
-    pub(super) fn new() -> Self {
-        Self { provider: Arc::new(rustls::crypto::ring::default_provider()), chain: Mutex::default() }
-    }
-
     /// What the server showed, its own certificate first.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.chain.lock().clone()
+        self.0.lock().clone()
     }
 }
 
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
+impl Judge for Recorder {
+    fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    ) -> Result<(), rustls::Error> {
         let all = std::iter::once(end_entity).chain(intermediates);
-        *self.chain.lock() = all.map(|certificate| certificate.clone().into_owned()).collect();
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        *self.0.lock() = all.map(|certificate| certificate.clone().into_owned()).collect();
+        Ok(())
     }
 }
 

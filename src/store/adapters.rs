@@ -68,6 +68,17 @@ pub struct CertificateRow {
     pub added_at: i64,
 }
 
+/// For which adapter the own authority issued a certificate, whatever became of that adapter and of its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedRow {
+    /// SHA-256 of the certificate's DER form.
+    pub fingerprint: Fingerprint,
+    /// The adapter that it was issued for, or first registered with.
+    pub adapter: AdapterId,
+    /// When its validity ends, in seconds since 1970-01-01 UTC.
+    pub expires_at: i64,
+}
+
 /// The certificate of somebody else's authority that rules may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorityRow {
@@ -126,6 +137,8 @@ pub struct TrustRows {
     pub authorities: Vec<AuthorityRow>,
     /// All root keys.
     pub root_keys: Vec<RootKeyRow>,
+    /// What the own authority issued for whom, deleted adapters among them.
+    pub issued: Vec<IssuedRow>,
 }
 
 /// The last time at which a certificate was used to connect as an adapter.
@@ -247,7 +260,25 @@ impl Store {
         self.engine.insert_certificate(row)
     }
 
-    /// Removes a client certificate.
+    /// Adds a client certificate that the own authority issued, and keeps in the same transaction for whom, like
+    /// [`Store::record_issued`].
+    ///
+    /// # Errors
+    /// Those of [`Store::insert_certificate`].
+    pub fn insert_issued(&self, row: CertificateRow, expires_at: i64) -> Result<(), StoreError> {
+        self.engine.insert_issued(row, expires_at)
+    }
+
+    /// Keeps for which adapters the own authority issued certificates; what is kept of one already stays. Forgets those that
+    /// had ended some time before `at`.
+    ///
+    /// # Errors
+    /// `NotFound` adapter; then nothing is kept.
+    pub fn record_issued(&self, rows: Vec<IssuedRow>, at: i64) -> Result<(), StoreError> {
+        self.engine.record_issued(rows, at)
+    }
+
+    /// Removes a client certificate. For whom it was issued is not forgotten.
     ///
     /// # Errors
     /// `NotFound`.

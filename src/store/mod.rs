@@ -12,7 +12,7 @@ use uuid::Uuid;
 use self::sqlite::Sqlite;
 pub use self::{
     adapters::{
-        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, RuleKind,
+        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, IssuedRow, RuleKind,
         SeenCertificate, TrustRows,
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_root_keys.sql"),
     include_str!("../migrations/0003_admin.sql"),
+    include_str!("../migrations/0004_provenance.sql"),
 ];
 
 /// The newest schema version this program knows.

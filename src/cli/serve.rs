@@ -38,7 +38,7 @@ use crate::{
     rotation::{Background, Rotator},
     store::Store,
     telemetry,
-    trust::{LiveTrust, TrustSource},
+    trust::{LiveTrust, TrustSource, keep_registered},
     vault::Vault,
 };
 

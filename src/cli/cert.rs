@@ -29,7 +29,7 @@ use crate::{
     config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
     store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
     text::BadText,
-    trust::fingerprint,
+    trust::{self, Trust, fingerprint, issued_row, own_ca_verifier},
 };
 
 /// Shortest beginning of a fingerprint that names a certificate.
@@ -96,6 +96,9 @@ pub(super) struct ListArgs {
 pub(super) struct RemoveArgs {
     /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
     fingerprint: String,
+    /// Remove it also where a rule of its adapter lets it in as before
+    #[arg(long)]
+    although_covered: bool,
     #[command(flatten)]
     config: Where,
 }
@@ -157,7 +160,7 @@ fn register(args: &RegisterArgs) -> Result<(), CliError> {
     // In a chain the client's own certificate comes first; the others are authorities, which are not trusted.
     let Some(certificate) = certificates.into_iter().next() else { return Ok(()) };
     refuse_own(&admin.config.tls, &certificate)?;
-    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec())?, &adapter);
+    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec(), IsOwn::Unknown)?, &adapter);
     if describe(&certificate)?.is_authority {
         note("note: this is an authority's certificate; certificates that it issued are not accepted because of it");
     }
@@ -179,14 +182,25 @@ fn refuse_own(tls: &TlsConfig, certificate: &[u8]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Registers the certificate `der` with `adapter`.
+/// Whether the own authority issued a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IsOwn {
+    /// Just now.
+    Yes,
+    /// Its authority's certificate tells.
+    Unknown,
+}
+
+/// Registers the certificate `der` with `adapter`; of one of the own authority it is kept for whom it is.
 pub(super) fn insert(
     admin: &Admin,
     adapter: &AdapterRow,
     name: Option<String>,
     der: Vec<u8>,
+    is_own: IsOwn,
 ) -> Result<CertificateRow, CliError> {
     let shown = describe(&der)?;
+    let is_own = is_own == IsOwn::Yes || own_trust(admin)?.is_own(&der.as_slice().into(), trust::now());
     let row = CertificateRow {
         fingerprint: fingerprint(&der.as_slice().into()),
         adapter: adapter.id,
@@ -195,11 +209,28 @@ pub(super) fn insert(
         added_at: Timestamp::now().as_second(),
     };
     let about = Subject { adapter: Some(adapter.id), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.register", about, || match admin.store.insert_certificate(row.clone()) {
-        Err(StoreError::Duplicate) => Err(taken(admin, row.fingerprint)?),
-        result => Ok(result?),
+    admin.act("certificate.register", about, || {
+        let inserted = match issued_row(&row.der, adapter.id).filter(|_| is_own) {
+            Some(issued) => admin.store.insert_issued(row.clone(), issued.expires_at),
+            None => admin.store.insert_certificate(row.clone()),
+        };
+        match inserted {
+            Err(StoreError::Duplicate) => Err(taken(admin, row.fingerprint)?),
+            result => Ok(result?),
+        }
     })?;
     Ok(row)
+}
+
+/// What a server over these files trusts.
+fn own_trust(admin: &Admin) -> Result<Trust, CliError> {
+    let path = &admin.config.tls.ca;
+    let own = if exists(path)? {
+        read_certificates(&std::fs::read(path).map_err(CliError::file(path))?).map_err(CliError::content(path))?
+    } else {
+        Vec::new()
+    };
+    Ok(Trust::new(admin.store.trust()?, own_ca_verifier(&own)?))
 }
 
 fn taken(admin: &Admin, fingerprint: Fingerprint) -> Result<CliError, CliError> {
@@ -278,7 +309,13 @@ fn remove(args: &RemoveArgs) -> Result<(), CliError> {
         return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
     };
     let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.remove", about, || Ok(admin.store.delete_certificate(row.fingerprint)?))?;
+    admin.act("certificate.remove", about, || {
+        let rule = own_trust(&admin)?.rule_for(&row.der.as_slice().into(), row.adapter, trust::now());
+        match rule.filter(|_| !args.although_covered) {
+            Some(rule) => Err(CliError::CoveredByRule { rule }),
+            None => Ok(admin.store.delete_certificate(row.fingerprint)?),
+        }
+    })?;
     say(format_args!("certificate {:?} removed; its connections end within a second", row.name));
     Ok(())
 }
@@ -326,7 +363,7 @@ pub(super) fn issue_files(
     create_folder(new.folder)?;
     let key = private_key(&new.folder.join("key.pem"), new.kind, "the client's")?;
     let issued = authority.issue_client(&key, new.common_name, Timestamp::now())?;
-    let row = insert(admin, adapter, new.name.clone(), issued.der)?;
+    let row = insert(admin, adapter, new.name.clone(), issued.der, IsOwn::Yes)?;
     write_file(&new.folder.join("ca.pem"), &authority.certificate().pem)?;
     write_file(&new.folder.join("cert.pem"), &issued.pem)?;
     Ok(row)
@@ -380,12 +417,18 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
     let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
     let Some(path) = &args.out else {
-        insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
+        insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes)?;
         say(issued.pem.trim_end());
         return Ok(());
     };
+    if exists(path)? {
+        return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
+    }
+    // Nobody has it before it is on record for whom it is, also if this is cut off before it is registered.
+    let issued_for = issued_row(&issued.der, adapter.id).into_iter().collect();
+    admin.store.record_issued(issued_for, Timestamp::now().as_second())?;
     write_new_file(path, &issued.pem)?;
-    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der).inspect_err(|_| {
+    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes).inspect_err(|_| {
         // This run made it; it is worth nothing without its registration, and what failed matters more than its removal.
         let _ = std::fs::remove_file(path);
     })?;

@@ -17,7 +17,7 @@ use crate::{
     cli::{
         CliError, adapter,
         admin::Admin,
-        cert::{NewCertificate, insert, issue_files, load_authority, private_key},
+        cert::{IsOwn, NewCertificate, insert, issue_files, load_authority, private_key},
         data_dir::{DataDir, create_folder, exists, write_file},
         output::{note, progress},
         signer::{self, Purpose},

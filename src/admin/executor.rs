@@ -23,15 +23,16 @@ use super::{
     problem::{Code, Problem},
     service::{
         Service,
-        approvals::{action_of, impact_of, not_more_than_shown, subject_id},
+        adapters::RemoveError,
+        approvals::{action_of, impact_grown, impact_of, not_more_than_shown, subject_id},
     },
 };
 use crate::{
     audit::Outcome,
-    engine::{self, Removal, RemovalError},
+    engine::{self, Removal, RemovalError, at_most_active},
     root_keys::{self, Active, Agreed, Failure},
     statement::TwoPeople,
-    store::{AdapterId, ApprovalRow, ApprovalState, ApprovalStep, ObjectId, RootKeyState, StoreError},
+    store::{AdapterId, ApprovalRow, ApprovalState, ApprovalStep, Loss, ObjectId, RootKeyState, StoreError},
 };
 
 /// How often something to be done is looked for.
@@ -161,7 +162,7 @@ impl Service {
         let subject = subject_id(row).map_err(Halt::Never)?;
         match action {
             ApprovalAction::RootKeyDestroy => self.destroy_root_key(row, subject),
-            ApprovalAction::AdapterDelete => self.delete_approved_adapter(AdapterId(subject)),
+            ApprovalAction::AdapterDelete => self.delete_approved_adapter(row, AdapterId(subject)),
             ApprovalAction::ObjectDestroy => self.force_object(ObjectId(subject)),
         }
     }
@@ -190,16 +191,20 @@ impl Service {
         }
     }
 
-    fn delete_approved_adapter(&self, id: AdapterId) -> Result<String, Halt> {
+    fn delete_approved_adapter(&self, approval: &ApprovalRow, id: AdapterId) -> Result<String, Halt> {
         const DONE: &str = "the adapter is deleted: nobody can connect as it, and its keys are being destroyed";
+        let shown = impact_of(approval).map_err(Halt::Never)?.active_objects;
+        let loss = Loss { in_state: Some(at_most_active(shown)), ..Loss::ANY };
         match self.store.adapter(id) {
             // By this very request, before a crash.
             Ok(None) => Ok(DONE.to_owned()),
-            Ok(Some(row)) => match self.remove_adapter(id, row.revision) {
+            Ok(Some(row)) => match self.remove_adapter(id, row.revision, loss) {
                 Ok(()) => Ok(DONE.to_owned()),
+                // A key became Active since it was looked at the last time.
+                Err(RemoveError::MoreToLose { active, .. }) => Err(Halt::Never(impact_grown(active, shown))),
                 // It was changed a moment ago, which is no reason to keep it.
-                Err(problem) if problem.code() == Code::Stale => Err(Halt::Later(problem)),
-                Err(problem) => Err(Halt::of(problem, false)),
+                Err(RemoveError::Other(problem)) if problem.code() == Code::Stale => Err(Halt::Later(problem)),
+                Err(RemoveError::Other(problem)) => Err(Halt::of(problem, false)),
             },
             Err(error) => Err(Halt::of(error.into(), false)),
         }

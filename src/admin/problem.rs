@@ -286,6 +286,10 @@ impl From<StoreError> for Problem {
             StoreError::Referenced { rules } => {
                 Self::new(Code::State, format!("{rules} rules still name it: remove them first")).with("rules", rules)
             }
+            StoreError::MoreToLose { objects, in_state, held } => Self::new(
+                Code::ApprovalNeeded,
+                format!("{objects} objects would be lost, {in_state} of them Active and {held} held, more than was known: look again"),
+            ),
             StoreError::NotFound => Self::not_found("thing"),
             StoreError::Duplicate => {
                 Self::new(Code::Exists, "a name, certificate or rule of the request is taken: choose another")

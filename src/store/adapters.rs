@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{AdapterId, Fingerprint, ObjectId, RootKeyRow, Store, StoreError};
+use super::{AdapterId, Fingerprint, ObjectId, ObjectRow, RootKeyRow, Store, StoreError, Term};
 
 /// An adapter as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,35 @@ pub struct DeletedAdapter {
     pub name: String,
     /// Seconds since 1970-01-01 UTC.
     pub deleted_at: i64,
+}
+
+/// How much may be lost with an adapter that is deleted: what whoever decided on it knew of. It is counted in the transaction that
+/// deletes.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// At most so many objects, destroyed ones among them.
+    pub objects: u64,
+    /// At most so many that are held though they are destroyed.
+    pub held: u64,
+    /// At most so many in a state.
+    pub in_state: Option<InState>,
+}
+
+impl Loss {
+    /// Everything that there is.
+    pub const ANY: Self = Self { objects: u64::MAX, held: u64::MAX, in_state: None };
+}
+
+/// Live objects that are in a state, as the index and the clock have it.
+#[derive(Clone, Copy, Debug)]
+pub struct InState {
+    /// What the index finds them by.
+    pub term: Term,
+    /// What the clock has made of an object that is due at a time, given without what is sealed: 1 where it has come into the
+    /// state since the index was written, -1 where it has left it, otherwise 0.
+    pub moved: fn(ObjectRow, i64) -> i64,
+    /// At most so many.
+    pub at_most: u64,
 }
 
 /// A client certificate registered with one adapter: whoever holds its private key acts as that adapter.
@@ -221,9 +250,9 @@ impl Store {
     /// at once, and it takes no more objects. Its objects and its name remain until [`Store::empty_deleted_adapter`] is done.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`.
-    pub fn delete_adapter(&self, id: AdapterId, revision: u64, at: i64) -> Result<(), StoreError> {
-        self.engine.delete_adapter(id, revision, at)
+    /// `NotFound`, `Conflict`, `MoreToLose` where it is more than `loss` at the time `at`.
+    pub fn delete_adapter(&self, id: AdapterId, revision: u64, loss: Loss, at: i64) -> Result<(), StoreError> {
+        self.engine.delete_adapter(id, revision, loss, at)
     }
 
     /// Adapters that were deleted and still have objects, or have none and only keep their name, oldest first.

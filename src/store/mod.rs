@@ -12,8 +12,8 @@ use uuid::Uuid;
 use self::sqlite::Sqlite;
 pub use self::{
     adapters::{
-        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, IssuedRow, RuleKind,
-        SeenCertificate, TrustRows,
+        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, InState, IssuedRow, Loss,
+        RuleKind, SeenCertificate, TrustRows,
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
     backup::Copied,
@@ -166,6 +166,16 @@ pub enum StoreError {
     Referenced {
         /// How many.
         rules: u64,
+    },
+    /// More would be lost than whoever decided on it knew of.
+    #[error("more would be lost than was known: {objects} objects, {in_state} of them in the state that counts, {held} held")]
+    MoreToLose {
+        /// Objects, destroyed ones among them.
+        objects: u64,
+        /// Live ones in the state that was asked for.
+        in_state: u64,
+        /// Destroyed ones whose material is held.
+        held: u64,
     },
     /// The root key named is not in the state, or the version not the one, that this needs: read root keys again.
     #[error("the root key's state or version has changed")]

@@ -107,12 +107,7 @@ impl Sqlite {
         mut visit: impl FnMut(ObjectRow),
     ) -> Result<(), StoreError> {
         self.read_of(adapter, (), |connection, seq| {
-            let mut select = connection.prepare_cached(SELECT_DUE_WITHOUT_MATERIAL)?;
-            let mut rows = select.query([seq, now])?;
-            while let Some(row) = rows.next()? {
-                visit(object(row, adapter)?);
-            }
-            Ok(())
+            visit_due(connection, (seq, adapter), now, &mut visit)
         })
     }
 
@@ -152,6 +147,21 @@ impl Sqlite {
             read(connection, seq)
         })
     }
+}
+
+/// Gives objects of an adapter that are due at `now` to `visit`, without what is sealed.
+fn visit_due(
+    connection: &Connection,
+    (seq, adapter): (i64, AdapterId),
+    now: i64,
+    visit: &mut dyn FnMut(ObjectRow),
+) -> Result<(), StoreError> {
+    let mut select = connection.prepare_cached(SELECT_DUE_WITHOUT_MATERIAL)?;
+    let mut rows = select.query([seq, now])?;
+    while let Some(row) = rows.next()? {
+        visit(object(row, adapter)?);
+    }
+    Ok(())
 }
 
 fn object(row: &Row<'_>, adapter: AdapterId) -> rusqlite::Result<ObjectRow> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keystead::{
     engine::{Clock, Eraser, Filter, RecoverError, inventory, recover, summary},
-    store::{AdapterId, ObjectId},
+    store::{AdapterId, Loss, ObjectId},
 };
 use kmip::{
     attributes::AttributeKind,
@@ -235,7 +235,7 @@ fn a_deleted_adapter_leaves_nothing_and_every_object_of_it_is_on_record() {
     alice.ask(destroy(&ids[0])).unwrap();
     let others = bob.create_aes(128);
     let adapter = server.store.adapter(alice.peer.adapter).unwrap().unwrap();
-    server.store.delete_adapter(adapter.id, adapter.revision, server.now()).unwrap();
+    server.store.delete_adapter(adapter.id, adapter.revision, Loss::ANY, server.now()).unwrap();
     server.trust.refresh_now().unwrap();
     // Its clients are nobody at once, also on connections that are being cut.
     assert_eq!(alice.refused(get(&ids[1])), ResultReason::AuthenticationNotSuccessful);

@@ -324,15 +324,16 @@ fn may_see(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
 /// Refuses what puts more Active keys at stake than were shown when it was asked for.
 pub(in crate::admin) fn not_more_than_shown(row: &ApprovalRow, fresh: &ImpactReport) -> Result<(), Problem> {
     let shown = impact_of(row)?.active_objects;
-    if fresh.active_objects <= shown {
-        return Ok(());
-    }
+    if fresh.active_objects <= shown { Ok(()) } else { Err(impact_grown(fresh.active_objects, shown)) }
+}
+
+/// So many Active keys are at stake, and fewer were shown.
+pub(in crate::admin) fn impact_grown(active: u64, shown: u64) -> Problem {
     let detail = format!(
-        "{} Active keys are at stake now, and {shown} were shown when this was asked for: the request is void. Ask anew, and let \
-         the other person see the new report",
-        fresh.active_objects
+        "{active} Active keys are at stake now, and {shown} were shown when this was asked for: the request is void. Ask anew, and let \
+         the other person see the new report"
     );
-    Err(Problem::new(Code::ImpactGrown, detail).with("active_objects", fresh.active_objects).with("shown", shown))
+    Problem::new(Code::ImpactGrown, detail).with("active_objects", active).with("shown", shown)
 }
 
 fn must_be_open(row: &ApprovalRow, now: i64) -> Result<(), Problem> {

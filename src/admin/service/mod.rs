@@ -4,7 +4,7 @@
 //! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
 
 mod activity;
-mod adapters;
+pub(super) mod adapters;
 pub(super) mod approvals;
 mod audit;
 mod authorities;

@@ -296,7 +296,7 @@ fn version_2_keeps_adapters_registrations_rules_and_objects() {
     let taken = AdapterRow { root_key: OTHER, ..adapter_row("two") };
     assert!(matches!(store.insert_adapter(taken), Err(StoreError::Duplicate)));
     store.update_adapter(AdapterRow { revision: 2, name: "renamed".into(), ..second_row }).unwrap();
-    store.delete_adapter(second, 2, 200).unwrap();
+    store.delete_adapter(second, 2, Loss::ANY, 200).unwrap();
     while !store.empty_deleted_adapter(second, 7).unwrap().is_empty() {}
     let third = AdapterRow { root_key: OTHER, ..adapter_row("renamed") };
     store.insert_adapter(third.clone()).unwrap();

@@ -159,7 +159,7 @@ fn for_whom_a_certificate_was_issued_outlives_its_registration_and_its_adapter()
     let nobody = AdapterId(Uuid::new_v4());
     let error = refused(store, || store.record_issued(vec![issued(4, other, DAY), issued(5, nobody, DAY)], 9));
     assert!(matches!(error, StoreError::NotFound));
-    store.delete_adapter(other, 1, 50).unwrap();
+    store.delete_adapter(other, 1, Loss::ANY, 50).unwrap();
     while !store.empty_deleted_adapter(other, 7).unwrap().is_empty() {}
     assert_eq!(store.trust().unwrap().issued, known);
     // Some time after its end it is forgotten.

@@ -102,6 +102,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
         backing_up: Mutex::default(),
+        verifying: Mutex::default(),
     };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);

@@ -270,7 +270,20 @@ impl Store {
     /// # Errors
     /// `NotFound` where the adapter was not deleted.
     pub fn empty_deleted_adapter(&self, id: AdapterId, limit: u64) -> Result<Vec<ObjectId>, StoreError> {
-        self.engine.empty_deleted_adapter(id, limit)
+        self.empty_deleted_adapter_after(id, limit, |_| Ok(()))
+    }
+
+    /// The same, after `before` was told which objects they are, if that succeeds.
+    ///
+    /// # Errors
+    /// The same, and those of `before`.
+    pub fn empty_deleted_adapter_after<E: From<StoreError>>(
+        &self,
+        id: AdapterId,
+        limit: u64,
+        before: impl FnOnce(&[ObjectId]) -> Result<(), E>,
+    ) -> Result<Vec<ObjectId>, E> {
+        self.engine.empty_deleted_adapter(id, limit, before)
     }
 
     /// The client certificates of an adapter, in the order in which they were added.

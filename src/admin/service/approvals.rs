@@ -196,6 +196,7 @@ impl Service {
             return Ok(());
         }
         self.audit.health()?;
+        late.iter().try_for_each(|row| self.record_step(row, "approval.expire", Outcome::Begun))?;
         self.store.expire_approvals(now)?;
         late.iter().try_for_each(|row| self.record_step(row, "approval.expire", Outcome::Success))
     }

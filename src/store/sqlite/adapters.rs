@@ -90,11 +90,12 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn empty_deleted_adapter(
+    pub(in crate::store) fn empty_deleted_adapter<E: From<StoreError>>(
         &self,
         id: AdapterId,
         limit: u64,
-    ) -> Result<Vec<ObjectId>, StoreError> {
+        before: impl FnOnce(&[ObjectId]) -> Result<(), E>,
+    ) -> Result<Vec<ObjectId>, E> {
         let (adapter, objects) = self.readers.read(|connection| {
             let sql = "SELECT seq FROM adapter WHERE id = ?1 AND state <> 1";
             let seq: Option<i64> =
@@ -106,6 +107,7 @@ impl Sqlite {
             Ok((seq, objects))
         })?;
         let (objects, ids): (Vec<i64>, Vec<ObjectId>) = objects.into_iter().unzip();
+        before(&ids)?;
         let step = if objects.is_empty() { Emptying::Gone { adapter } } else { Emptying::Destroy { adapter, objects } };
         self.writer.run(Mutation::Empty(step))?;
         Ok(ids)

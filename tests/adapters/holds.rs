@@ -66,8 +66,12 @@ fn sealed(server: &TestServer) -> i64 {
 }
 
 fn erasures(server: &TestServer, id: &str) -> usize {
-    let is_it = |line: &serde_json::Value| line["operation"] == "object.erase" && line["object"] == id;
-    server.audit().iter().filter(|line| is_it(line)).count()
+    let log = server.audit();
+    let is_it = |line: &&serde_json::Value| line["operation"] == "object.erase" && line["object"] == id;
+    let (begun, ended): (Vec<_>, Vec<_>) = log.iter().filter(is_it).partition(|line| line["outcome"] == "begun");
+    assert_eq!(begun.len(), ended.len());
+    assert!(begun.iter().zip(&ended).all(|(begun, ended)| begun["correlation"] == ended["correlation"]));
+    ended.len()
 }
 
 #[test]
@@ -241,7 +245,8 @@ fn a_deleted_adapter_leaves_nothing_and_every_object_of_it_is_on_record() {
     assert_eq!(alice.refused(get(&ids[1])), ResultReason::AuthenticationNotSuccessful);
     assert_eq!((erase(&server), sealed(&server)), (300, 1));
     assert!(ids.iter().all(|id| erasures(&server, id) == 1));
-    assert_eq!(server.audit().iter().filter(|line| line["operation"] == "adapter.erase").count(), 1);
+    let emptied = server.audit().into_iter().filter(|line| line["operation"] == "adapter.erase");
+    assert_eq!(emptied.map(|line| line["outcome"].clone()).collect::<Vec<_>>(), ["begun", "success"]);
     assert_eq!((erase(&server), server.store.deleted_adapters().unwrap().len()), (0, 0));
     assert_eq!(bob.material(&others).len(), 16);
 }

@@ -9,6 +9,7 @@ mod certificates;
 mod client;
 mod identities;
 mod issue;
+mod killed;
 mod limits;
 mod login;
 mod objects;

@@ -290,7 +290,9 @@ fn a_server_verifies_its_log_and_finds_what_belongs_to_a_request() {
     let folder = server.dir().join("audit");
     assert!(desk.succeed(&format!("audit verify --dir {}", folder.display())).contains("the chain is whole"));
 
-    let asked = desk.json("approval request --delete-adapter verified --reason to-be-found");
+    let adapter = desk.json("adapter show verified")["id"].clone();
+    let body = serde_json::json!({"action": "adapter.delete", "subject": adapter, "reason": "to be found"});
+    let asked = server.api().post("/v1/approvals", &body).expect(201);
     let id = asked["id"].as_str().unwrap();
     let found = desk.json(&format!("audit search --approval {id} --outcome ended"));
     assert_eq!((found.as_array().unwrap().len(), &found[0]["action"]), (1, &"approval.request".into()));

@@ -274,7 +274,8 @@ impl Trust {
             TrustedBy::Rule { issuer, rule } => {
                 let authority = self.authorities.get(&issuer.map(|issuer| issuer.0));
                 self.issued_for(&identity.certificate).is_none_or(|meant| meant == identity.adapter)
-                    && authority.is_some_and(|authority| authority.rules().any(|found| found == (*rule, identity.adapter)))
+                    && authority
+                        .is_some_and(|authority| authority.rules().any(|found| found == (*rule, identity.adapter)))
             }
         }
     }

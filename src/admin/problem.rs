@@ -288,7 +288,9 @@ impl From<StoreError> for Problem {
             }
             StoreError::MoreToLose { objects, in_state, held } => Self::new(
                 Code::ApprovalNeeded,
-                format!("{objects} objects would be lost, {in_state} of them Active and {held} held, more than was known: look again"),
+                format!(
+                    "{objects} objects would be lost, {in_state} of them Active and {held} held, more than was known: look again"
+                ),
             ),
             StoreError::NotFound => Self::not_found("thing"),
             StoreError::Duplicate => {

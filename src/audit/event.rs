@@ -181,7 +181,9 @@ impl Event {
             Self::Request(event) => event.outcome == Outcome::Success && !READS.contains(&event.operation),
             Self::Admin(event) => {
                 // Whoever may do nothing must not make the disk work.
-                !changes_nothing(event.action) && !matches!(event.outcome, Outcome::Denied(_)) && event.actor != Actor::Unknown
+                !changes_nothing(event.action)
+                    && !matches!(event.outcome, Outcome::Denied(_))
+                    && event.actor != Actor::Unknown
             }
         }
     }

@@ -150,7 +150,8 @@ pub(super) fn run(command: &AuditCommand) -> Result<(), CliError> {
 }
 
 fn run_verify(args: &VerifyArgs) -> Result<(), CliError> {
-    let has_evidence = args.dir.is_some() || [&args.files, &args.checkpoint, &args.signer].iter().any(|all| !all.is_empty());
+    let has_evidence =
+        args.dir.is_some() || [&args.files, &args.checkpoint, &args.signer].iter().any(|all| !all.is_empty());
     if !has_evidence && let Some(api) = args.place.there()? {
         return remote::verify(&api, args.json);
     }

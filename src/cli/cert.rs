@@ -1,5 +1,6 @@
 //! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
 
+mod register;
 mod remote;
 mod rule;
 
@@ -13,6 +14,8 @@ use hal::RootKeys;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use self::register::{IsOwn, insert};
+use self::register::{own_trust, say_registered};
 use super::{
     CliError, KeyArg,
     adapter::parse_text,
@@ -20,16 +23,16 @@ use super::{
     backend,
     data_dir::{create_folder, exists, write_file, write_new_file},
     error::UsageError,
-    output::{json, note, progress, say, table},
+    output::{json, progress, say, table},
     place::Where,
     signer,
 };
 use crate::{
-    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
-    config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
-    store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
+    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe},
+    config::{KeyPlace, read_secret_file, write_secret_file},
+    store::{AdapterRow, CertificateRow},
     text::BadText,
-    trust::{self, Trust, fingerprint, issued_row, own_ca_verifier},
+    trust::{self, issued_row},
 };
 
 /// Shortest beginning of a fingerprint that names a certificate.
@@ -138,7 +141,7 @@ pub(super) struct SignArgs {
 
 pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     match command {
-        CertCommand::Register(args) => register(args),
+        CertCommand::Register(args) => register::run(args),
         CertCommand::List(args) => list(args),
         CertCommand::Show(args) => remote::show(args),
         CertCommand::Expiring(args) => remote::expiring(args),
@@ -147,101 +150,6 @@ pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
         CertCommand::SignCsr(args) => sign(args),
         CertCommand::Rule(command) => rule::run(command),
     }
-}
-
-fn register(args: &RegisterArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::register(&api, args);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.owner.adapter)?;
-    let file = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
-    let certificates = read_certificates(&file).map_err(CliError::content(&args.file))?;
-    // In a chain the client's own certificate comes first; the others are authorities, which are not trusted.
-    let Some(certificate) = certificates.into_iter().next() else { return Ok(()) };
-    refuse_own(&admin.config.tls, &certificate)?;
-    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec(), IsOwn::Unknown)?, &adapter);
-    if describe(&certificate)?.is_authority {
-        note("note: this is an authority's certificate; certificates that it issued are not accepted because of it");
-    }
-    Ok(())
-}
-
-/// Refuses certificates whose private key is the authority's or the server's: no client has them.
-fn refuse_own(tls: &TlsConfig, certificate: &[u8]) -> Result<(), CliError> {
-    for (path, whose) in [(&tls.ca, "authority"), (&tls.certificate, "server")] {
-        if !exists(path)? {
-            continue;
-        }
-        let file = std::fs::read(path).map_err(CliError::file(path))?;
-        let own = read_certificates(&file).map_err(CliError::content(path))?;
-        if own.iter().any(|own| own.as_ref() == certificate) {
-            return Err(CliError::OwnCertificate { whose, path: path.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// Whether the own authority issued a certificate.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum IsOwn {
-    /// Just now.
-    Yes,
-    /// Its authority's certificate tells.
-    Unknown,
-}
-
-/// Registers the certificate `der` with `adapter`; of one of the own authority it is kept for whom it is.
-pub(super) fn insert(
-    admin: &Admin,
-    adapter: &AdapterRow,
-    name: Option<String>,
-    der: Vec<u8>,
-    is_own: IsOwn,
-) -> Result<CertificateRow, CliError> {
-    let shown = describe(&der)?;
-    let is_own = is_own == IsOwn::Yes || own_trust(admin)?.is_own(&der.as_slice().into(), trust::now());
-    let row = CertificateRow {
-        fingerprint: fingerprint(&der.as_slice().into()),
-        adapter: adapter.id,
-        name: name.unwrap_or(shown.common_name),
-        der,
-        added_at: Timestamp::now().as_second(),
-    };
-    let about = Subject { adapter: Some(adapter.id), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.register", about, || {
-        let inserted = match issued_row(&row.der, adapter.id).filter(|_| is_own) {
-            Some(issued) => admin.store.insert_issued(row.clone(), issued.expires_at),
-            None => admin.store.insert_certificate(row.clone()),
-        };
-        match inserted {
-            Err(StoreError::Duplicate) => Err(taken(admin, row.fingerprint)?),
-            result => Ok(result?),
-        }
-    })?;
-    Ok(row)
-}
-
-/// What a server over these files trusts.
-fn own_trust(admin: &Admin) -> Result<Trust, CliError> {
-    let path = &admin.config.tls.ca;
-    let own = if exists(path)? {
-        read_certificates(&std::fs::read(path).map_err(CliError::file(path))?).map_err(CliError::content(path))?
-    } else {
-        Vec::new()
-    };
-    Ok(Trust::new(admin.store.trust()?, own_ca_verifier(&own)?))
-}
-
-fn taken(admin: &Admin, fingerprint: Fingerprint) -> Result<CliError, CliError> {
-    let trust = admin.store.trust()?;
-    let owner = trust.certificates.iter().find(|row| row.fingerprint == fingerprint).map(|row| row.adapter);
-    let name = owner.and_then(|owner| adapter_names(&trust).get(&owner).copied()).unwrap_or_default();
-    Ok(CliError::CertificateTaken { adapter: name.to_owned() })
-}
-
-fn say_registered(row: &CertificateRow, adapter: &AdapterRow) {
-    say(format_args!("certificate {:?} now acts as adapter {:?}; SHA-256 {}", row.name, adapter.name, row.fingerprint));
 }
 
 #[derive(Serialize)]

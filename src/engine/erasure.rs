@@ -142,7 +142,9 @@ impl Eraser {
         let correlation = |about| begun.get(about).copied().unwrap_or_else(Uuid::new_v4);
         let events = about.iter().map(|about| event(*about, action, outcome, correlation(about)));
         self.audit.append(&events.collect::<Vec<_>>())?;
-        about.iter().for_each(|about| drop(begun.remove(about)));
+        for about in about {
+            begun.remove(about);
+        }
         Ok(())
     }
 

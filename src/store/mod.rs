@@ -12,8 +12,8 @@ use uuid::Uuid;
 use self::sqlite::Sqlite;
 pub use self::{
     adapters::{
-        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, InState, IssuedRow, Loss,
-        RuleKind, SeenCertificate, TrustRows,
+        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, InState, IssuedRow,
+        Loss, RuleKind, SeenCertificate, TrustRows,
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
     backup::Copied,
@@ -168,7 +168,9 @@ pub enum StoreError {
         rules: u64,
     },
     /// More would be lost than whoever decided on it knew of.
-    #[error("more would be lost than was known: {objects} objects, {in_state} of them in the state that counts, {held} held")]
+    #[error(
+        "more would be lost than was known: {objects} objects, {in_state} of them in the state that counts, {held} held"
+    )]
     MoreToLose {
         /// Objects, destroyed ones among them.
         objects: u64,

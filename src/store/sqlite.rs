@@ -106,9 +106,7 @@ impl Sqlite {
         now: i64,
         mut visit: impl FnMut(ObjectRow),
     ) -> Result<(), StoreError> {
-        self.read_of(adapter, (), |connection, seq| {
-            visit_due(connection, (seq, adapter), now, &mut visit)
-        })
+        self.read_of(adapter, (), |connection, seq| visit_due(connection, (seq, adapter), now, &mut visit))
     }
 
     pub(super) fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {

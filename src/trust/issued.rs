@@ -29,7 +29,8 @@ impl Trust {
     pub fn rule_for(&self, certificate: &CertificateDer<'_>, adapter: AdapterId, now: UnixTime) -> Option<Uuid> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let issued_for = self.issued_for(&fingerprint(certificate));
-        if check_dates(&parsed, now) == Err(RefusalReason::Expired) || issued_for.is_some_and(|meant| meant != adapter) {
+        if check_dates(&parsed, now) == Err(RefusalReason::Expired) || issued_for.is_some_and(|meant| meant != adapter)
+        {
             return None;
         }
         match self.identify_by_rule(&parsed, issued_for, certificate, &[], now) {

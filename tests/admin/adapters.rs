@@ -184,7 +184,10 @@ fn destroyed_keys_that_are_held_are_not_one_persons_to_lose() {
     assert_eq!((&problem.members["active_objects"], &problem.members["held_objects"]), (&json!(0), &json!(1)));
     let body = json!({"action": "adapter.delete", "subject": adapter, "reason": "held keys"});
     let asked = api.post("/v1/approvals", &body).expect(201);
-    assert_eq!((&asked["impact"]["held_objects"], &asked["impact"]["adapters"][0]["held_objects"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&asked["impact"]["held_objects"], &asked["impact"]["adapters"][0]["held_objects"]),
+        (&json!(1), &json!(1))
+    );
     let warnings = asked["impact"]["warnings"].to_string();
     assert!(warnings.contains("1 destroyed keys are held"), "{warnings}");
     api.send("POST", &format!("/v1/approvals/{}/cancel", asked["id"].as_str().unwrap()), None).expect(200);

@@ -359,7 +359,10 @@ fn a_root_key_is_destroyed_by_two_people_also_when_the_server_is_killed_in_betwe
     let Err(ClientError::Refused(_)) = client.call(get(&active)) else { panic!("the key is handed out") };
     let Err(ClientError::Refused(_)) = client.call(create_aes(256, [])) else { panic!("a key is made") };
     // It is done once.
-    let times = events(&server, &request).into_iter().filter(|(action, outcome, _)| action == "root_key.destroy" && outcome == "success").count();
+    let times = events(&server, &request)
+        .into_iter()
+        .filter(|(action, outcome, _)| action == "root_key.destroy" && outcome == "success")
+        .count();
     assert_eq!(times, 1);
     asks_again(&api, &root_key);
 }

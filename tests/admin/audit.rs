@@ -42,8 +42,9 @@ fn pages_of_the_audit_log_join() {
     }
     let (mut found, mut page) = (Vec::new(), String::new());
     loop {
-        let reply =
-            api.get(&format!("/v1/audit/events?adapter={adapter}&action=adapter.update&outcome=success&limit=2{page}")).expect(200);
+        let reply = api
+            .get(&format!("/v1/audit/events?adapter={adapter}&action=adapter.update&outcome=success&limit=2{page}"))
+            .expect(200);
         let items: Vec<AuditEvent> = serde_json::from_value(reply["items"].clone()).unwrap();
         found.extend(items.into_iter().map(|event| event.sequence));
         match reply["next_page"].as_str() {
@@ -134,9 +135,10 @@ fn the_server_verifies_its_own_log_and_names_what_was_changed() {
     let own = events(&api, "action=audit.verify");
     assert_eq!((own.len(), &*own[0].outcome), (2, "success"));
 
-    for (who, status, code) in
-        [(api.service("verify viewer", &[("viewer", None)]), 403, "forbidden"), (server.stranger(), 401, "unauthenticated")]
-    {
+    for (who, status, code) in [
+        (api.service("verify viewer", &[("viewer", None)]), 403, "forbidden"),
+        (server.stranger(), 401, "unauthenticated"),
+    ] {
         who.get("/v1/audit/verify").problem(status, code);
     }
     let adapter = api.adapter("verified 2");
@@ -148,7 +150,8 @@ fn the_server_verifies_its_own_log_and_names_what_was_changed() {
     // Somebody changes a letter of a record in the sealed segment.
     let folder = server.dir().join("audit");
     let sealed = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let sealed = sealed.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("audit-0")).last().unwrap();
+    let sealed =
+        sealed.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("audit-0")).last().unwrap();
     let text = std::fs::read_to_string(&sealed).unwrap();
     let at = text.find("\"name\":\"verified\"").expect("the adapter is in it") + 9;
     let line = text[..at].lines().count();

@@ -209,7 +209,8 @@ fn search(folder: &Path, secrets: &[&[u8]]) {
 
 #[test]
 fn what_was_issued_for_one_adapter_never_acts_as_another_by_a_rule() {
-    let (api, first, second) = (administrator(), administrator().adapter("issue a"), administrator().adapter("issue b"));
+    let (api, first, second) =
+        (administrator(), administrator().adapter("issue a"), administrator().adapter("issue b"));
     let signed = |name: &str| {
         let key = KeyPair::generate().unwrap();
         let request = params(name).serialize_request(&key).unwrap().pem().unwrap();
@@ -219,7 +220,8 @@ fn what_was_issued_for_one_adapter_never_acts_as_another_by_a_rule() {
     let register = |adapter: &str, holder: &Holder| {
         api.post(&format!("/v1/adapters/{adapter}/certificates"), &json!({"pem": holder.pem}))
     };
-    let place = |adapter: &str, holder: &Holder| format!("/v1/adapters/{adapter}/certificates/{}", holder.fingerprint());
+    let place =
+        |adapter: &str, holder: &Holder| format!("/v1/adapters/{adapter}/certificates/{}", holder.fingerprint());
     let rule = |adapter: &str, name: &str| {
         api.post(&format!("/v1/adapters/{adapter}/rules"), &json!({"kind": "cn", "value": name})).expect(201)
     };

@@ -166,9 +166,12 @@ fn a_deletion_that_is_cut_anywhere_is_finished_and_touches_nobody_else() {
     let bytes: HashMap<_, _> = kept.iter().map(|id| (id, material(client.call(get(id)).unwrap()))).collect();
     type Moment = fn(&Data, &Approval, &str) -> bool;
     let moments: [(&str, Moment); 6] = [
-        ("its execution is on record as begun", |data, approval, _| data.recorded(approval, "approval.execute", "begun")),
+        ("its execution is on record as begun", |data, approval, _| {
+            data.recorded(approval, "approval.execute", "begun")
+        }),
         ("it is executing", |data, approval, _| {
-            data.number(&format!("SELECT count(*) FROM approval WHERE state >= 3 AND subject = '{}'", approval.subject)) > 0
+            data.number(&format!("SELECT count(*) FROM approval WHERE state >= 3 AND subject = '{}'", approval.subject))
+                > 0
         }),
         ("the deletion is on record as begun", |data, approval, _| data.recorded(approval, "adapter.delete", "begun")),
         ("nobody can connect as it", |data, _, name| {
@@ -260,8 +263,12 @@ fn the_destruction_of_a_root_key_that_is_cut_anywhere_is_finished_and_certified(
     let mut data = Data::new();
     type Moment = fn(&Data, &str, &Approval) -> bool;
     let moments: [(&str, Moment); 5] = [
-        ("its execution is on record as begun", |data, _, approval| data.recorded(approval, "approval.execute", "begun")),
-        ("the destruction is on record as begun", |data, _, approval| data.recorded(approval, "root_key.destroy", "begun")),
+        ("its execution is on record as begun", |data, _, approval| {
+            data.recorded(approval, "approval.execute", "begun")
+        }),
+        ("the destruction is on record as begun", |data, _, approval| {
+            data.recorded(approval, "root_key.destroy", "begun")
+        }),
         ("it is suspended", |data, id, _| {
             data.number(&format!("SELECT count(*) FROM root_key WHERE id = x'{id}' AND state <> 1")) > 0
         }),

@@ -285,7 +285,10 @@ fn a_server_verifies_its_log_and_finds_what_belongs_to_a_request() {
     let said = desk.succeed("audit verify");
     assert!(said.contains("the chain is whole") && said.contains("checkpoint  none"), "{said}");
     let found = desk.json("audit verify");
-    assert_eq!((&found["clean"], &found["first"], &found["problems"]), (&true.into(), &1.into(), &Value::Array(vec![])));
+    assert_eq!(
+        (&found["clean"], &found["first"], &found["problems"]),
+        (&true.into(), &1.into(), &Value::Array(vec![]))
+    );
     // With files it is about these, and nobody is asked.
     let folder = server.dir().join("audit");
     assert!(desk.succeed(&format!("audit verify --dir {}", folder.display())).contains("the chain is whole"));

@@ -4,7 +4,8 @@ use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt as _};
 
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
 use hal::{
-    HalError, Kcv, KcvMethod, KeyWrapper as _, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind, software::SoftwareHal,
+    HalError, Kcv, KcvMethod, KeyWrapper as _, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind,
+    software::SoftwareHal,
 };
 
 use crate::{

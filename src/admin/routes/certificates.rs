@@ -85,10 +85,8 @@ async fn remove(
     Filter(RemoveQuery { although_covered }): Filter<RemoveQuery>,
 ) -> Answer {
     let fingerprint = parse_fingerprint(&fingerprint);
-    call.done(move |service, caller| {
-        service.remove_certificate(caller, AdapterId(id), fingerprint, although_covered)
-    })
-    .await
+    call.done(move |service, caller| service.remove_certificate(caller, AdapterId(id), fingerprint, although_covered))
+        .await
 }
 
 /// Sign a certificate signing request

@@ -145,12 +145,7 @@ impl Service {
 
     /// Takes an adapter away with all that belongs to it, if that is not more than `loss`. Whoever calls this has seen to
     /// permission and approval.
-    pub(in crate::admin) fn remove_adapter(
-        &self,
-        id: AdapterId,
-        revision: u64,
-        loss: Loss,
-    ) -> Result<(), RemoveError> {
+    pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64, loss: Loss) -> Result<(), RemoveError> {
         self.store.delete_adapter(id, revision, loss, now()).map_err(|error| match error {
             StoreError::MoreToLose { in_state, held, .. } => RemoveError::MoreToLose { active: in_state, held },
             error => RemoveError::Other(error.into()),

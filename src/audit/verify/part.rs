@@ -118,8 +118,7 @@ fn read_statements(
     let mut seen: u32 = 0;
     for segment in segments {
         let at = from.filter(|mark| mark.first == segment.first).map_or(0, |mark| mark.at);
-        let mut lines =
-            place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
+        let mut lines = place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
         loop {
             end = Some(End { first: segment.first, at: lines.at(), is_early: false });
             let Some((line, whole)) = lines.next()? else { break };
@@ -155,8 +154,7 @@ fn walk(
         let Some(end) = end else { break };
         let begun = from.filter(|mark| mark.first == segment.first);
         let (at, mut number) = begun.map_or((0, 0), |mark| (mark.at, mark.lines));
-        let mut lines =
-            place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
+        let mut lines = place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
         walk.enter(&segment.path, number);
         while segment.first != end.first || lines.at() < end.at {
             let Some((line, whole)) = lines.next()? else { break };

@@ -206,7 +206,7 @@ fn client(admin: &Admin, authority: &Authority, new: &NewClient<'_>) -> Result<(
     kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
     // With an adapter that was there, a certificate that is not registered was removed on purpose.
     if is_new {
-        insert(admin, &adapter, None, first_certificate(&path)?)?;
+        insert(admin, &adapter, None, first_certificate(&path)?, IsOwn::Unknown)?;
     }
     Ok(())
 }

@@ -191,12 +191,7 @@ fn update(connection: &Connection, adapters: &mut Adapters, row: &AdapterRow) ->
 }
 
 /// Whether not more is lost with the adapter than `loss`. Nothing of it changes before the transaction ends.
-fn no_more_than(
-    connection: &Connection,
-    (seq, id): (i64, AdapterId),
-    loss: &Loss,
-    at: i64,
-) -> Result<(), StoreError> {
+fn no_more_than(connection: &Connection, (seq, id): (i64, AdapterId), loss: &Loss, at: i64) -> Result<(), StoreError> {
     let mut count = connection.prepare_cached("SELECT live + destroyed FROM object_count WHERE adapter = ?1")?;
     let objects: u64 = count.query_row([seq], |row| row.get(0))?;
     let held = held::count(connection, seq)?;

@@ -12,7 +12,9 @@ use super::{
     root_keys,
     writer::{Limits, Mutation},
 };
-use crate::store::{AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, IssuedRow, RuleKind, StoreError, TrustRows};
+use crate::store::{
+    AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, IssuedRow, RuleKind, StoreError, TrustRows,
+};
 
 const SELECT_CERTIFICATES: &str = "
     SELECT c.fingerprint, a.id, c.name, c.der, c.added_at

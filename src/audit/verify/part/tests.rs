@@ -99,7 +99,8 @@ fn parts_name_the_record_that_the_whole_names() {
             }
             fs::write(&path, lines.join("\n") + "\n").unwrap();
             let (whole, (parts, ..)) = (log.whole(), log.parts());
-            let named = |report: &Report| report.problems.first().map(|problem| (problem.sequence, problem.kind.clone()));
+            let named =
+                |report: &Report| report.problems.first().map(|problem| (problem.sequence, problem.kind.clone()));
             assert!(named(&whole).is_some());
             assert_eq!(named(&parts), named(&whole), "segment {segment}, line {line}, missing: {missing}");
         }

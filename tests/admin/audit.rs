@@ -5,7 +5,7 @@ use kmip::version::Version;
 use serde_json::json;
 
 use super::{administrator, server};
-use crate::harness::{api::Api, create_aes, server::Server};
+use crate::harness::{api::Api, create_aes, hsm::wait_until, server::Server};
 
 fn events(api: &Api, query: &str) -> Vec<AuditEvent> {
     let found = api.get(&format!("/v1/audit/events?{query}")).expect(200);
@@ -127,8 +127,15 @@ fn the_server_verifies_its_own_log_and_names_what_was_changed() {
     assert_eq!((found.segments, found.first, found.last), (1, Some(1), Some(found.records)));
     assert!(found.records > 3 && found.unvouched_from.is_some());
     // Sealed and gone on with, it is whole.
+    let folder = server.dir().join("audit");
+    let sealed = || {
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("audit-0")).last()
+    };
     server.signal("HUP");
-    server.wait_for("the audit log goes on in a new segment");
+    wait_until("the log is sealed", || sealed().is_some());
+    // The next record begins the next segment.
+    api.get("/v1/adapters").expect(200);
     let found: AuditVerification = api.get("/v1/audit/verify").read(200);
     assert_eq!((found.clean, found.segments), (true, 2));
     // Verification itself is on record, once.
@@ -148,10 +155,7 @@ fn the_server_verifies_its_own_log_and_names_what_was_changed() {
     api.get("/v1/audit/verify?from=1").problem(422, "invalid");
 
     // Somebody changes a letter of a record in the sealed segment.
-    let folder = server.dir().join("audit");
-    let sealed = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let sealed =
-        sealed.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("audit-0")).last().unwrap();
+    let sealed = sealed().unwrap();
     let text = std::fs::read_to_string(&sealed).unwrap();
     let at = text.find("\"name\":\"verified\"").expect("the adapter is in it") + 9;
     let line = text[..at].lines().count();

@@ -13,7 +13,7 @@ use super::{
     super::{
         Hash,
         lines::Forwards,
-        place::{Place, Segment},
+        place::{Place, Segment, missing},
     },
     Report,
     vouchers::Vouchers,
@@ -118,7 +118,7 @@ fn read_statements(
     let mut seen: u32 = 0;
     for segment in segments {
         let at = from.filter(|mark| mark.first == segment.first).map_or(0, |mark| mark.at);
-        let mut lines = place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
+        let mut lines = open(place, segment, at)?;
         loop {
             end = Some(End { first: segment.first, at: lines.at(), is_early: false });
             let Some((line, whole)) = lines.next()? else { break };
@@ -154,7 +154,7 @@ fn walk(
         let Some(end) = end else { break };
         let begun = from.filter(|mark| mark.first == segment.first);
         let (at, mut number) = begun.map_or((0, 0), |mark| (mark.at, mark.lines));
-        let mut lines = place.open_segment(segment, |path| Forwards::open_at(path, at))?.ok_or(PartError::Gone)?;
+        let mut lines = open(place, segment, at)?;
         walk.enter(&segment.path, number);
         while segment.first != end.first || lines.at() < end.at {
             let Some((line, whole)) = lines.next()? else { break };
@@ -175,6 +175,17 @@ fn walk(
     }
     walk.end();
     Ok(None)
+}
+
+/// A segment from a place on, wherever it is now. A sealed one is what its name says: its first record may be what was changed.
+fn open(place: &Place, segment: &Segment, at: u64) -> Result<Forwards, PartError> {
+    if let Some(lines) = place.open_segment(segment, |path| Forwards::open_at(path, at))? {
+        return Ok(lines);
+    }
+    if segment.path == place.open {
+        return Err(PartError::Gone);
+    }
+    Forwards::open_at(&segment.path, at).map(Some).or_else(missing)?.ok_or(PartError::Gone)
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@
 //!    │         └ Cancelled
 //!    └ Rejected | Cancelled | Expired
 //! ```
+//!
+//! In a copy of the database ([`Store::backup`]) whatever was open is cancelled.
+
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 

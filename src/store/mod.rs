@@ -341,7 +341,8 @@ impl Store {
     }
 
     /// Copies the whole store, as it is at one moment, into a new database file at `path` that only its owner may use, and
-    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait.
+    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait. Requests for
+    /// approval that are open are cancelled in the copy.
     ///
     /// # Errors
     /// `File` where `path` cannot be made or is there already, `DiskFull`; then nothing is left at `path`.

@@ -1,7 +1,8 @@
 //! Authentication: an API key, a browser session or a client certificate, in this order, becomes a [`Caller`].
 //!
 //! What a browser sends by itself (cookie, certificate) does nothing that changes anything for a page of another site. Every
-//! failed login is audited and slows down the next one; what cannot be a key at all is no attempt to guess one.
+//! failed login is audited and slows down the next one; what cannot be a key at all is no attempt to guess one. Whoever shows what
+//! is right is let in from wherever they come: failures only decide how the next failure is answered.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -95,7 +96,6 @@ impl Admin {
     }
 
     fn by_key(&self, key: &ApiKey, presented: &Presented) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
         let about = Subject { api_key: Some(key.id), ..Subject::default() };
         let found = self.service.store.api_key(key.id)?.filter(|(row, _)| key.is_of(&row.hash));
         let Some((row, identity)) = found else {
@@ -114,7 +114,6 @@ impl Admin {
         certificate: &PeerCertificate,
         presented: &Presented,
     ) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
         let about = Subject { certificate: Some(certificate.fingerprint), ..Subject::default() };
         let Some(identity) = self.service.store.identity_by_certificate(certificate.fingerprint)? else {
             return Err(self.failed(None, about, presented)?);
@@ -126,7 +125,7 @@ impl Admin {
         Ok((identity, LoggedInBy::Certificate(certificate.fingerprint)))
     }
 
-    /// Counts and records a login that may be a guess.
+    /// Counts and records a login that may be a guess. One that comes too soon is neither: it costs one look into the store.
     fn failed(&self, key: Option<Uuid>, about: Subject, presented: &Presented) -> Result<Problem, Problem> {
         if let Err(late) = self.throttle.failed(presented.address.ip(), key, Instant::now()) {
             return Ok(later(late));

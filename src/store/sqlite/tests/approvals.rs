@@ -19,6 +19,7 @@ pub(super) fn request(subject: &str) -> ApprovalRow {
         reason: "no longer used".into(),
         requested_by: ANN,
         requested_name: "ann".into(),
+        hands: [Uuid::from_u128(0xc3), Uuid::from_u128(0xd4)].into(),
         requested_at: 100,
         expires_at: 200,
         decided: None,

@@ -93,7 +93,9 @@ pub fn id_of(api: &Api, list: &str, name: &str) -> String {
 /// The administrative events about a request, oldest first: action, outcome, actor's name.
 fn events(server: &Server, approval: &Approval) -> Vec<(String, String, String)> {
     let text = std::fs::read_to_string(server.dir().join("audit/audit.jsonl")).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // The last line may be written just now.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let about = lines.filter(|line| line["approval"] == approval.id.to_string());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     about.map(|line| (text(&line["operation"]), text(&line["outcome"]), text(&line["actor_name"]))).collect()

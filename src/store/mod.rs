@@ -17,7 +17,7 @@ pub use self::{
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
     backup::Copied,
-    identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend},
+    identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend},
     listing::{HeldRow, ListedObject, ObjectCount, ObjectUse, SeenObject},
     root_keys::{
         KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
@@ -161,6 +161,9 @@ pub enum StoreError {
     /// Whoever asked for something cannot decide it himself.
     #[error("nobody decides his own request")]
     OwnRequest,
+    /// It would leave nobody of those whom [`Keep`] names.
+    #[error("nobody else has the role")]
+    LastOne,
     /// Rules name the authority.
     #[error("{rules} rules still name it")]
     Referenced {
@@ -265,6 +268,9 @@ pub struct StoreOptions {
     pub max_api_keys: u32,
     /// Open requests for approval.
     pub max_open_approvals: u32,
+    /// The roles, by the callers' names for them, that decide over requests of others. From the moment on when somebody can log in
+    /// as two identities that have one of them, for everything or for an adapter, the store keeps through whose hands access came.
+    pub deciding_roles: &'static [&'static str],
     /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
     pub migrate: bool,
 }
@@ -281,6 +287,7 @@ impl Default for StoreOptions {
             max_identities: 1000,
             max_api_keys: 100,
             max_open_approvals: 1000,
+            deciding_roles: &["security-officer", "administrator"],
             migrate: true,
         }
     }
@@ -353,7 +360,8 @@ impl Store {
     }
 
     /// Copies the whole store, as it is at one moment, into a new database file at `path` that only its owner may use, and
-    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait.
+    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait. Requests for
+    /// approval that are open are cancelled in the copy.
     ///
     /// # Errors
     /// `File` where `path` cannot be made or is there already, `DiskFull`; then nothing is left at `path`.

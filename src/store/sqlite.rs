@@ -26,6 +26,7 @@ mod approvals;
 mod backup;
 mod changes;
 mod entries;
+mod hands;
 mod held;
 mod identities;
 mod keks;

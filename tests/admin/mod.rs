@@ -7,6 +7,7 @@ mod authorities;
 mod backups;
 mod certificates;
 mod client;
+mod hands;
 mod identities;
 mod issue;
 mod killed;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Service, impact::Stake, now};
+use super::{Service, hands::must_be_another, impact::Stake, now};
 use crate::{
     admin::{
         caller::{Caller, CallerKind},
@@ -62,6 +62,7 @@ impl Service {
                 reason: new.reason,
                 requested_by: caller.identity,
                 requested_name: caller.name.to_string(),
+                hands: caller.hands.clone(),
                 requested_at: at,
                 expires_at: at.saturating_add(i64::from(self.config.admin.approval_seconds)),
                 decided: None,
@@ -123,7 +124,8 @@ impl Service {
         self.act_on_approval(caller, "approval.read", id, needed, shown)
     }
 
-    /// Approves a request that somebody else made, as it was shown at the revision in `if_match`.
+    /// Approves a request that somebody else made, as it was shown at the revision in `if_match`. Somebody else is also who neither
+    /// gave nor got the access that it was asked for with.
     pub(in crate::admin) fn approve(&self, caller: &Caller, id: Uuid, if_match: &IfMatch) -> Result<Approval, Problem> {
         self.act_on_approval(
             caller,
@@ -132,7 +134,7 @@ impl Service {
             |_| Ok(Permission::ApprovalDecide),
             |row| {
                 let action = action_of(&row)?;
-                must_be_another(caller, &row)?;
+                self.must_be_independent(caller, &row)?;
                 if_match.check(row.revision)?;
                 let at = now();
                 must_be_open(&row, at)?;
@@ -295,11 +297,6 @@ impl Service {
             }
         }
     }
-}
-
-/// Nobody decides on what they asked for, with whatever key.
-fn must_be_another(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
-    if caller.identity == row.requested_by { Err(StoreError::OwnRequest.into()) } else { Ok(()) }
 }
 
 /// The permission without which nobody may ask.

@@ -13,6 +13,7 @@ mod backups;
 pub(super) mod certificates;
 mod credential;
 mod forecast;
+mod hands;
 mod identities;
 mod impact;
 mod issuing;

@@ -18,6 +18,7 @@ mod crash;
 mod erasure;
 mod faults;
 mod file;
+mod hands;
 mod held;
 mod identities;
 mod listing;

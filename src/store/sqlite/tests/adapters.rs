@@ -1,6 +1,7 @@
 //! Adapters that change, and their end: who connects as them goes at once, what they hold batch after batch.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -39,6 +40,7 @@ fn identity(name: &str, grants: Vec<GrantRow>) -> IdentityRow {
         changed_at: 100,
         created_by: None,
         grants,
+        hands: BTreeSet::new(),
     }
 }
 

@@ -42,7 +42,7 @@ use kmip::{
     ttlv,
     version::Version,
 };
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use serde_json::Value as Json;
 use ureq::{
     Agent,
@@ -139,7 +139,9 @@ fn adapters(store: &Store) -> Outcome<Vec<PeerIdentity>> {
     for row in store.adapters()? {
         let mut last = Fingerprint([0; 32]);
         for number in 0..CERTIFICATES {
-            let params = CertificateParams::new(vec![format!("host-{number}.{}.example", row.name)])?;
+            let mut params = CertificateParams::new(vec![format!("host-{number}.{}.example", row.name)])?;
+            // They end in all the years to come.
+            params.not_after = date_time_ymd(2027 + i32::try_from(number / 10)?, 1 + u8::try_from(number % 12)?, 1);
             let der = params.self_signed(&key)?.der().clone();
             last = fingerprint(&der);
             store.insert_certificate(CertificateRow {
@@ -270,7 +272,7 @@ const PAGES: &[(&str, &[&str])] = &[
             "/v1/objects?limit=50&attribute=x-Identifier:{identifier}",
             "/v1/objects?limit=50&attribute=x-Product:VMware%20vSphere",
             "/v1/objects?limit=50&identifier={object}",
-            "/v1/objects?limit=50&identifier=019",
+            "/v1/objects?limit=50&identifier=01",
             "/v1/objects?limit=50&created_to={made}",
             "/v1/objects?limit=50&created_from={made}&state=Active",
             "/v1/objects?limit=50&name_contains=disk",
@@ -314,7 +316,9 @@ fn known(server: &Server) -> Outcome<HashMap<&'static str, String>> {
     let ask = |path: &str| -> Outcome<Json> { Ok(serde_json::from_str(&server.get(path)?)?) };
     let text = |value: &Json| value.as_str().map(str::to_owned).ok_or("not what was expected");
     let adapters = ask("/v1/adapters?limit=200")?;
-    let adapter = &adapters["items"][100];
+    let items = adapters["items"].as_array().ok_or("there are no adapters")?;
+    let with_keys: Vec<_> = items.iter().filter(|item| item["objects"]["live"].as_u64() > Some(0)).collect();
+    let adapter = with_keys.get(with_keys.len() / 2).ok_or("there are no keys")?;
     // Somewhere in the middle of all keys.
     let middle = ask(&format!("/v1/objects?limit=1000&adapter={}", text(&adapter["id"])?))?;
     let object = middle["items"].as_array().and_then(|items| items.last()).ok_or("there are no keys")?;

@@ -14,6 +14,7 @@ mod killed;
 mod limits;
 mod login;
 mod objects;
+mod overview;
 mod requests;
 mod root_keys;
 mod rules;

@@ -12,6 +12,7 @@ pub mod issue;
 mod limits;
 mod login;
 mod objects;
+mod overview;
 mod requests;
 mod root_keys;
 mod rules;

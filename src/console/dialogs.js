@@ -5,7 +5,7 @@ import { Icon } from "./icons.js";
 import { href } from "./route.js";
 import { Badge, Busy, Button, Field, Notice, ProblemBox, Stat, Time, useAct, useLoad } from "./ui.js";
 import { count, duration, number } from "./format.js";
-import { inMemory, objectStates } from "./words.js";
+import { objectStates } from "./words.js";
 
 export function Dialog({ title, close, wide, children }) {
   const box = useRef();
@@ -47,7 +47,7 @@ export const Confirm = ({ title, children, submit, danger = true, send, done, cl
   html`<${FormDialog} title=${title} submit=${submit} danger=${danger} send=${async (key) => (await send(key)) ?? true} done=${done} close=${close} blocked=${blocked}>${children}<//>`;
 
 /** What would be lost, in numbers. */
-export function Impact({ of, hold }) {
+export function Impact({ of }) {
   const several = of.object === null || of.object === undefined;
   return html`<div class="impact">
     <div class="stats">
@@ -62,8 +62,7 @@ export function Impact({ of, hold }) {
       <p>${adapter.states.filter((one) => one.objects).map((one) => html`<${Badge} of=${objectStates} is=${one.state} /> ${number(one.objects)}  `)}</p>
       <p>Newest key <${Time} at=${adapter.newest_at} none="none" />; a key was handed out last <${Time} at=${adapter.last_use_at} ago none="never, as far as is on record" />.</p>
       ${adapter.clients.length > 0 && html`<p>Clients that connected: ${adapter.clients.slice(0, 5).map((client, place) => html`${place ? "; " : ""}<bdi>${client.subject}</bdi> from <code>${client.address}</code> <${Time} at=${client.seen_at} ago />`)}${adapter.clients.length + adapter.more_clients > 5 && ` and ${number(adapter.clients.length + adapter.more_clients - 5)} more`}.</p>`}</details>`)}
-    ${of.warnings.map((text) => html`<${Notice} kind="warn">${text}<//>`)}
-    ${!hold && of.objects > 0 && html`<${Notice} kind="warn">${inMemory}<//>`}</div>`;
+    ${of.warnings.map((text) => html`<${Notice} kind="warn">${text}<//>`)}</div>`;
 }
 
 /**

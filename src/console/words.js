@@ -79,9 +79,10 @@ const nouns = { root_key: "root key", api_key: "API key", object: "key", session
 
 /** `adapter.create` as `Adapter made`. What is not known stays as it is. */
 export function action(name) {
-  const [noun, verb, ...more] = name.split(".");
-  if (!verb || more.length || !verbs[verb]) return name;
-  const text = `${nouns[noun] || noun.replaceAll("_", " ")} ${verbs[verb]}`;
+  const parts = name.split(".");
+  const verb = verbs[parts.pop()];
+  if (!verb || parts.length === 0) return name;
+  const text = `${parts.map((noun) => nouns[noun] || noun.replaceAll("_", " ")).join(" ")} ${verb}`;
   return text[0].toUpperCase() + text.slice(1);
 }
 

@@ -56,7 +56,7 @@ impl Browser {
 
     fn start(driver: &Path, chromium: &Path, server: &Server) -> Self {
         let mut driver = Command::new(driver)
-            .args(["--port=0", "--log-level=OFF"])
+            .args(["--port=0", "--log-level=SEVERE"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -11,7 +11,7 @@ import { action } from "../words.js";
 const about = (row) => [["adapter", "adapters"], ["object", "keys"], ["root_key", "root-keys"], ["identity", "identities"], ["approval", "approvals"]].filter(([name]) => row[name]);
 const who = (row) => row.actor_name || (row.actor?.startsWith("uid:") ? `user ${row.actor.slice(4)} of the server` : row.actor) || row.peer || "–";
 const columns = [
-  { id: "sequence", label: "No.", end: true, text: (row) => row.sequence },
+  { id: "sequence", label: "No.", text: (row) => row.sequence },
   { id: "time", label: "When", text: (row) => row.time, show: (row) => html`<${Time} at=${row.time} exact />` },
   { id: "action", label: "What", text: (row) => row.action, show: (row) => html`${action(row.action)}${row.version && html` <span class="quiet">KMIP ${row.version}</span>`}${row.name && html`<span class="sub"><bdi>${row.name}</bdi></span>`}` },
   { id: "outcome", label: "Outcome", text: (row) => row.outcome, show: (row) => html`<${Tag} kind=${row.outcome === "success" ? "good" : "bad"}>${row.outcome}<//>${row.permission && html`<span class="sub">needs ${row.permission}</span>`}` },

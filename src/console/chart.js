@@ -25,7 +25,7 @@ export function Chart({ title, times, lines, show = String, since, summary }) {
       if (value === null) { drawing = false; return; }
       text += `${drawing ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`;
       // A point alone would not be seen.
-      if (!drawing && (values[place + 1] === null || values[place + 1] === undefined)) text += "h1.5";
+      if (!drawing && (values[place + 1] === null || values[place + 1] === undefined)) text += "m-1 0h2";
       drawing = true;
     });
     return text;
@@ -35,7 +35,6 @@ export function Chart({ title, times, lines, show = String, since, summary }) {
   const marks = [0, 1, 2].map((mark) => Math.round((mark / 2) * (times.length - 1)));
   const area = lines.length === 1 && lines[0].values.every((value) => value !== null);
   return html`<figure class="chartbox"><figcaption id=${id}><strong>${title}</strong> <span class="quiet">${summary}</span></figcaption>
-    ${lines.length > 1 && html`<p class="legend">${lines.map((line, place) => html`<span><i class=${place ? "b" : "a"}></i>${line.label}</span>`)}</p>`}
     <svg class="chart" viewBox=${`0 0 ${W} ${H}`} role="img" aria-labelledby=${id}>
       ${off > 0 && html`<rect class="off" x=${left} y=${top} width=${x(off) - left} height=${H - top - bottom}><title>The server was not running</title></rect>`}
       ${[0, 0.5, 1].map((part) => html`<line class="grid" x1=${left} x2=${W - right} y1=${y(part * most)} y2=${y(part * most)} /><text x=${left - 8} y=${y(part * most) + 4} text-anchor="end">${show(part * most)}</text>`)}
@@ -43,5 +42,6 @@ export function Chart({ title, times, lines, show = String, since, summary }) {
       ${area && html`<path class="fill" d=${`${path(lines[0].values)}L${x(times.length - 1)} ${y(0)}L${x(0)} ${y(0)}Z`} />`}
       ${lines.map((line, place) => html`<path class=${place ? "b" : "a"} d=${path(line.values)} />`)}
       ${times.map((time, place) => html`<rect x=${x(place) - 3} y=${top} width="6" height=${H - top - bottom} fill="transparent"><title>${localHour(time)}: ${lines.map((line) => `${line.label} ${line.values[place] === null ? "–" : show(line.values[place])}`).join(", ")}</title></rect>`)}
-    </svg></figure>`;
+    </svg>
+    ${lines.length > 1 && html`<p class="legend">${lines.map((line, place) => html`<span><i class=${place ? "b" : "a"}></i>${line.label}</span>`)}</p>`}</figure>`;
 }

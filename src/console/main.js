@@ -95,7 +95,7 @@ function Frame({ leave }) {
     <button type="button" class="skip" onClick=${() => main.current.focus()}>Skip to the page</button>
     <header class="bar">
       <button type="button" class="icon-button burger" aria-label=${open ? "Close the menu" : "Open the menu"} aria-expanded=${String(open)} aria-controls="menu" onClick=${() => setOpen(!open)}><${Icon} name=${open ? "close" : "menu"} /></button>
-      <a class="brand" href=${href("/")}><${Logo} /><span>Keystead</span></a>
+      <a class="brand" href=${href("/")} aria-label="Keystead: overview"><${Logo} /><span>Keystead</span></a>
       <${Who} leave=${leave} /></header>
     <${Menu} now=${first} close=${() => setOpen(false)} />
     <main ref=${main} id="main" tabindex="-1"><${Shown} route=${route} /></main></div>`;

@@ -180,7 +180,7 @@ async function copy(text) {
 export const CopyButton = ({ text, what }) => html`<button type="button" class="icon-button" aria-label=${`Copy ${what}`} title=${`Copy ${what}`} onClick=${() => copy(text)}><${Icon} name="copy" /></button>`;
 
 /** A short value, such as an identifier or fingerprint, that can be copied whole. */
-export const Id = ({ value, what = "identifier", length = 8, whole }) => (value ? html`<span class="id"><code title=${value}>${whole ? value : short(value, length)}</code><${CopyButton} text=${value} what=${what} /></span>` : html`<span class="quiet">–</span>`);
+export const Id = ({ value, what = "identifier", length = 8, whole }) => (value ? html`<span class=${whole ? "id whole" : "id"}><code title=${value}>${whole ? value : short(value, length)}</code><${CopyButton} text=${value} what=${what} /></span>` : html`<span class="quiet">–</span>`);
 
 /** Text to paste elsewhere. */
 export function CopyBox({ label, text, help, file, type = "application/x-pem-file" }) {

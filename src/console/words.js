@@ -75,7 +75,7 @@ const verbs = {
   destroy: "destroyed", revoke: "revoked", approve: "approved", reject: "rejected", cancel: "cancelled", execute: "carried out", sign: "signed",
   issue: "issued", set: "set", reload: "reloaded", renew: "renewed", retire: "retired", attest: "attested", recover: "recovered", request: "asked for",
 };
-const nouns = { root_key: "root key", api_key: "API key", object: "key", session: "session", ca: "authority" };
+const nouns = { root_key: "root key", api_key: "API key", object: "key", session: "session", ca: "authority", ca_rule: "rule", audit: "audit log" };
 
 /** `adapter.create` as `Adapter made`. What is not known stays as it is. */
 export function action(name) {

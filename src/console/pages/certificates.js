@@ -36,7 +36,7 @@ function Forecast({ days }) {
       <${Stat} value=${number(within(rows, 0, 14))} label="end within 14 days" kind=${within(rows, 0, 14) ? "bad" : ""} />
       <${Stat} value=${number(within(rows, 14, 60))} label="end in 14 to 60 days" kind=${within(rows, 14, 60) ? "warn" : ""} />
       <${Stat} value=${number(rows.filter((row) => row.days_left >= 60).length)} label="end later" /></div>
-    <div class="row"><${Field} label="Show those that end within" name="days" value=${days} set=${(days) => become("/certificates", { days })} options=${[["30", "30 days"], ["60", "60 days"], ["90", "90 days"], ["365", "a year"], ["3660", "ten years"]]} /></div>
+    <div class="row short"><${Field} label="Show those that end within" name="days" value=${days} set=${(days) => become("/certificates", { days })} options=${[["30", "30 days"], ["60", "60 days"], ["90", "90 days"], ["365", "a year"], ["3660", "ten years"]]} /></div>
     <${Table} name="Certificates" keyed="fingerprint" rows=${rows} columns=${columns} sort=${["ends", "up"]} empty=${html`<${Empty} title="None ends in this time">The server warns in its log and metrics as well, in good time.<//>`} />`}<//>`;
 }
 

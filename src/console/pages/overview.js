@@ -54,7 +54,7 @@ function Charts() {
     const common = { times, since: stats.started_at };
     return html`<div class="charts">
       <${Chart} ...${common} title="Requests" summary=${`${each}; ${number(sum("requests"))} in all`} lines=${[{ label: "requests", values: buckets.map((one) => one.requests) }]} show=${(value) => number(Math.round(value * 10) / 10)} />
-      <${Chart} ...${common} title="Time to answer" summary=${slowest ? `slowest ${latency(slowest)}` : "nothing was asked"} lines=${[{ label: "half are faster than", values: buckets.map((one) => one.p50_us) }, { label: "99 of 100 are faster than", values: buckets.map((one) => one.p99_us) }]} show=${latency} />
+      <${Chart} ...${common} title="Time to answer" summary=${slowest ? `slowest ${latency(slowest)}` : "nothing was asked"} lines=${[{ label: "half are below", values: buckets.map((one) => one.p50_us) }, { label: "99 of 100 are below", values: buckets.map((one) => one.p99_us) }]} show=${latency} />
       <${Chart} ...${common} title="Errors" summary=${`${each}; ${count(sum("errors"), "error")} in all`} lines=${[{ label: "errors", values: buckets.map((one) => one.errors) }]} show=${(value) => number(Math.round(value * 10) / 10)} /></div>`;
   }}<//><//>`;
 }

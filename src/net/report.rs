@@ -225,7 +225,9 @@ fn why(cause: Option<&rustls::Error>) -> TurnedAway {
             P::Tls12NotOffered
             | P::Tls12NotOfferedOrEnabled
             | P::ServerTlsVersionIsDisabledByOurConfig
-            | P::SupportedVersionsExtensionRequired,
+            | P::SupportedVersionsExtensionRequired
+            // Clients that know nothing later than TLS 1.1 do not send it.
+            | P::SignatureAlgorithmsExtensionRequired,
         )) => TurnedAway::TlsVersion,
         Some(E::PeerIncompatible(
             P::NoCipherSuitesInCommon | P::NoKxGroupsInCommon | P::NoSignatureSchemesInCommon,

@@ -75,8 +75,8 @@ pub struct ObjectCount {
 pub struct Newest {
     /// What is looked for in which adapter. Of a [`Search`] its terms, ranges and statuses count, and it is newest first.
     pub searches: Vec<(AdapterId, Search)>,
-    /// A range of the date of creation. What is shown may be outside of it by a day or so: it only tells where to look, and
-    /// takes for granted that nobody has set the clock back by more than a day.
+    /// A range of the date of creation. What is shown may be outside of it by an hour or so: it only tells where to look, and
+    /// takes for granted that nobody has set the clock back by more than an hour.
     pub made: Option<DateRange>,
     /// Only what was made before this object.
     pub after: Option<ObjectId>,

@@ -182,7 +182,7 @@ fn a_refused_certificate_is_shown_with_what_to_do_and_registered_from_what_is_sh
     assert!(refused.message.unwrap().contains("not registered") && refused.remedy.unwrap().contains("register"));
     assert_eq!((refused.address.as_str(), refused.adapter, refused.times), ("127.0.0.1", None, 1));
     let shown = refused.certificate.unwrap();
-    assert_eq!(shown.subject.as_deref(), Some("CN=vcenter <script>"));
+    assert_eq!(shown.subject.as_deref(), Some(r"CN=vcenter \<script\>"));
     assert_eq!(
         (shown.issuer.as_deref(), shown.not_after.as_deref()),
         (shown.subject.as_deref(), Some("2040-01-01T00:00:00Z"))
@@ -199,7 +199,7 @@ fn a_refused_certificate_is_shown_with_what_to_do_and_registered_from_what_is_sh
         eventually("it was let in", || of(&api, &fingerprint).filter(|one| one.outcome == HandshakeOutcome::Accepted));
     assert_eq!(accepted.adapter.map(|id| id.to_string()), Some(adapter.clone()));
     assert!(accepted.sequence > before && accepted.tls_version.as_deref() == Some("1.3") && accepted.objects.is_none());
-    assert_eq!(accepted.certificate.unwrap().subject.as_deref(), Some("CN=vcenter <script>"));
+    assert_eq!(accepted.certificate.unwrap().subject.as_deref(), Some(r"CN=vcenter \<script\>"));
 
     // The first key.
     let usage = || -> AdapterUsage { api.get(&format!("/v1/adapters/{adapter}/usage")).read(200) };

@@ -13,6 +13,7 @@ use crate::{
         http::{Answer, At, Call, Filter},
         model::{Activity, ActivityQuery, ImpactReport, ManagedObject, ObjectQuery, ObjectSearch},
         page::{Page, Window},
+        problem::ProblemDetails,
     },
     store::{AdapterId, ObjectId},
 };
@@ -44,7 +45,10 @@ async fn list(call: Call, At(id): At<Uuid>, Filter(query): Filter<ObjectQuery>) 
 /// Of those that the caller may see. Newest first. Filters are joined: what is listed is as all of them say. A page that is not
 /// full need not be the last: what no index knows, such as a part of a name, is looked for in some thousand objects for each page.
 #[utoipa::path(get, path = "/v1/objects", tag = "objects", params(ObjectSearch),
-    responses((status = 200, description = "A page of objects, without their content", body = Page<ManagedObject>)))]
+    responses(
+        (status = 200, description = "A page of objects, without their content", body = Page<ManagedObject>),
+        (status = 404, description = "There is no such adapter, or none that the caller may know of",
+         body = ProblemDetails, content_type = "application/problem+json")))]
 async fn search(call: Call, Filter(search): Filter<ObjectSearch>) -> Answer {
     let (adapter, query) = search.split();
     let window = Window::new("objects", query.limit, query.page.as_deref())?;

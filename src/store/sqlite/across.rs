@@ -15,7 +15,7 @@ use super::{
 use crate::store::{AdapterId, DateRange, ListedObject, Newest, ObjectId, Search, StoreError, Term};
 
 /// A clock may have been set back by so many seconds since an object was made.
-const SLACK: i64 = 86_400;
+const SLACK: i64 = 3600;
 
 const FIRST_DATED: &str =
     "SELECT object FROM dated WHERE adapter = ?1 AND field = ?2 AND destroyed = ?3 AND seconds >= ?4

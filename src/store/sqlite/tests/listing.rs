@@ -61,7 +61,7 @@ fn what_several_adapters_have_is_merged_in_the_order_of_creation() {
     for number in 0..30_u32 {
         let row = new_row(adapters[(number as usize * 7) % 3]);
         let index = IndexEntries {
-            dates: vec![DateEntry { field: 1, seconds: i64::from(number) * 100_000 }],
+            dates: vec![DateEntry { field: 1, seconds: i64::from(number) * 5_000 }],
             ..terms(&[u64::from(number % 2), 100 + u64::from(number)])
         };
         fixture.store.apply(vec![Change::Insert { row: row.clone(), index }]).unwrap();
@@ -98,8 +98,8 @@ fn what_several_adapters_have_is_merged_in_the_order_of_creation() {
         joined.extend(page);
     }
     assert_eq!(joined, expected(&|_| true));
-    // The date of creation narrows where it is looked, give or take a day.
-    let made = DateRange { field: 1, from: 1_000_000, to: 1_500_000 };
+    // The date of creation narrows where it is looked, give or take an hour.
+    let made = DateRange { field: 1, from: 50_000, to: 75_000 };
     let narrowed = ids(newest(&fixture.store, &everywhere(adapters, &all), Some(made), None, 100));
     assert!(narrowed.starts_with(&[rows[15].id]) && narrowed.ends_with(&[rows[10].id]), "{narrowed:?}");
     let never = DateRange { field: 1, from: 9_000_000, to: i64::MAX };

@@ -53,6 +53,7 @@ export function Impact({ of }) {
     <div class="stats">
       <${Stat} value=${number(of.objects)} label=${of.objects === 1 ? "key is lost" : "keys are lost"} kind=${of.objects ? "bad" : "good"} />
       <${Stat} value=${number(of.active_objects)} label="of them in use (Active)" kind=${of.active_objects ? "bad" : "good"} />
+      ${of.held_objects > 0 && html`<${Stat} value=${number(of.held_objects)} label="destroyed and held, lost as well" kind="warn" />`}
       ${several && html`<${Stat} value=${number(of.adapters.length)} label=${of.adapters.length === 1 ? "adapter affected" : "adapters affected"} />`}
     </div>
     ${of.object && html`<p>${of.object.names[0] ? html`<strong><bdi>${of.object.names.join(", ")}</bdi></strong>` : "A key without a name"}, <${Badge} of=${objectStates} is=${of.object.state} />,

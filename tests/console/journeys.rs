@@ -95,7 +95,7 @@ fn makes_a_root_key_and_an_adapter_under_it() {
     browser.fill("Name", "demo");
     browser.choose("Root key", "production");
     browser.press("Make it");
-    browser.sees("is taken");
+    browser.sees("There is an adapter called");
     browser.fill("Name", "vcenter-site-a");
     browser.press("Make it");
     browser.sees("No certificate yet");

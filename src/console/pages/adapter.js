@@ -1,6 +1,6 @@
 // One adapter: what connects to it, what it keeps, what was done, and how it is set.
 import { html, useState } from "../view.js";
-import { all, change, get, post, remove } from "../api.js";
+import { all, at, change, get, post, remove } from "../api.js";
 import { Icon } from "../icons.js";
 import { go, href } from "../route.js";
 import { Badge, Button, Card, Check, CopyBox, Empty, Facts, Field, Id, Loaded, Notice, Page, PemField, ProblemBox, say, Tabs, Tag, Time, useAct, useForm, useLoad } from "../ui.js";
@@ -38,8 +38,8 @@ export default function Adapter({ id, tab = "certificates" }) {
         : tab === "keys" ? html`<${Listing} name=${`Keys of ${adapter.name}`} path=${`${path}/objects`} columns=${keyColumns()} empty=${html`<${Empty} title="No keys yet">The adapter's clients make keys here. <a href=${href("/connect", { adapter: id })}>Connect a client</a> to see its first one arrive.<//>`} />`
         : tab === "activity" ? html`<${Activity} path=${path} name=${adapter.name} />`
         : tab === "policy" ? html`<${Policy} key=${adapter.revision} path=${path} adapter=${adapter} may=${change} put=${(now) => { loaded.put(now); say("Saved"); }} reload=${loaded.reload} />`
-        : html`<${Certificates} path=${path} id=${id} name=${adapter.name} may=${change} mayRemove=${may("kmip-management.delete", id)} changed=${loaded.reload} />`}
-      ${deleting && html`<${Destroy} title=${`Delete ${adapter.name}`} verb="Delete the adapter and its keys" impact=${`${path}/impact`} needs=${(report) => report.active_objects > 0}
+        : html`<${Certificates} path=${path} id=${id} name=${adapter.name} rules=${adapter.rules} may=${change} mayRemove=${may("kmip-management.delete", id)} changed=${loaded.reload} />`}
+      ${deleting && html`<${Destroy} title=${`Delete ${adapter.name}`} verb="Delete the adapter and its keys" impact=${`${path}/impact`} needs=${(report) => report.active_objects > 0 || report.held_objects > 0}
         deed=${() => remove(path, adapter.revision)} action="adapter.delete" subject=${id} mayAsk=${may("approval.request", id)}
         close=${() => setDeleting(false)} done=${() => { say(`${adapter.name} is deleted`); go("/adapters"); }} />`}`}<//><//>`;
 }
@@ -51,9 +51,10 @@ export function DaysLeft({ days }) {
   return days <= 60 ? html`<${Tag} kind="warn">${count(days, "day")} left<//>` : html`<span class="quiet">${count(days, "day")} left</span>`;
 }
 
-function Certificates({ path, id, name, may, mayRemove, changed }) {
+function Certificates({ path, id, name, rules, may, mayRemove, changed }) {
   const certificates = useLoad((signal) => all(`${path}/certificates`, {}, { signal }), [path]);
   const [open, setOpen] = useState(null);
+  const [meant, setMeant] = useState(false);
   const done = (text) => { setOpen(null); say(text); certificates.reload(); changed(); };
   const columns = [
     { id: "name", label: "Name", text: (row) => row.name, show: (row) => html`<bdi>${row.name}</bdi><span class="sub"><bdi>${row.subject}</bdi></span>` },
@@ -73,11 +74,12 @@ function Certificates({ path, id, name, may, mayRemove, changed }) {
     ${open?.add && html`<${Register} path=${path} close=${() => setOpen(null)} done=${(made) => done(`${count(made.items.length, "certificate")} registered`)} />`}
     ${open?.sign && html`<${Sign} path=${path} name=${name} close=${() => { setOpen(null); certificates.reload(); changed(); }} />`}
     ${open?.issue && html`<${Issue} path=${path} name=${name} close=${() => { setOpen(null); certificates.reload(); changed(); }} />`}
-    ${open?.remove && html`<${Confirm} title=${`Remove ${open.remove.name}`} submit="Remove it" close=${() => setOpen(null)} send=${() => remove(`${path}/certificates/${open.remove.fingerprint}`)} done=${() => done("The certificate is removed")}>
+    ${open?.remove && html`<${Confirm} title=${`Remove ${open.remove.name}`} submit="Remove it" close=${() => setOpen(null)} send=${() => remove(at(`${path}/certificates/${open.remove.fingerprint}`, { although_covered: meant ? true : undefined }))} done=${() => done("The certificate is removed")}>
       <p>1 of the ${count(certificates.data.length, "certificate")} of <bdi>${name}</bdi> is removed. Connections made with it end at once, and no new ones are let in.
         ${open.remove.last_seen ? html` It was used last <${Time} at=${open.remove.last_seen.at} ago /> from <code>${open.remove.last_seen.address}</code>.` : " It was never used."}</p>
       ${certificates.data.length === 1 && html`<${Notice} kind="warn">It is the adapter's only certificate: afterwards its clients cannot reach their keys.<//>`}
-      <p>The keys stay as they are. The certificate can be registered again.</p><//>`}`;
+      <p>The keys stay as they are. The certificate can be registered again.</p>
+      ${rules > 0 && html`<${Check} value=${meant} set=${setMeant} label="Remove it also where a rule lets it in" help="Its holder would then get in by the rule, as before." />`}<//>`}`;
 }
 
 export function Register({ path, close, done, pem = "" }) {
@@ -157,7 +159,7 @@ function Activity({ path, name }) {
   const columns = [
     { id: "what", label: "What", text: (row) => row.operation, show: (row) => html`${action(row.operation)}${row.name && html`<span class="sub"><bdi>${row.name}</bdi></span>`}` },
     { id: "time", label: "When", text: (row) => row.time, show: (row) => html`<${Time} at=${row.time} exact />` },
-    { id: "outcome", label: "Outcome", text: (row) => row.outcome, show: (row) => html`<${Tag} kind=${row.outcome === "success" ? "good" : "bad"}>${row.outcome}<//>` },
+    { id: "outcome", label: "Outcome", text: (row) => row.outcome, show: (row) => html`<${Tag} kind=${row.outcome === "success" ? "good" : row.outcome === "begun" ? "calm" : "bad"}>${row.outcome}<//>` },
     { id: "who", label: "Who", text: (row) => row.actor_name || row.actor || row.peer, show: (row) => html`<bdi>${row.actor_name || row.actor || row.peer}</bdi>${row.version && html`<span class="sub">KMIP ${row.version}</span>`}` },
     { id: "object", label: "Key", text: (row) => row.object, show: (row) => (row.object ? html`<a href=${href(`/keys/${row.object}`)}><code>${row.object.slice(0, 8)}…</code></a>` : "–") },
     { id: "correlation", label: "Reference", text: (row) => row.correlation, only: "csv" },

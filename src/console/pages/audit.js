@@ -14,7 +14,7 @@ const columns = [
   { id: "sequence", label: "No.", text: (row) => row.sequence },
   { id: "time", label: "When", text: (row) => row.time, show: (row) => html`<${Time} at=${row.time} exact />` },
   { id: "action", label: "What", text: (row) => row.action, show: (row) => html`${action(row.action)}${row.version && html` <span class="quiet">KMIP ${row.version}</span>`}${row.name && html`<span class="sub"><bdi>${row.name}</bdi></span>`}` },
-  { id: "outcome", label: "Outcome", text: (row) => row.outcome, show: (row) => html`<${Tag} kind=${row.outcome === "success" ? "good" : "bad"}>${row.outcome}<//>${row.permission && html`<span class="sub">needs ${row.permission}</span>`}` },
+  { id: "outcome", label: "Outcome", text: (row) => row.outcome, show: (row) => html`<${Tag} kind=${row.outcome === "success" ? "good" : row.outcome === "begun" ? "calm" : "bad"}>${row.outcome}<//>${row.permission && html`<span class="sub">needs ${row.permission}</span>`}` },
   { id: "who", label: "Who", text: who, show: (row) => html`<bdi>${who(row)}</bdi>${row.peer && html`<span class="sub">${row.peer}</span>`}` },
   { id: "about", label: "About", text: (row) => about(row).map(([name]) => `${name} ${row[name]}`).join("; "), show: (row) => html`${about(row).map(([name, page], place) => html`${place > 0 && html`<br />`}<a href=${href(`/${page}/${row[name]}`)}>${name.replace("_", " ")} <code>${row[name].slice(0, 8)}…</code></a>`)}` },
   { id: "certificate", label: "Certificate", text: (row) => row.certificate, only: "csv" },

@@ -58,6 +58,7 @@ function Identity({ id }) {
   const loaded = useLoad((signal) => get(path, signal), [path]);
   const keys = useLoad((signal) => all(`${path}/api-keys`, {}, { signal }), [path]);
   const adapters = useLoad((signal) => all("/v1/adapters", {}, { signal }).catch(() => []));
+  const people = useLoad((signal) => all("/v1/identities", {}, { signal }).catch(() => []));
   const [open, setOpen] = useState(null);
   const form = useForm({});
   const one = loaded.data;
@@ -81,7 +82,7 @@ function Identity({ id }) {
       ${self && html`<${Notice}>This is you. Nobody changes their own roles: another administrator can.<//>`}
       <${Card} title="What it may do"><ul class="list">${one.grants.map((grant) => html`<li><span><strong>${role(grant.role)}</strong> <span class="quiet">${roles[grant.role]?.[1]}</span></span><span>${grant.adapter ? html`<a href=${href(`/adapters/${grant.adapter}`)}><bdi>${adapters.data?.find((other) => other.id === grant.adapter)?.name || "one adapter"}</bdi></a>` : "everywhere"}</span></li>`)}
         ${one.grants.length === 0 && html`<li>It has no role, so it may do nothing.</li>`}</ul>
-        <${Facts} of=${[["Client certificate", one.certificate ? html`<${Id} value=${one.certificate.fingerprint} what="fingerprint" length="12" /> until <${Time} at=${one.certificate.not_after} day />` : "none"], ["Made", html`<${Time} at=${one.created_at} />`], ["Identifier", html`<${Id} value=${id} length="13" />`]]} /><//>
+        <${Facts} of=${[["Client certificate", one.certificate ? html`<${Id} value=${one.certificate.fingerprint} what="fingerprint" length="12" /> until <${Time} at=${one.certificate.not_after} day />` : "none"], ["Made", html`<${Time} at=${one.created_at} />`], one.given_by?.length > 0 && ["Access given by", html`<bdi>${one.given_by.map((giver) => people.data?.find((other) => other.id === giver)?.name || giver.slice(0, 8)).join(", ")}</bdi><span class="quiet">: none of them decides on what this identity asks for</span>`], ["Identifier", html`<${Id} value=${id} length="13" />`]]} /><//>
       <${Card} title="API keys" action=${manage && html`<${Button} kind="small" onClick=${() => { form.set("key", ""); form.set("days", "365"); setOpen("key"); }}><${Icon} name="plus" />New API key<//>`}>
         <${Loaded} of=${keys}>${(rows) => html`<${Table} name=${`API keys of ${one.name}`} rows=${rows} columns=${columns} empty=${html`<${Empty} title="No API key">With an API key ${one.kind === "service" ? "the program" : "this person"} signs in. It is shown once, when it is made.<//>`} />`}<//><//>
       ${open === "edit" && html`<${FormDialog} title=${`Change ${one.name}`} submit="Save" wide close=${() => setOpen(null)} done=${done("Saved")}

@@ -185,7 +185,7 @@ export const Id = ({ value, what = "identifier", length = 8, whole }) => (value 
 /** Text to paste elsewhere. */
 export function CopyBox({ label, text, help, file, type = "application/x-pem-file" }) {
   const id = useId();
-  const line = !file && text.length <= 100 && !text.includes("\n");
+  const line = !file && text.length <= 64 && !text.includes("\n");
   return html`<div class=${line ? "copybox line" : "copybox"}>
     <div class="copyhead"><span id=${id}>${label}</span><span>
       ${file && html`<button type="button" class="small secondary outline" onClick=${() => download(file, text, type)}><${Icon} name="download" />Download</button>`}

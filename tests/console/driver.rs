@@ -192,7 +192,8 @@ impl Browser {
     pub fn press(&self, name: &str) {
         let until = Instant::now() + PATIENCE;
         loop {
-            let found = self.wait(name, &format!("{FIND} return press(arguments[0])"), &[name.into()]);
+            let script = format!("{FIND} const one = press(arguments[0]); one?.scrollIntoView({{ block: 'center' }}); return one");
+            let found = self.wait(name, &script, &[name.into()]);
             let element = found[ELEMENT].as_str().expect("an element");
             match self.try_ask("POST", &format!("/element/{element}/click"), &json!({})) {
                 Ok(_) => return,

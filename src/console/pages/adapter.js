@@ -167,7 +167,7 @@ function Activity({ path, name }) {
   return html`<${Card} title="Activity"><div class="row">
       <${Field} label="What was done" name="what" value=${what} set=${setWhat} options=${[["", "Everything"], ["Create", "Keys made (Create)"], ["Get", "Keys handed out (Get)"], ["Destroy", "Keys destroyed (Destroy)"], ["certificate.*", "Certificates"], ["adapter.*", "The adapter itself"]]} />
       <${Field} label="Outcome" name="outcome" value=${outcome} set=${setOutcome} options=${[["", "Any"], ["success", "It worked"], ["failure", "It failed or was refused"]]} /></div>
-    <${Listing} name=${`Activity of ${name}`} path=${`${path}/activity`} query=${{ action: what, outcome }} columns=${columns} keyed="sequence" most=${20000} empty=${html`<${Empty} title="Nothing on record">What the adapter's clients and administrators do appears here at once.<//>`} /><//>`;
+    <${Listing} name=${`Activity of ${name}`} path=${`${path}/activity`} query=${{ action: what, outcome: outcome || "ended" }} columns=${columns} keyed="sequence" most=${20000} empty=${html`<${Empty} title="Nothing on record">What the adapter's clients and administrators do appears here at once.<//>`} /><//>`;
 }
 
 function Policy({ path, adapter, may, put, reload }) {

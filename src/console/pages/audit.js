@@ -25,7 +25,7 @@ const moment = (text) => (text ? new Date(text).toISOString() : "");
 
 export default function Audit({ query }) {
   const form = useForm(query);
-  const asked = { action: query.action, outcome: query.outcome, actor: query.actor, adapter: query.adapter, correlation: query.reference, since: moment(query.since), until: moment(query.until) };
+  const asked = { action: query.action, outcome: query.outcome === "all" ? "" : query.outcome || "ended", actor: query.actor, adapter: query.adapter, correlation: query.reference, since: moment(query.since), until: moment(query.until) };
   const adapters = useLoad((signal) => all("/v1/adapters", {}, { signal }).catch(() => []));
   const [sofar, setSofar] = useState(null);
   const lines = useAct(async () => {
@@ -39,7 +39,7 @@ export default function Audit({ query }) {
     <${Card}><form role="search" onSubmit=${(event) => { event.preventDefault(); become("/audit", form.values); }}>
       <div class="row"><${Field} label="What was done" ...${form.bind("action")} placeholder="adapter.* or Get" help="A name, or its beginning with *." />
         <${Field} label="By whom" ...${form.bind("actor")} placeholder="alice" />
-        <${Field} label="Outcome" ...${form.bind("outcome")} options=${[["", "Any"], ["success", "It worked"], ["failure", "It failed or was refused"], ["denied", "Not allowed"]]} />
+        <${Field} label="Outcome" ...${form.bind("outcome")} options=${[["", "Any"], ["success", "It worked"], ["failure", "It failed or was refused"], ["denied", "Not allowed"], ["all", "Any, and that it began"]]} />
         <${Field} label="Adapter" ...${form.bind("adapter")} options=${[["", "Any"], ...(adapters.data || []).map((one) => [one.id, one.name])]} /></div>
       <div class="row"><${Field} label="From" ...${form.bind("since")} kind="datetime-local" /><${Field} label="Until" ...${form.bind("until")} kind="datetime-local" />
         <${Field} label="Reference" ...${form.bind("reference")} placeholder="of an error message" /></div>

@@ -159,9 +159,10 @@ pub(super) fn request(api: &Api, action: &str, subject: &str, reason: &str) -> R
 /// Says in words what would be lost.
 pub(super) fn show_impact(impact: &Value) {
     say(format_args!(
-        "objects that would be lost: {}, {} of them Active",
+        "objects that would be lost: {}, {} of them Active, {} destroyed and held",
         text(impact, "/objects"),
-        text(impact, "/active_objects")
+        text(impact, "/active_objects"),
+        text(impact, "/held_objects")
     ));
     for adapter in impact.get("adapters").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
         say(format_args!(

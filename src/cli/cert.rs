@@ -1,5 +1,6 @@
 //! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
 
+mod register;
 mod remote;
 mod rule;
 
@@ -13,6 +14,8 @@ use hal::RootKeys;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use self::register::{IsOwn, insert};
+use self::register::{own_trust, say_registered};
 use super::{
     CliError, KeyArg,
     adapter::parse_text,
@@ -20,16 +23,16 @@ use super::{
     backend,
     data_dir::{create_folder, exists, write_file, write_new_file},
     error::UsageError,
-    output::{json, note, progress, say, table},
+    output::{json, progress, say, table},
     place::Where,
     signer,
 };
 use crate::{
-    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe, read_certificates},
-    config::{KeyPlace, TlsConfig, read_secret_file, write_secret_file},
-    store::{AdapterRow, CertificateRow, Fingerprint, StoreError},
+    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe},
+    config::{KeyPlace, read_secret_file, write_secret_file},
+    store::{AdapterRow, CertificateRow},
     text::BadText,
-    trust::fingerprint,
+    trust::{self, issued_row},
 };
 
 /// Shortest beginning of a fingerprint that names a certificate.
@@ -96,6 +99,9 @@ pub(super) struct ListArgs {
 pub(super) struct RemoveArgs {
     /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
     fingerprint: String,
+    /// Remove it also where a rule of its adapter lets it in as before
+    #[arg(long)]
+    although_covered: bool,
     #[command(flatten)]
     config: Where,
 }
@@ -135,7 +141,7 @@ pub(super) struct SignArgs {
 
 pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     match command {
-        CertCommand::Register(args) => register(args),
+        CertCommand::Register(args) => register::run(args),
         CertCommand::List(args) => list(args),
         CertCommand::Show(args) => remote::show(args),
         CertCommand::Expiring(args) => remote::expiring(args),
@@ -144,73 +150,6 @@ pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
         CertCommand::SignCsr(args) => sign(args),
         CertCommand::Rule(command) => rule::run(command),
     }
-}
-
-fn register(args: &RegisterArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::register(&api, args);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.owner.adapter)?;
-    let file = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
-    let certificates = read_certificates(&file).map_err(CliError::content(&args.file))?;
-    // In a chain the client's own certificate comes first; the others are authorities, which are not trusted.
-    let Some(certificate) = certificates.into_iter().next() else { return Ok(()) };
-    refuse_own(&admin.config.tls, &certificate)?;
-    say_registered(&insert(&admin, &adapter, args.owner.name.clone(), certificate.to_vec())?, &adapter);
-    if describe(&certificate)?.is_authority {
-        note("note: this is an authority's certificate; certificates that it issued are not accepted because of it");
-    }
-    Ok(())
-}
-
-/// Refuses certificates whose private key is the authority's or the server's: no client has them.
-fn refuse_own(tls: &TlsConfig, certificate: &[u8]) -> Result<(), CliError> {
-    for (path, whose) in [(&tls.ca, "authority"), (&tls.certificate, "server")] {
-        if !exists(path)? {
-            continue;
-        }
-        let file = std::fs::read(path).map_err(CliError::file(path))?;
-        let own = read_certificates(&file).map_err(CliError::content(path))?;
-        if own.iter().any(|own| own.as_ref() == certificate) {
-            return Err(CliError::OwnCertificate { whose, path: path.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// Registers the certificate `der` with `adapter`.
-pub(super) fn insert(
-    admin: &Admin,
-    adapter: &AdapterRow,
-    name: Option<String>,
-    der: Vec<u8>,
-) -> Result<CertificateRow, CliError> {
-    let shown = describe(&der)?;
-    let row = CertificateRow {
-        fingerprint: fingerprint(&der.as_slice().into()),
-        adapter: adapter.id,
-        name: name.unwrap_or(shown.common_name),
-        der,
-        added_at: Timestamp::now().as_second(),
-    };
-    let about = Subject { adapter: Some(adapter.id), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.register", about, || match admin.store.insert_certificate(row.clone()) {
-        Err(StoreError::Duplicate) => Err(taken(admin, row.fingerprint)?),
-        result => Ok(result?),
-    })?;
-    Ok(row)
-}
-
-fn taken(admin: &Admin, fingerprint: Fingerprint) -> Result<CliError, CliError> {
-    let trust = admin.store.trust()?;
-    let owner = trust.certificates.iter().find(|row| row.fingerprint == fingerprint).map(|row| row.adapter);
-    let name = owner.and_then(|owner| adapter_names(&trust).get(&owner).copied()).unwrap_or_default();
-    Ok(CliError::CertificateTaken { adapter: name.to_owned() })
-}
-
-fn say_registered(row: &CertificateRow, adapter: &AdapterRow) {
-    say(format_args!("certificate {:?} now acts as adapter {:?}; SHA-256 {}", row.name, adapter.name, row.fingerprint));
 }
 
 #[derive(Serialize)]
@@ -278,7 +217,13 @@ fn remove(args: &RemoveArgs) -> Result<(), CliError> {
         return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
     };
     let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.remove", about, || Ok(admin.store.delete_certificate(row.fingerprint)?))?;
+    admin.act("certificate.remove", about, || {
+        let rule = own_trust(&admin)?.rule_for(&row.der.as_slice().into(), row.adapter, trust::now());
+        match rule.filter(|_| !args.although_covered) {
+            Some(rule) => Err(CliError::CoveredByRule { rule }),
+            None => Ok(admin.store.delete_certificate(row.fingerprint)?),
+        }
+    })?;
     say(format_args!("certificate {:?} removed; its connections end within a second", row.name));
     Ok(())
 }
@@ -326,7 +271,7 @@ pub(super) fn issue_files(
     create_folder(new.folder)?;
     let key = private_key(&new.folder.join("key.pem"), new.kind, "the client's")?;
     let issued = authority.issue_client(&key, new.common_name, Timestamp::now())?;
-    let row = insert(admin, adapter, new.name.clone(), issued.der)?;
+    let row = insert(admin, adapter, new.name.clone(), issued.der, IsOwn::Yes)?;
     write_file(&new.folder.join("ca.pem"), &authority.certificate().pem)?;
     write_file(&new.folder.join("cert.pem"), &issued.pem)?;
     Ok(row)
@@ -380,12 +325,18 @@ fn sign(args: &SignArgs) -> Result<(), CliError> {
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
     let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
     let Some(path) = &args.out else {
-        insert(&admin, &adapter, args.owner.name.clone(), issued.der)?;
+        insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes)?;
         say(issued.pem.trim_end());
         return Ok(());
     };
+    if exists(path)? {
+        return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
+    }
+    // Nobody has it before it is on record for whom it is, also if this is cut off before it is registered.
+    let issued_for = issued_row(&issued.der, adapter.id).into_iter().collect();
+    admin.store.record_issued(issued_for, Timestamp::now().as_second())?;
     write_new_file(path, &issued.pem)?;
-    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der).inspect_err(|_| {
+    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes).inspect_err(|_| {
         // This run made it; it is worth nothing without its registration, and what failed matters more than its removal.
         let _ = std::fs::remove_file(path);
     })?;

@@ -147,6 +147,15 @@ pub enum CliError {
         /// Its file.
         path: PathBuf,
     },
+    /// Without its registration the certificate opens connections as before.
+    #[error(
+        "the rule {rule} of its adapter lets this certificate in also when it is not registered, so nothing was removed: remove that \
+         rule first (keystead cert rule remove {rule}), or say with --although-covered that the rule is to be what lets it in"
+    )]
+    CoveredByRule {
+        /// The rule.
+        rule: uuid::Uuid,
+    },
     /// Half of a pair of files is there.
     #[error("{present} is there but {missing} is not: restore it, or remove both to have new ones made")]
     HalfThere {

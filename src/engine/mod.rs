@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     adapter_status::{AdapterStatus, adapter_status},
-    census::{Census, newest, oldest},
+    census::{Census, at_most_active, newest, oldest},
     clock::Clock,
     erasure::{Eraser, Erasing, ErasureError},
     hold::{RecoverError, recover},

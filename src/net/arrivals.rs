@@ -140,6 +140,9 @@ impl TurnedAway {
                  subject has not exactly one common name."
             }
             Self::Certificate(R::Ambiguous) => "Rules map the client's certificate to more than one adapter.",
+            Self::Certificate(R::IssuedForAnother) => {
+                "This server's own authority issued the client's certificate for another adapter than the one that a rule maps it to."
+            }
             Self::Certificate(R::Expired) => "The client's certificate has expired.",
             Self::Certificate(R::NotYetValid) => "The client's certificate is not valid yet.",
             Self::Certificate(R::Malformed) => "What the client sent is not a readable X.509 certificate.",
@@ -169,6 +172,9 @@ impl TurnedAway {
             }
             Self::Certificate(R::Ambiguous) => {
                 "Remove one of the rules, or register this certificate with the adapter that is meant."
+            }
+            Self::Certificate(R::IssuedForAnother) => {
+                "Issue the client a certificate for the adapter that it is to act as."
             }
             Self::Certificate(R::Expired) => "Renew the client's certificate and register the new one.",
             Self::Certificate(R::NotYetValid) => {
@@ -413,8 +419,16 @@ mod tests {
     fn every_reason_is_told_in_sentences() {
         use RefusalReason as R;
         use TurnedAway as T;
-        let certificates =
-            [R::Unknown, R::NoRule, R::NoCommonName, R::Ambiguous, R::Expired, R::NotYetValid, R::Malformed];
+        let certificates = [
+            R::Unknown,
+            R::NoRule,
+            R::NoCommonName,
+            R::Ambiguous,
+            R::IssuedForAnother,
+            R::Expired,
+            R::NotYetValid,
+            R::Malformed,
+        ];
         let others = [
             T::AdapterFull,
             T::Full,

@@ -1,10 +1,11 @@
 //! What the admin plane does, without HTTP: synchronous functions on [`Service`], one file for each kind of thing.
 //!
-//! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then the work,
-//! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
+//! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then, where the work
+//! changes something, an audit event that it begins, then the work, then the audit event of how it ended, and only then the
+//! answer. Nothing else in the admin plane writes such an event, but failed logins.
 
 mod activity;
-mod adapters;
+pub(super) mod adapters;
 pub(super) mod approvals;
 mod audit;
 mod authorities;
@@ -13,6 +14,7 @@ pub(super) mod certificates;
 mod credential;
 mod directory;
 mod forecast;
+mod hands;
 mod handshakes;
 mod identities;
 mod impact;
@@ -40,7 +42,7 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
-    audit::{AdminEvent, Audit, Event, Outcome, Subject},
+    audit::{AdminEvent, Audit, Event, Outcome, Subject, changes_nothing},
     config::Config,
     net::ServerCertificate,
     store::{AdapterId, Store},
@@ -71,11 +73,14 @@ pub struct Service {
     pub watched: Watched,
     /// What is kept in memory from request to request.
     pub remembered: Remembered,
+    /// Held while the audit log is verified.
+    pub verifying: Mutex<()>,
 }
 
 impl Service {
     /// Does `work` for `caller` if `permission` in `scope` allows it, and records it under the name `action`, allowed or
-    /// refused, done or failed. `work` may add to `about` what it learns.
+    /// refused, done or failed. `work` may add to `about` what it learns. Before `work` is called, which may change something, the
+    /// intent is on the disk: whatever cannot be recorded afterwards, this is.
     ///
     /// # Errors
     /// The permission is missing, `work` failed, or it cannot be recorded.
@@ -89,6 +94,9 @@ impl Service {
     ) -> Result<T, Problem> {
         self.record(caller, action, permission, about, |about| {
             caller.may(permission, scope)?;
+            if !changes_nothing(action) {
+                self.audit.append(&[event(caller, action, about.clone(), Outcome::Begun)])?;
+            }
             work(about)
         })
     }
@@ -151,7 +159,7 @@ impl Service {
         let result = work(&mut about);
         let event = event(caller, action, about.clone(), outcome(permission, &result));
         self.audit.append(&[event])?;
-        if result.is_ok() && is_change(action) {
+        if result.is_ok() && !changes_nothing(action) {
             self.remembered.note_change(change(caller, action, about));
         }
         result
@@ -183,11 +191,6 @@ fn outcome<T>(permission: Permission, result: &Result<T, Problem>) -> Outcome {
         Err(problem) if problem.code() == Code::Forbidden => Outcome::Denied(permission.name()),
         Err(problem) => Outcome::Failed(problem.code().name()),
     }
-}
-
-/// Whether the action of this name changes anything.
-fn is_change(action: &str) -> bool {
-    !matches!(action.rsplit_once('.'), Some((_, "list" | "read" | "search")))
 }
 
 fn change(caller: &Caller, action: &'static str, about: Subject) -> Change {

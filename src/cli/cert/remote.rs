@@ -148,7 +148,7 @@ pub(super) fn expiring(args: &ExpiringArgs) -> Result<(), CliError> {
 
 pub(super) fn remove(api: &Api, args: &RemoveArgs) -> Result<(), CliError> {
     let (path, item) = find(api, &args.fingerprint)?;
-    api.delete(&path)?;
+    api.delete(&if args.although_covered { format!("{path}?although_covered=true") } else { path })?;
     say(format_args!("certificate {:?} removed; its connections end within a second", text(&item, "/name")));
     Ok(())
 }

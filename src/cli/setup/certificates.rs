@@ -17,7 +17,7 @@ use crate::{
     cli::{
         CliError, adapter,
         admin::Admin,
-        cert::{NewCertificate, insert, issue_files, load_authority, private_key},
+        cert::{IsOwn, NewCertificate, insert, issue_files, load_authority, private_key},
         data_dir::{DataDir, create_folder, exists, write_file},
         output::{note, progress},
         signer::{self, Purpose},
@@ -206,7 +206,7 @@ fn client(admin: &Admin, authority: &Authority, new: &NewClient<'_>) -> Result<(
     kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
     // With an adapter that was there, a certificate that is not registered was removed on purpose.
     if is_new {
-        insert(admin, &adapter, None, first_certificate(&path)?)?;
+        insert(admin, &adapter, None, first_certificate(&path)?, IsOwn::Unknown)?;
     }
     Ok(())
 }

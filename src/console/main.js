@@ -1,5 +1,5 @@
 // The console's frame: which page is shown, what leads to others, who is signed in.
-import { html, render, useCallback, useEffect, useRef, useState } from "./view.js";
+import { html, render, useCallback, useEffect, useErrorBoundary, useRef, useState } from "./view.js";
 import { get, signOut, whenOver, whoAmI } from "./api.js";
 import { Icon, Logo } from "./icons.js";
 import { href, useRoute } from "./route.js";
@@ -65,6 +65,9 @@ function Menu({ now, close }) {
 
 function Shown({ route }) {
   const { maySome } = useSession();
+  // A fault of one page leaves the others in reach.
+  const [fault, forget] = useErrorBoundary((error) => console.error(error));
+  useEffect(() => { if (fault) forget(); }, [route.path]);
   const first = route.parts[0] || "";
   const page = pages.find(([path]) => path === first);
   const [module, setModule] = useState(null);
@@ -76,6 +79,7 @@ function Shown({ route }) {
     }
     return () => { wanted = false; };
   }, [page?.[4]]);
+  if (fault) return html`<${ProblemBox} problem=${{ title: "This page has a fault", detail: "Nothing was changed by it. Load it again; if it comes back, tell whoever maintains the server what you did" }} retry=${() => location.reload()} />`;
   if (!page) return html`<${Page} title="There is no such page"><p><a href=${href("/")}>Go to the overview</a></p><//>`;
   if (![page[3]].flat().some(maySome)) {
     return html`<${Page} title=${page[1]}><${ProblemBox} problem=${{ title: "Your roles do not show this page", detail: "Ask somebody who manages identities for a role that does" }} /><//>`;

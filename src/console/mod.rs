@@ -176,7 +176,9 @@ mod tests {
         }
         loaded.push(name.to_owned());
         let text = std::str::from_utf8(named(name).bytes).unwrap();
-        for import in text.split("from \"").chain(text.split("from\"")).skip(1).filter_map(|rest| rest.split('"').next()) {
+        for import in
+            text.split("from \"").chain(text.split("from\"")).skip(1).filter_map(|rest| rest.split('"').next())
+        {
             let folder = Path::new(name).parent().unwrap();
             let inner = import.strip_prefix("./").map(|rest| folder.join(rest).to_str().unwrap().to_owned());
             let outer = import.strip_prefix("../").map(str::to_owned);
@@ -211,8 +213,15 @@ mod tests {
                 assert!(!text.contains(bad), "{}: {bad}", file.name);
             }
             if file.kind == HTML {
-                let inline = text.split("<script").skip(1).any(|rest| !rest.starts_with(" src=") && !rest.starts_with(" type=\"module\" src="));
-                assert!(!inline && !text.contains("<style") && !text.contains(" style=") && !text.contains(" on"), "{}", file.name);
+                let inline = text
+                    .split("<script")
+                    .skip(1)
+                    .any(|rest| !rest.starts_with(" src=") && !rest.starts_with(" type=\"module\" src="));
+                assert!(
+                    !inline && !text.contains("<style") && !text.contains(" style=") && !text.contains(" on"),
+                    "{}",
+                    file.name
+                );
             }
         }
         assert!(!POLICY.contains("unsafe"));

@@ -1,7 +1,7 @@
 // Who is signed in, what they may do, and how they come in and go.
 import { createContext, html, useContext, useEffect, useState } from "./view.js";
 import { get, lastRequest, makeFirstAdministrator, signIn } from "./api.js";
-import { Icon, Logo } from "./icons.js";
+import { Logo } from "./icons.js";
 import { Button, CopyBox, Field, Notice, ProblemBox, useAct, useNow } from "./ui.js";
 import { Dialog } from "./dialogs.js";
 import { duration } from "./format.js";

@@ -35,13 +35,17 @@ pub struct Browser {
 /// The program, where it is installed.
 fn installed(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .find(|file| file.is_file())
 }
 
 impl Browser {
     /// A browser at `server`; `None`, said aloud, where there is none on this machine.
     pub fn open(server: &Server) -> Option<Self> {
-        let (Some(driver), Some(chromium)) = (installed(&["chromedriver"]), installed(&["chromium", "chromium-browser"])) else {
+        let (Some(driver), Some(chromium)) =
+            (installed(&["chromedriver"]), installed(&["chromium", "chromium-browser"]))
+        else {
             skip("the console in a browser: chromium and chromium-driver are not installed");
             return None;
         };
@@ -64,7 +68,8 @@ impl Browser {
             .expect("chromedriver starts");
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let said = lines.find(|line| line.contains("started successfully")).expect("chromedriver says its port");
-        let port: String = said.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let port: String =
+            said.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         let port: String = port.chars().rev().collect();
         // Its pipe stays open, so that it never writes into a closed one.
         std::thread::spawn(move || lines.for_each(drop));
@@ -102,15 +107,21 @@ impl Browser {
 
     fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let address = format!("{}{path}", self.session);
-        let request = ureq::http::Request::builder().method(method).uri(address).header("content-type", "application/json");
+        let request =
+            ureq::http::Request::builder().method(method).uri(address).header("content-type", "application/json");
         let answer = match method {
             "POST" => self.agent.run(request.body(body.to_string()).unwrap()),
             _ => self.agent.run(request.body(()).unwrap()),
         };
         let mut answer = answer.map_err(|error| error.to_string())?;
-        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
+        let text =
+            answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
         let value: Value = serde_json::from_str(&text).map_err(|_| text.clone())?;
-        if answer.status().is_success() { Ok(value["value"].clone()) } else { Err(value["value"]["message"].to_string()) }
+        if answer.status().is_success() {
+            Ok(value["value"].clone())
+        } else {
+            Err(value["value"]["message"].to_string())
+        }
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
@@ -146,7 +157,11 @@ impl Browser {
     /// Sets the size of what is seen.
     pub fn resize(&self, width: u32, height: u32) {
         let parameters = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.ask("POST", "/goog/cdp/execute", &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": parameters}));
+        self.ask(
+            "POST",
+            "/goog/cdp/execute",
+            &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": parameters}),
+        );
     }
 
     /// What the page says: its visible text and its title.
@@ -192,7 +207,9 @@ impl Browser {
     pub fn press(&self, name: &str) {
         let until = Instant::now() + PATIENCE;
         loop {
-            let script = format!("{FIND} const one = press(arguments[0]); one?.scrollIntoView({{ block: 'center' }}); return one");
+            let script = format!(
+                "{FIND} const one = press(arguments[0]); one?.scrollIntoView({{ block: 'center' }}); return one"
+            );
             let found = self.wait(name, &script, &[name.into()]);
             let element = found[ELEMENT].as_str().expect("an element");
             match self.try_ask("POST", &format!("/element/{element}/click"), &json!({})) {
@@ -219,7 +236,8 @@ impl Browser {
     /// Pastes into the field with this label.
     pub fn paste(&self, label: &str, text: &str) {
         let element = self.field(label);
-        let script = "arguments[0].focus(); arguments[0].select(); document.execCommand('insertText', false, arguments[1])";
+        let script =
+            "arguments[0].focus(); arguments[0].select(); document.execCommand('insertText', false, arguments[1])";
         self.run(script, &[json!({ELEMENT: element}), text.into()]);
     }
 
@@ -263,7 +281,9 @@ impl Browser {
         loop {
             let files = std::fs::read_dir(self.downloads.path()).unwrap().map(|file| file.unwrap().path());
             let found = files.into_iter().find(|file| file.to_str().is_some_and(|name| name.ends_with(end)));
-            if let Some(text) = found.and_then(|file| std::fs::read_to_string(file).ok()).filter(|text| !text.is_empty()) {
+            if let Some(text) =
+                found.and_then(|file| std::fs::read_to_string(file).ok()).filter(|text| !text.is_empty())
+            {
                 return text;
             }
             assert!(Instant::now() < until, "no file {end} was downloaded");
@@ -274,7 +294,8 @@ impl Browser {
     /// A picture of the whole page, PNG.
     pub fn picture(&self) -> Vec<u8> {
         let parameters = json!({"format": "png", "captureBeyondViewport": false});
-        let taken = self.ask("POST", "/goog/cdp/execute", &json!({"cmd": "Page.captureScreenshot", "params": parameters}));
+        let taken =
+            self.ask("POST", "/goog/cdp/execute", &json!({"cmd": "Page.captureScreenshot", "params": parameters}));
         use base64ct::Encoding as _;
         base64ct::Base64::decode_vec(taken["data"].as_str().unwrap()).unwrap()
     }
@@ -308,7 +329,7 @@ impl Drop for Browser {
 
 /// Finds things as people do: by their names.
 const FIND: &str = "
-const scope = document.querySelector('dialog[open]') || document;
+const scope = [...document.querySelectorAll('dialog[open]')].at(-1) || document;
 const shown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled;
 const named = (one) => (one.getAttribute('aria-label') || one.innerText || '').replace(/\\s+/g, ' ').trim();
 const press = (name) => [...scope.querySelectorAll('button, a, summary')].find((one) => shown(one) && named(one) === name) || null;

@@ -34,9 +34,23 @@ pub fn furnished() -> (Server, Vec<String>) {
     let body = serde_json::json!({"action": "object.destroy", "subject": key, "reason": "the machine is gone"});
     let request = api.post("/v1/approvals", &body).expect(201)["id"].as_str().unwrap().to_owned();
     let identity = api.get("/v1/session").expect(200)["identity"].as_str().unwrap().to_owned();
-    let pages = ["/", "/connect", "/adapters", "/keys", "/root-keys", "/certificates", "/certificates?tab=authorities", "/approvals", "/identities", "/audit", "/server"];
+    let pages = [
+        "/",
+        "/connect",
+        "/adapters",
+        "/keys",
+        "/root-keys",
+        "/certificates",
+        "/certificates?tab=authorities",
+        "/approvals",
+        "/identities",
+        "/audit",
+        "/server",
+    ];
     let mut pages: Vec<_> = pages.map(str::to_owned).into();
-    pages.extend(["certificates", "rules", "keys", "activity", "policy"].map(|tab| format!("/adapters/{adapter}?tab={tab}")));
+    pages.extend(
+        ["certificates", "rules", "keys", "activity", "policy"].map(|tab| format!("/adapters/{adapter}?tab={tab}")),
+    );
     pages.extend(["vcenter", "ontap", "element", "kmip"].map(|kind| format!("/connect?kind={kind}&adapter={adapter}")));
     pages.extend(["root", "upload", "csr"].map(|way| format!("/connect?kind=vcenter&adapter={adapter}&method={way}")));
     pages.push(format!("/root-keys/{}", api.root_key()));
@@ -84,7 +98,12 @@ fn axe_finds_no_serious_fault_on_any_page() {
         }
     }
     // Dialogs.
-    for (page, button) in [("/adapters", "New adapter"), ("/root-keys", "New root key"), ("/identities", "New identity"), ("/server", "Renew the certificate…")] {
+    for (page, button) in [
+        ("/adapters", "New adapter"),
+        ("/root-keys", "New root key"),
+        ("/identities", "New identity"),
+        ("/server", "Renew the certificate…"),
+    ] {
         browser.go(page);
         settled(&browser);
         browser.press(button);
@@ -101,7 +120,8 @@ fn the_keyboard_reaches_everything_and_the_focus_follows() {
     let server = Server::start();
     let Some(browser) = Browser::open(&server) else { return };
     browser.sign_in(std::fs::read_to_string(server.dir().join("admin.token")).unwrap().trim());
-    let focused = "return (document.activeElement.getAttribute('aria-label') || document.activeElement.innerText || '').trim()";
+    let focused =
+        "return (document.activeElement.getAttribute('aria-label') || document.activeElement.innerText || '').trim()";
     // The first stop leads past the menu.
     browser.load("/adapters");
     settled(&browser);
@@ -120,6 +140,10 @@ fn the_keyboard_reaches_everything_and_the_focus_follows() {
     assert_eq!(browser.run(focused, &[]), "New adapter");
     // A page that one comes to has the focus on its heading, and its title says where one is.
     browser.press("Root keys");
-    browser.wait("the heading", "return document.activeElement.tagName === 'H1' && document.activeElement.innerText === 'Root keys'", &[]);
+    browser.wait(
+        "the heading",
+        "return document.activeElement.tagName === 'H1' && document.activeElement.innerText === 'Root keys'",
+        &[],
+    );
     assert_eq!(browser.run("return document.title", &[]), "Root keys · Keystead");
 }

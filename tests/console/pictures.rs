@@ -44,7 +44,9 @@ impl Scene {
     fn new() -> Self {
         let server = Server::start_with(&["--hsm", "softhsm"]);
         let api = server.api();
-        let made = |label: &str| api.post("/v1/root-keys", &json!({"label": label})).expect(201)["id"].as_str().unwrap().to_owned();
+        let made = |label: &str| {
+            api.post("/v1/root-keys", &json!({"label": label})).expect(201)["id"].as_str().unwrap().to_owned()
+        };
         let (production, archive) = (made("production"), made("archive"));
         for one in api.get("/v1/adapters").expect(200)["items"].as_array().unwrap() {
             api.delete(&format!("/v1/adapters/{}", one["id"].as_str().unwrap())).expect_text(204);
@@ -126,7 +128,10 @@ fn pictures_of_every_page() {
             if *name == "connect-vcenter" {
                 browser.sees("Seen from");
             }
-            let high = browser.run("return Math.max(document.documentElement.scrollHeight, innerHeight)", &[]).as_u64().unwrap();
+            let high = browser
+                .run("return Math.max(document.documentElement.scrollHeight, innerHeight)", &[])
+                .as_u64()
+                .unwrap();
             browser.resize(width, u32::try_from(high.min(4000)).unwrap());
             keep(&browser, folder, name, width, theme);
         }

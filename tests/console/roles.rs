@@ -14,13 +14,43 @@ fn each_role_finds_its_pages_and_buttons_and_no_others() {
     let adapter = adapters["items"][0]["id"].as_str().unwrap();
     let (adapter, root_key) = (format!("/adapters/{adapter}"), format!("/root-keys/{}", api.root_key()));
     let cases: [(&str, &[&str], &[&str], &[(&str, &[&str], &[&str])]); 4] = [
-        ("viewer", &["Adapters", "Keys", "Root keys", "Identities", "Server"], &["Audit log", "Connect a client"],
-            &[(&adapter, &[], &["Delete…", "Connect a client", "Register a certificate"]), (&root_key, &[], &["Rotate…", "Destroy…", "Suspend…"]), ("/identities", &[], &["New identity"])]),
-        ("auditor", &["Audit log", "Adapters"], &["Connect a client"], &[("/audit", &["Verify the audit log"], &[]), (&root_key, &[], &["Rotate…", "Destroy…"])]),
-        ("operator", &["Connect a client", "Keys", "Approvals"], &["Audit log", "Identities"],
-            &[(&adapter, &["Delete…", "Register a certificate"], &[]), (&root_key, &["Rotate…"], &["Destroy…", "Suspend…"]), ("/server", &[], &["Reload…", "Make a backup"])]),
-        ("security-officer", &["Audit log", "Identities", "Approvals"], &["Connect a client"],
-            &[(&adapter, &[], &["Delete…", "Register a certificate"]), (&root_key, &["Rotate…", "Destroy…", "Suspend…"], &[]), ("/server", &["Reload…", "Make a backup"], &[]), ("/identities", &["New identity"], &[])]),
+        (
+            "viewer",
+            &["Adapters", "Keys", "Root keys", "Identities", "Server"],
+            &["Audit log", "Connect a client"],
+            &[
+                (&adapter, &[], &["Delete…", "Connect a client", "Register a certificate"]),
+                (&root_key, &[], &["Rotate…", "Destroy…", "Suspend…"]),
+                ("/identities", &[], &["New identity"]),
+            ],
+        ),
+        (
+            "auditor",
+            &["Audit log", "Adapters"],
+            &["Connect a client"],
+            &[("/audit", &["Verify the audit log"], &[]), (&root_key, &[], &["Rotate…", "Destroy…"])],
+        ),
+        (
+            "operator",
+            &["Connect a client", "Keys", "Approvals"],
+            &["Audit log", "Identities"],
+            &[
+                (&adapter, &["Delete…", "Register a certificate"], &[]),
+                (&root_key, &["Rotate…"], &["Destroy…", "Suspend…"]),
+                ("/server", &[], &["Reload…", "Make a backup"]),
+            ],
+        ),
+        (
+            "security-officer",
+            &["Audit log", "Identities", "Approvals"],
+            &["Connect a client"],
+            &[
+                (&adapter, &[], &["Delete…", "Register a certificate"]),
+                (&root_key, &["Rotate…", "Destroy…", "Suspend…"], &[]),
+                ("/server", &["Reload…", "Make a backup"], &[]),
+                ("/identities", &["New identity"], &[]),
+            ],
+        ),
     ];
     for (role, there, missing, pages) in cases {
         let grants = json!([{"role": role, "adapter": null}]);
@@ -34,7 +64,11 @@ fn each_role_finds_its_pages_and_buttons_and_no_others() {
         }
         for (page, may, may_not) in pages {
             browser.go(page);
-            browser.wait("the page", "return !document.querySelector('main .busy') && document.querySelector('main .page')", &[]);
+            browser.wait(
+                "the page",
+                "return !document.querySelector('main .busy') && document.querySelector('main .page')",
+                &[],
+            );
             for button in *may {
                 browser.wait(button, "return [...document.querySelectorAll('main button, main a')].some(one => (one.getAttribute('aria-label') || one.innerText).trim() === arguments[0])", &[(*button).into()]);
             }

@@ -51,7 +51,23 @@ fn vcenter_by_a_request_that_is_signed() {
     let Some((server, browser)) = begin("VMware vCenter") else { return };
     browser.tick("New Certificate Signing Request (CSR)");
     let folder = tempfile::tempdir().unwrap();
-    openssl(folder.path(), &["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=vcenter"]).unwrap();
+    openssl(
+        folder.path(),
+        &[
+            "req",
+            "-new",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "request.pem",
+            "-subj",
+            "/CN=vcenter",
+        ],
+    )
+    .unwrap();
     let request = std::fs::read_to_string(folder.path().join("request.pem")).unwrap();
     browser.paste("Certificate signing request (CSR)", &request);
     browser.press("Sign it");
@@ -90,7 +106,23 @@ fn a_netapp_cluster_by_its_request() {
         let Some((server, browser)) = begin(kind) else { return };
         let folder = tempfile::tempdir().unwrap();
         let subject = "/C=US/ST=Colorado/L=Boulder/O=Example/OU=Storage/CN=cluster-1/emailAddress=a@example.com";
-        openssl(folder.path(), &["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem", "-subj", subject]).unwrap();
+        openssl(
+            folder.path(),
+            &[
+                "req",
+                "-new",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "request.pem",
+                "-subj",
+                subject,
+            ],
+        )
+        .unwrap();
         let request = std::fs::read_to_string(folder.path().join("request.pem")).unwrap();
         // As it stands in a JSON answer of the cluster.
         browser.paste("Certificate signing request (CSR)", &request.replace('\n', "\\n"));

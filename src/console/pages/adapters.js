@@ -1,6 +1,6 @@
 // Adapters: the tenants of the server, and how one is made.
 import { html, useState } from "../view.js";
-import { all, get, post } from "../api.js";
+import { all, post } from "../api.js";
 import { Icon } from "../icons.js";
 import { go, href } from "../route.js";
 import { Badge, Button, Empty, Field, Loaded, Notice, Page, say, Time, useForm, useLoad } from "../ui.js";

@@ -2,7 +2,7 @@
 import { html, useState } from "../view.js";
 import { post } from "../api.js";
 import { href } from "../route.js";
-import { Button, CopyBox, Facts, Field, Notice, PemField, ProblemBox, Time, useAct } from "../ui.js";
+import { Button, CopyBox, Facts, Notice, PemField, ProblemBox, Time, useAct } from "../ui.js";
 import { fileName } from "../format.js";
 import { makeRequest } from "../csr.js";
 import { Signed } from "./adapter.js";

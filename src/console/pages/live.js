@@ -11,21 +11,23 @@ const RECENT = 15 * 60 * 1000;
 const rightNow = (one) => Date.parse(one.last_seen) > Date.now() - RECENT;
 const mine = ["unknown", "no_rule", "no_common_name", "ambiguous"];
 
-/** Watches handshakes until a client of the adapter has made its first key. `seen` hears that it connected. */
-export function Live({ adapter, name, seen }) {
+/** Watches handshakes until a client of the adapter has made its first key, and goes on watching. */
+export function Live({ adapter, name }) {
   const { may } = useSession();
   const [found, setFound] = useState({});
   const [problem, setProblem] = useState(null);
   const [registering, setRegistering] = useState(null);
   const [registered, setRegistered] = useState([]);
   const since = useRef(undefined);
+  const made = useRef(false);
   useEffect(() => {
     const stop = new AbortController();
     let timer;
     const look = async () => {
       try {
         if (isThere()) {
-          const news = await get(at("/v1/handshakes", { since: since.current, limit: 50 }), stop.signal);
+          // A key that is made does not make the handshake a new one: until there is one, everything is asked for again.
+          const news = await get(at("/v1/handshakes", { since: made.current ? since.current : undefined, limit: 50 }), stop.signal);
           // A restarted server counts anew.
           since.current = since.current !== undefined && news.sequence < since.current ? undefined : news.sequence;
           setFound((old) => {
@@ -50,7 +52,7 @@ export function Live({ adapter, name, seen }) {
   const refused = all.filter((one) => one.outcome === "refused" && rightNow(one) && (!one.adapter || one.adapter === adapter) && !(one.certificate && since_then(one))
     // Somebody that only looks whether the port is open is not worth a line once anybody connected.
     && !(best && (!one.certificate || one.reason === "closed"))).slice(0, 4);
-  useEffect(() => { if (best) seen?.(best); }, [best?.sequence]);
+  made.current = Boolean(best?.objects);
   return html`<div aria-live="polite" aria-atomic="false" class="lives">
     <${ProblemBox} problem=${problem} />
     ${best ? html`<div class="live good"><strong>Seen from <code>${best.address}</code> with certificate <${Id} value=${best.certificate.fingerprint} what="fingerprint" length="16" /></strong>${best.objects

@@ -72,7 +72,7 @@ fn the_token_of_a_new_server_makes_its_first_administrator() {
     browser.sees("It is shown this once");
     let made = browser.copied("API key");
     browser.press("I have saved it: sign in");
-    browser.sees("First steps");
+    browser.sees("Everything is well");
     server.stranger().with_key(&made).get("/v1/session").expect(200);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -66,6 +66,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::{problem::Problem, service::Service, session::Sessions, throttle::Throttle};
+use crate::console;
 
 /// Requests that are worked on at the same time; others wait for them.
 const AT_WORK: usize = 32;
@@ -118,6 +119,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
     let (routes, document) = routes::all().split_for_parts();
     routes
         .merge(openapi::router(document))
+        .merge(console::router())
         .layer(DefaultBodyLimit::max(http::MAX_BODY))
         .layer(from_fn(http::finish))
         .with_state(admin)

@@ -25,7 +25,7 @@ fn issue(adapter: &str) -> String {
 }
 
 /// Runs the openssl command in `folder`; its standard output where it succeeds, its complaint where not.
-fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+pub fn openssl(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("openssl").current_dir(folder).args(arguments).output();
     let output = output.expect("these tests need the openssl command: apt install openssl");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -14,7 +14,7 @@ use super::{
     answers::{material, state_of, tags, text, uid_of},
     message::{Batch, attribute, attribute_name, enumeration, message, object_type, template, uid, unique},
 };
-use crate::harness::server::Server;
+use crate::harness::server::{Connection, Server};
 
 /// A message as vCenter begins one: with the credential only where it says so.
 fn v1_1(with_credential: bool) -> RequestBuilder {
@@ -67,6 +67,13 @@ fn tag(line: &mut Line, key: &str, attributes: [(&str, &str); 3]) {
         assert_eq!(uid_of(&added), key);
         assert_eq!(added.field(Tag::Attribute), Some(&attribute(name, Value::text(value))));
     }
+}
+
+/// What vCenter does over a new connection when something is encrypted: it asks how the server is, makes a key and tags it.
+/// Returns the key's identifier.
+pub fn makes_a_key(connection: Connection) -> String {
+    let mut lines = [Line(connection)];
+    new_key(&mut lines, 0, false).0
 }
 
 /// Sequence C. The key's connection is the first of `lines`, the one for tagging is `tagging`. Returns identifier and key.

@@ -205,7 +205,8 @@ impl Service {
         adapter: AdapterId,
         fingerprint: Fingerprint,
     ) -> Result<Problem, Problem> {
-        let trust = self.store.trust()?;
+        let directory = self.directory()?;
+        let trust = &directory.rows;
         let owner = trust.certificates.iter().find(|row| row.fingerprint == fingerprint).map(|row| row.adapter);
         let owner = trust.adapters.iter().find(|row| Some(row.id) == owner);
         let seen = owner.filter(|owner| caller.may(Permission::KmipRead, Scope::Adapter(owner.id)).is_ok());

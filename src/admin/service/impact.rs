@@ -2,13 +2,15 @@
 
 use uuid::Uuid;
 
-use super::{Service, now};
+use super::{Service, about, now};
 use crate::{
     admin::{
+        caller::Caller,
         model::{
             AdapterImpactReport, ApprovalAction, ClientReport, ImpactReport, ObjectImpactReport, StateCountReport,
             shown_time,
         },
+        permission::{Permission, Scope},
         problem::Problem,
     },
     engine::{self, Summary},
@@ -73,6 +75,19 @@ impl Service {
             warnings,
         };
         Ok(Stake { name: row.label.clone(), adapter: None, impact })
+    }
+
+    /// Tells what would be lost with an adapter.
+    pub(in crate::admin) fn adapter_impact(&self, caller: &Caller, id: AdapterId) -> Result<ImpactReport, Problem> {
+        let may = (Permission::KmipRead, Scope::Adapter(id));
+        self.act(caller, "adapter.impact.read", may, about(id), |_| {
+            Ok(self.adapter_stake(&self.find_adapter(id)?)?.impact)
+        })
+    }
+
+    /// Tells what would be lost with an object.
+    pub(in crate::admin) fn object_impact(&self, caller: &Caller, id: ObjectId) -> Result<ImpactReport, Problem> {
+        self.act_on(caller, "object.impact.read", Permission::KmipRead, id, |_| Ok(self.object_stake(id)?.impact))
     }
 
     fn adapter_stake(&self, row: &AdapterRow) -> Result<Stake, Problem> {

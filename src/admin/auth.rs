@@ -208,7 +208,8 @@ impl Admin {
                 store.api_key(id)?.filter(|(row, _)| row.is_usable(now)).map(|(_, identity)| identity)
             }
             LoggedInBy::Certificate(fingerprint) => store.identity_by_certificate(fingerprint)?,
-            LoggedInBy::Session(_) => None,
+            // Neither begins a session.
+            LoggedInBy::Session(_) | LoggedInBy::LocalUser(_) => None,
         };
         Ok(found.filter(|identity| identity.id == session.identity))
     }
@@ -229,7 +230,7 @@ fn caller(identity: IdentityRow, by: LoggedInBy, presented: &Presented) -> Resul
         kind,
         grants: identity.grants.into_iter().filter_map(grant).collect(),
         by,
-        address: presented.address,
+        address: Some(presented.address),
         correlation: presented.correlation,
     })
 }

@@ -13,7 +13,7 @@ use crate::{
         etag::IfMatch,
         model::{
             ApiKeyInfo, CertificateInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity,
-            NewlyMadeApiKey, shown_time,
+            NewlyMadeApiKey, Password, shown_time,
         },
         page::{Page, Window},
         permission::{Permission, Role, Scope},
@@ -214,7 +214,7 @@ impl Service {
             };
             let spend = spend(caller, at);
             self.store.insert_api_key(row.clone(), spend).map_err(|error| taken(error, spend))?;
-            Ok(NewlyMadeApiKey { key: key.text().to_string(), info: key_shown(row, at) })
+            Ok(NewlyMadeApiKey { key: Password(key.text()), info: key_shown(row, at) })
         })
     }
 

@@ -59,7 +59,7 @@ impl Here {
 
     /// Sends a request. An HSM that cannot be opened is told in its own words.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CliError> {
-        drop(self.hsm.said());
+        let _ = self.hsm.said();
         let (parts, body) = self.api.answer(request).await.into_parts();
         if parts.status.is_server_error()
             && let Some(error) = self.hsm.not_opened()

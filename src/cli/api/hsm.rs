@@ -50,7 +50,7 @@ impl Deferred {
         self.not_opened.lock().take()
     }
 
-    /// What it answered to the last call that failed.
+    /// What it answered to the last call that failed and mattered.
     pub(super) fn said(&self) -> Option<HalError> {
         self.said.lock().take()
     }
@@ -76,7 +76,12 @@ impl Deferred {
     fn ask<T>(&self, call: impl FnOnce(&dyn RootKeys) -> Result<T, HalError>) -> Result<T, HalError> {
         let answer = call(self.hal()?);
         if let Err(error) = &answer {
-            *self.said.lock() = Some(error.clone());
+            let mut said = self.said.lock();
+            // What was refused matters more than what was not found when it was taken back.
+            let is_weighty = |error: &HalError| matches!(error, HalError::Refused(_) | HalError::Unavailable(_));
+            if is_weighty(error) || !said.as_ref().is_some_and(is_weighty) {
+                *said = Some(error.clone());
+            }
         }
         answer
     }

@@ -74,6 +74,7 @@ fn rows(certificate: &CertificateDer<'static>) -> TrustRows {
         ca_rules: Vec::new(),
         authorities: Vec::new(),
         root_keys: Vec::new(),
+        issued: Vec::new(),
     }
 }
 

@@ -155,6 +155,7 @@ impl Bench {
             ca_rules: Vec::new(),
             authorities: Vec::new(),
             root_keys: Vec::new(),
+            issued: Vec::new(),
         };
         let source = TrustSource { generation: Box::new(|| Ok(1)), rows: Box::new(move || Ok(rows.clone())) };
         let trust = LiveTrust::start(source, &[]).unwrap();

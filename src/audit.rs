@@ -1,5 +1,5 @@
 //! The audit log: one JSON line for each KMIP batch item and each administrative action, joined into one chain by hashes, written
-//! before the reply leaves.
+//! before the reply leaves. Of an administrative change there is one more, written before anything is changed.
 //!
 //! It owns the files and the form of their lines (`docs/audit.md`). It never holds key material, by construction: an [`Event`] is
 //! made of identifiers, numbers, `&'static str` names from the program's own tables and bounded [`Name`]s of what operators
@@ -29,7 +29,7 @@ use self::{
 };
 pub use self::{
     checkpoint::{Signed, SignedKind},
-    event::{Actor, AdminEvent, Event, Identity, Name, Outcome, RequestEvent, Subject, Via},
+    event::{Actor, AdminEvent, Event, Identity, Name, Outcome, RequestEvent, Subject, Via, changes_nothing},
     hash::Hash,
     record::Record,
     search::{MAX_PAGE, Page, Query, SearchError, export, search},

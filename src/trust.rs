@@ -3,8 +3,8 @@
 //! It owns the snapshot of registered certificates, rules and adapters ([`Trust`]) and its replacement when they change
 //! ([`LiveTrust`]), and with it what operators decided about root keys. A registered certificate is trusted by itself: self-signed, without Extended Key Usage and marked as a CA are all
 //! normal (vCenter's client certificate is). One that is not registered is trusted only if it chains to an authority, the own CA or
-//! one that an operator has registered, **and** a rule of that authority maps its subject to an adapter. It never looks at a
-//! request and never changes the store.
+//! one that an operator has registered, **and** a rule of that authority maps its subject to an adapter. What the own authority
+//! issued for one adapter no rule maps to another. It never looks at a request and never changes the store.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,6 +21,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use self::rules::{Authority, Names, verifier};
 pub use self::{
     authorities::{BadAuthority, check_authority},
+    issued::{issued_row, keep_registered},
     live::{LiveTrust, TrustSource},
     rules::{BadRule, rule_value},
 };
@@ -30,6 +31,7 @@ use crate::{
 };
 
 mod authorities;
+mod issued;
 mod live;
 mod rules;
 
@@ -41,6 +43,8 @@ const SHOWN_SUBJECT_CHARS: usize = 256;
 /// Who may connect, at one moment. Immutable; shared behind an `Arc`.
 pub struct Trust {
     pinned: HashMap<Fingerprint, AdapterId>,
+    /// For whom the own authority issued a certificate, registered or not; the adapter may be gone.
+    issued: HashMap<Fingerprint, AdapterId>,
     adapters: HashMap<AdapterId, AdapterRow>,
     root_keys: HashMap<Uuid, RootKeyRow>,
     /// By their certificates; the own CA is `None` and may be missing.
@@ -110,6 +114,9 @@ pub enum RefusalReason {
     /// Rules map it to several adapters.
     #[error("rules map it to more than one adapter")]
     Ambiguous,
+    /// The own authority issued it for one adapter, and rules map it to others only.
+    #[error("issued by the own authority for another adapter than the one that a rule maps it to")]
+    IssuedForAnother,
     /// Its validity has ended.
     #[error("expired")]
     Expired,
@@ -130,6 +137,7 @@ impl RefusalReason {
             Self::NoRule => "no_rule",
             Self::NoCommonName => "no_common_name",
             Self::Ambiguous => "ambiguous",
+            Self::IssuedForAnother => "issued_for_another",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
             Self::Malformed => "malformed",
@@ -145,6 +153,9 @@ impl RefusalReason {
                 "register this certificate with an adapter, or add a rule for its subject or an alternative name"
             }
             Self::Ambiguous => "remove a rule, or register this certificate with the adapter that is meant",
+            Self::IssuedForAnother => {
+                "issue the client a certificate for the adapter that is meant, or register this one with it"
+            }
             Self::Expired => "renew the client's certificate and register the new one",
             Self::NotYetValid => "check the clocks of this machine and of the one that issued the certificate",
             Self::Malformed => "give the client another certificate",
@@ -198,7 +209,8 @@ impl Trust {
         // Chains are not built over an authority for nothing.
         authorities.retain(|issuer, authority| issuer.is_none() || authority.has_rules());
         let root_keys = rows.root_keys.into_iter().map(|row| (row.id, row)).collect();
-        Self { pinned, adapters, root_keys, authorities }
+        let issued = rows.issued.into_iter().map(|row| (row.fingerprint, row.adapter)).collect();
+        Self { pinned, issued, adapters, root_keys, authorities }
     }
 
     /// The adapter with this identifier.
@@ -243,7 +255,10 @@ impl Trust {
         let refuse = |reason| Refusal { certificate, subject: shown_name(&parsed), reason };
         let (adapter, by) = match self.pinned.get(&certificate) {
             Some(adapter) => (*adapter, TrustedBy::Registration),
-            None => self.identify_by_rule(&parsed, end_entity, intermediates, now).map_err(refuse)?,
+            None => {
+                let issued_for = self.issued_for(&certificate);
+                self.identify_by_rule(&parsed, issued_for, end_entity, intermediates, now).map_err(refuse)?
+            }
         };
         check_dates(&parsed, now).map_err(refuse)?;
         let subject = subject_text(&parsed).chars().take(SHOWN_SUBJECT_CHARS).collect::<String>().into();
@@ -258,7 +273,9 @@ impl Trust {
             TrustedBy::Registration => self.pinned.get(&identity.certificate) == Some(&identity.adapter),
             TrustedBy::Rule { issuer, rule } => {
                 let authority = self.authorities.get(&issuer.map(|issuer| issuer.0));
-                authority.is_some_and(|authority| authority.rules().any(|found| found == (*rule, identity.adapter)))
+                self.issued_for(&identity.certificate).is_none_or(|meant| meant == identity.adapter)
+                    && authority
+                        .is_some_and(|authority| authority.rules().any(|found| found == (*rule, identity.adapter)))
             }
         }
     }
@@ -279,16 +296,18 @@ impl Trust {
             .collect()
     }
 
-    /// The adapter that rules map a certificate to. Every authority is asked about its own certificates only.
+    /// The adapter that rules map a certificate to. Every authority is asked about its own certificates only, and rules of other
+    /// adapters than the one that it was issued for are nothing to it.
     fn identify_by_rule(
         &self,
         parsed: &X509Certificate<'_>,
+        issued_for: Option<AdapterId>,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(AdapterId, TrustedBy), RefusalReason> {
         let names = Names::of(parsed);
-        let (mut found, mut refusal) = (None, RefusalReason::Unknown);
+        let (mut found, mut refusal, mut is_for_another) = (None, RefusalReason::Unknown, false);
         for (issuer, authority) in &self.authorities {
             match authority.check(end_entity, intermediates, now) {
                 Ok(()) => refusal = RefusalReason::NoRule,
@@ -300,6 +319,10 @@ impl Trust {
                 }
             }
             for matched in authority.matches(&names) {
+                if issued_for.is_some_and(|meant| meant != matched.adapter) {
+                    is_for_another = true;
+                    continue;
+                }
                 let by = TrustedBy::Rule { issuer: issuer.map(Fingerprint), rule: matched.rule };
                 match &found {
                     Some((adapter, _)) if *adapter != matched.adapter => return Err(RefusalReason::Ambiguous),
@@ -308,7 +331,9 @@ impl Trust {
                 }
             }
         }
-        if refusal == RefusalReason::NoRule && !names.has_common_name() {
+        if is_for_another {
+            refusal = RefusalReason::IssuedForAnother;
+        } else if refusal == RefusalReason::NoRule && !names.has_common_name() {
             refusal = RefusalReason::NoCommonName;
         }
         found.ok_or(refusal)

@@ -89,14 +89,15 @@ impl SoftwareHal {
     /// Adds a key, and answers only when it is in the file, so that no KEK is wrapped under a key that a crash forgets. A key
     /// that is there already, the same as far as its check value tells, stays.
     fn add_root(&self, key: RootKeyVersion, root: Root, replace: Replace) -> Result<RootKeyInfo, HalError> {
+        let on_record = self.shared.expected(key);
         self.shared.change(|keys| {
             if let Some(present) = keys.roots.get(&key) {
                 return match replace {
-                    Replace::Keep => Ok(present.info(key)),
+                    Replace::Keep => Ok(present.info(key, on_record)),
                     Replace::OnlySame
                         if verify_slices_are_equal(present.key.as_slice(), root.key.as_slice()).is_ok() =>
                     {
-                        Ok(present.info(key))
+                        Ok(present.info(key, on_record))
                     }
                     Replace::OnlySame => Err(HalError::Refused(Refusal::KeyReplaced)),
                 };
@@ -104,7 +105,7 @@ impl SoftwareHal {
             if keys.roots.iter().any(|(other, held)| other.root != key.root && held.label == root.label) {
                 return Err(HalError::Refused(Refusal::LabelTaken));
             }
-            let info = root.info(key);
+            let info = root.info(key, on_record);
             keys.roots.insert(key, Arc::new(root));
             Ok(info)
         })
@@ -181,11 +182,13 @@ impl RootKeys for SoftwareHal {
 
     fn describe_root(&self, key: RootKeyVersion) -> Result<RootKeyInfo, HalError> {
         self.shared.look()?;
-        Ok(self.shared.root(key)?.info(key))
+        Ok(self.shared.root(key)?.info(key, self.shared.expected(key)))
     }
 
     fn list_roots(&self) -> Result<Vec<RootKeyInfo>, HalError> {
-        let mut infos: Vec<_> = self.shared.keys()?.roots.iter().map(|(key, root)| root.info(*key)).collect();
+        let keys = self.shared.keys()?;
+        let info = |(key, root): (&RootKeyVersion, &Arc<Root>)| root.info(*key, self.shared.expected(*key));
+        let mut infos: Vec<_> = keys.roots.iter().map(info).collect();
         infos.sort_by(|a, b| (&a.label, a.key()).cmp(&(&b.label, b.key())));
         Ok(infos)
     }
@@ -207,7 +210,7 @@ impl RootKeys for SoftwareHal {
         let checks = vec![
             SelfCheck::new("held-by-a-token", false, "a software root key is in this process's memory and in a file"),
             SelfCheck::new("wraps-and-unwraps-by-aes-kw", opens, "a random key and a tampered blob were tried"),
-            SelfCheck::of_check_value(root.kcv, expected),
+            SelfCheck::of_check_value(root.kcv(expected), expected),
         ];
         Ok(SelfTestReport { key, tokens: vec![TokenSelfTest { token: None, checks }] })
     }

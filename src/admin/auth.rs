@@ -1,9 +1,10 @@
 //! Authentication: an API key, a browser session or a client certificate, in this order, becomes a [`Caller`].
 //!
 //! What a browser sends by itself (cookie, certificate) does nothing that changes anything for a page of another site. Every
-//! failed login is audited and slows down the next one; what cannot be a key at all is no attempt to guess one.
+//! failed login is audited and slows down the next one; what cannot be a key at all is no attempt to guess one. Whoever shows what
+//! is right is let in from wherever they come: failures only decide how the next failure is answered.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, Method, header, request::Parts};
@@ -16,7 +17,7 @@ use super::{
     api_key::ApiKey,
     caller::{Caller, CallerKind, LoggedInBy},
     http::{Correlation, Peer, PeerCertificate},
-    permission::{Grant, Role},
+    permission::Grant,
     problem::{Code, Problem},
     session::Session,
     throttle::TryLater,
@@ -52,6 +53,14 @@ enum Credential {
     Certificate(PeerCertificate),
 }
 
+/// Whom a credential stands for.
+struct Known {
+    identity: IdentityRow,
+    by: LoggedInBy,
+    /// Through whose hands the credential came, beside the identity's own.
+    hands: BTreeSet<Uuid>,
+}
+
 impl Presented {
     /// Reads the headers. Does not block.
     pub(super) fn read(parts: &Parts) -> Result<Self, Problem> {
@@ -81,21 +90,20 @@ impl Presented {
 impl Admin {
     /// Settles who sent a request.
     pub(super) fn authenticate(&self, presented: &Presented) -> Result<Caller, Problem> {
-        let (identity, by) = match &presented.credential {
+        let known = match &presented.credential {
             Credential::Key(key) => self.by_key(key, presented)?,
             Credential::Session(token) => self.by_session(token, presented)?,
             Credential::Certificate(certificate) => self.by_certificate(certificate, presented)?,
         };
-        if identity.disabled {
+        if known.identity.disabled {
             let why = "this identity is disabled: somebody who may manage identities can enable it";
-            let about = Subject { identity: Some(identity.id), ..Subject::default() };
-            return Err(self.unusable(identity.id, about, why, presented)?);
+            let about = Subject { identity: Some(known.identity.id), ..Subject::default() };
+            return Err(self.unusable(known.identity.id, about, why, presented)?);
         }
-        caller(identity, by, presented)
+        caller(known, presented)
     }
 
-    fn by_key(&self, key: &ApiKey, presented: &Presented) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
+    fn by_key(&self, key: &ApiKey, presented: &Presented) -> Result<Known, Problem> {
         let about = Subject { api_key: Some(key.id), ..Subject::default() };
         let found = self.service.store.api_key(key.id)?.filter(|(row, _)| key.is_of(&row.hash));
         let Some((row, identity)) = found else {
@@ -106,15 +114,10 @@ impl Admin {
             return Err(self.unusable(row.id, about, why_unusable(&row), presented)?);
         }
         self.note_use(&row, now);
-        Ok((identity, LoggedInBy::ApiKey(row.id)))
+        Ok(Known { identity, by: LoggedInBy::ApiKey(row.id), hands: row.hands })
     }
 
-    fn by_certificate(
-        &self,
-        certificate: &PeerCertificate,
-        presented: &Presented,
-    ) -> Result<(IdentityRow, LoggedInBy), Problem> {
-        self.throttle.admit(presented.address.ip(), Instant::now()).map_err(later)?;
+    fn by_certificate(&self, certificate: &PeerCertificate, presented: &Presented) -> Result<Known, Problem> {
         let about = Subject { certificate: Some(certificate.fingerprint), ..Subject::default() };
         let Some(identity) = self.service.store.identity_by_certificate(certificate.fingerprint)? else {
             return Err(self.failed(None, about, presented)?);
@@ -123,10 +126,10 @@ impl Admin {
             let why = "your client certificate is expired or not valid yet: renew it, and have the new one registered";
             return Err(self.unusable(identity.id, about, why, presented)?);
         }
-        Ok((identity, LoggedInBy::Certificate(certificate.fingerprint)))
+        Ok(Known { identity, by: LoggedInBy::Certificate(certificate.fingerprint), hands: BTreeSet::new() })
     }
 
-    /// Counts and records a login that may be a guess.
+    /// Counts and records a login that may be a guess. One that comes too soon is neither: it costs one look into the store.
     fn failed(&self, key: Option<Uuid>, about: Subject, presented: &Presented) -> Result<Problem, Problem> {
         if let Err(late) = self.throttle.failed(presented.address.ip(), key, Instant::now()) {
             return Ok(later(late));
@@ -178,7 +181,7 @@ impl Admin {
         }
     }
 
-    fn by_session(&self, token: &str, presented: &Presented) -> Result<(IdentityRow, LoggedInBy), Problem> {
+    fn by_session(&self, token: &str, presented: &Presented) -> Result<Known, Problem> {
         let over = || Problem::new(Code::SessionOver, "the session is over: log in again");
         let session = self.sessions.find(token, Instant::now()).ok_or_else(over)?;
         if presented.changes {
@@ -191,7 +194,7 @@ impl Admin {
             })?;
         }
         match self.holder(&session)? {
-            Some(identity) => Ok((identity, LoggedInBy::Session(session.number))),
+            Some((identity, hands)) => Ok(Known { identity, by: LoggedInBy::Session(session.number), hands }),
             None => {
                 self.sessions.end(token);
                 Err(over())
@@ -199,37 +202,40 @@ impl Admin {
         }
     }
 
-    /// The identity of a session, while what it logged in with is valid.
-    fn holder(&self, session: &Session) -> Result<Option<IdentityRow>, Problem> {
+    /// The identity of a session, while what it logged in with is valid, and through whose hands that came.
+    fn holder(&self, session: &Session) -> Result<Option<(IdentityRow, BTreeSet<Uuid>)>, Problem> {
         let store = &self.service.store;
         let found = match session.by {
             LoggedInBy::ApiKey(id) => {
                 let now = Timestamp::now().as_second();
-                store.api_key(id)?.filter(|(row, _)| row.is_usable(now)).map(|(_, identity)| identity)
+                store.api_key(id)?.filter(|(row, _)| row.is_usable(now)).map(|(row, identity)| (identity, row.hands))
             }
-            LoggedInBy::Certificate(fingerprint) => store.identity_by_certificate(fingerprint)?,
+            LoggedInBy::Certificate(fingerprint) => {
+                store.identity_by_certificate(fingerprint)?.map(|identity| (identity, BTreeSet::new()))
+            }
             // Neither begins a session.
             LoggedInBy::Session(_) | LoggedInBy::LocalUser(_) => None,
         };
-        Ok(found.filter(|identity| identity.id == session.identity))
+        Ok(found.filter(|(identity, _)| identity.id == session.identity))
     }
 }
 
-fn caller(identity: IdentityRow, by: LoggedInBy, presented: &Presented) -> Result<Caller, Problem> {
+fn caller(known: Known, presented: &Presented) -> Result<Caller, Problem> {
+    let Known { identity, by, mut hands } = known;
+    hands.extend(identity.hands);
     let kind = match identity.kind.as_str() {
         "service" => CallerKind::Service,
         "operator" => CallerKind::Operator,
         "bootstrap" => CallerKind::Bootstrap,
         other => return Err(Problem::internal(format_args!("an identity of the kind {other:?}"))),
     };
-    // A role of a newer program gives nothing here.
-    let grant = |row: crate::store::GrantRow| Some(Grant { role: Role::named(&row.role)?, adapter: row.adapter });
     Ok(Caller {
         identity: identity.id,
         name: identity.name.into(),
         kind,
-        grants: identity.grants.into_iter().filter_map(grant).collect(),
+        grants: identity.grants.iter().filter_map(Grant::of).collect(),
         by,
+        hands,
         address: Some(presented.address),
         correlation: presented.correlation,
     })

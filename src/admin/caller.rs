@@ -1,6 +1,6 @@
 //! Who asks, and what they may do.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use uuid::Uuid;
 
@@ -52,6 +52,8 @@ pub struct Caller {
     pub grants: Vec<Grant>,
     /// What it proved to hold.
     pub by: LoggedInBy,
+    /// Through whose hands this and its roles came, directly or through others.
+    pub hands: BTreeSet<Uuid>,
     /// Its end of the TCP connection; `None` on the machine itself.
     pub address: Option<SocketAddr>,
     /// Joins the request's answer, audit events and log lines.
@@ -77,6 +79,7 @@ impl Caller {
             kind: CallerKind::LocalUser,
             grants: Vec::new(),
             by: LoggedInBy::LocalUser(uid),
+            hands: BTreeSet::new(),
             address: None,
             correlation,
         }
@@ -194,6 +197,7 @@ mod tests {
             kind,
             grants: grants.iter().map(|&(role, adapter)| Grant { role, adapter: adapter.map(adapter_id) }).collect(),
             by: LoggedInBy::ApiKey(Uuid::nil()),
+            hands: BTreeSet::new(),
             address: "192.0.2.1:1".parse().ok(),
             correlation: Uuid::nil(),
         }

@@ -5,6 +5,7 @@
 //! way for good ends the request, which then must be asked for anew.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{
         Arc, Weak,
@@ -23,15 +24,16 @@ use super::{
     problem::{Code, Problem},
     service::{
         Service,
-        approvals::{action_of, impact_of, not_more_than_shown, subject_id},
+        adapters::RemoveError,
+        approvals::{action_of, impact_grown, impact_of, not_more_than_shown, subject_id},
     },
 };
 use crate::{
     audit::Outcome,
-    engine::{self, Removal, RemovalError},
+    engine::{self, Removal, RemovalError, at_most_active},
     root_keys::{self, Active, Agreed, Failure},
     statement::TwoPeople,
-    store::{AdapterId, ApprovalRow, ApprovalState, ApprovalStep, ObjectId, RootKeyState, StoreError},
+    store::{AdapterId, ApprovalRow, ApprovalState, ApprovalStep, Loss, ObjectId, RootKeyState, StoreError},
 };
 
 /// How often something to be done is looked for.
@@ -58,10 +60,10 @@ impl Executing {
         let admin: Weak<Admin> = Arc::downgrade(admin);
         let (alive, ended) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("approvals".to_owned()).spawn(move || {
-            let mut failing = false;
+            let (mut failing, mut begun) = (false, Begun::default());
             while ended.recv_timeout(if failing { AGAIN } else { LOOK }) == Err(RecvTimeoutError::Timeout) {
                 let Some(admin) = admin.upgrade() else { return };
-                let done = admin.service.do_what_is_due();
+                let done = admin.service.do_what_is_due(&mut begun);
                 // Once for each time that it begins to fail.
                 if let Err(problem) = &done
                     && !failing
@@ -84,28 +86,35 @@ impl Executing {
     }
 }
 
+/// Steps of which it is on record that they begin: what is tried again and again is recorded once.
+type Begun = HashSet<(Uuid, &'static str)>;
+
 impl Service {
     /// Ends requests that nobody decided in time, and does what was approved and whose hold has ended.
     ///
     /// # Errors
     /// The first thing that is in the way for a while; it is tried again.
-    pub fn do_what_is_due(&self) -> Result<(), Problem> {
+    fn do_what_is_due(&self, begun: &mut Begun) -> Result<(), Problem> {
         let now = now();
         self.expire(now)?;
         let mut in_the_way = Ok(());
         for row in self.store.due_approvals(now, AT_ONCE)? {
-            let done = self.do_one(row);
+            let id = row.id;
+            let done = self.do_one(row, begun);
+            if done.is_ok() {
+                begun.retain(|(of, _)| *of != id);
+            }
             // One that waits for the HSM is not in the way of the others.
             in_the_way = in_the_way.and(done);
         }
         in_the_way
     }
 
-    fn do_one(&self, row: ApprovalRow) -> Result<(), Problem> {
+    fn do_one(&self, row: ApprovalRow, begun: &mut Begun) -> Result<(), Problem> {
         // What could not be recorded is not begun.
         self.audit.health()?;
         let row = if row.state == ApprovalState::Approved {
-            match self.begin(row)? {
+            match self.begin(row, begun)? {
                 Some(row) => row,
                 None => return Ok(()),
             }
@@ -113,6 +122,8 @@ impl Service {
             row
         };
         let action = action_of(&row)?;
+        // Once more after a restart, for whoever was cut off may not have come to it.
+        self.intend(&row, action.name(), begun)?;
         match self.perform(action, &row) {
             Ok(outcome) => {
                 tracing::info!(approval = %row.id, action = action.name(), outcome, "what was approved is done");
@@ -129,8 +140,17 @@ impl Service {
         }
     }
 
+    /// Records that a step begins, where that is not on record yet.
+    fn intend(&self, row: &ApprovalRow, step: &'static str, begun: &mut Begun) -> Result<(), Problem> {
+        if !begun.contains(&(row.id, step)) {
+            self.record_step(row, step, Outcome::Begun)?;
+            begun.insert((row.id, step));
+        }
+        Ok(())
+    }
+
     /// Looks once more at what is at stake and begins; `None` where it is void, or was cancelled at the last moment.
-    fn begin(&self, row: ApprovalRow) -> Result<Option<ApprovalRow>, Problem> {
+    fn begin(&self, row: ApprovalRow, begun: &mut Begun) -> Result<Option<ApprovalRow>, Problem> {
         let (action, subject) = (action_of(&row)?, subject_id(&row)?);
         let refused = match self.stake(action, subject).and_then(|stake| not_more_than_shown(&row, &stake.impact)) {
             Ok(()) => None,
@@ -141,10 +161,14 @@ impl Service {
             Some(problem) => ApprovalStep::Cancel { outcome: format!("void: {}", problem.detail()) },
             None => ApprovalStep::Execute,
         };
+        self.intend(&row, "approval.execute", begun)?;
         match self.store.advance_approval(row.id, row.revision, step, now()) {
             Ok(()) => {}
             // Somebody cancelled it a moment ago.
-            Err(StoreError::Conflict) => return Ok(None),
+            Err(StoreError::Conflict) => {
+                self.record_step(&row, "approval.execute", Outcome::Failed(Code::State.name()))?;
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         }
         if let Some(problem) = refused {
@@ -161,7 +185,7 @@ impl Service {
         let subject = subject_id(row).map_err(Halt::Never)?;
         match action {
             ApprovalAction::RootKeyDestroy => self.destroy_root_key(row, subject),
-            ApprovalAction::AdapterDelete => self.delete_approved_adapter(AdapterId(subject)),
+            ApprovalAction::AdapterDelete => self.delete_approved_adapter(row, AdapterId(subject)),
             ApprovalAction::ObjectDestroy => self.force_object(ObjectId(subject)),
         }
     }
@@ -190,16 +214,20 @@ impl Service {
         }
     }
 
-    fn delete_approved_adapter(&self, id: AdapterId) -> Result<String, Halt> {
+    fn delete_approved_adapter(&self, approval: &ApprovalRow, id: AdapterId) -> Result<String, Halt> {
         const DONE: &str = "the adapter is deleted: nobody can connect as it, and its keys are being destroyed";
+        let shown = impact_of(approval).map_err(Halt::Never)?.active_objects;
+        let loss = Loss { in_state: Some(at_most_active(shown)), ..Loss::ANY };
         match self.store.adapter(id) {
             // By this very request, before a crash.
             Ok(None) => Ok(DONE.to_owned()),
-            Ok(Some(row)) => match self.remove_adapter(id, row.revision) {
+            Ok(Some(row)) => match self.remove_adapter(id, row.revision, loss) {
                 Ok(()) => Ok(DONE.to_owned()),
+                // A key became Active since it was looked at the last time.
+                Err(RemoveError::MoreToLose { active, .. }) => Err(Halt::Never(impact_grown(active, shown))),
                 // It was changed a moment ago, which is no reason to keep it.
-                Err(problem) if problem.code() == Code::Stale => Err(Halt::Later(problem)),
-                Err(problem) => Err(Halt::of(problem, false)),
+                Err(RemoveError::Other(problem)) if problem.code() == Code::Stale => Err(Halt::Later(problem)),
+                Err(RemoveError::Other(problem)) => Err(Halt::of(problem, false)),
             },
             Err(error) => Err(Halt::of(error.into(), false)),
         }

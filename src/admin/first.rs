@@ -1,5 +1,7 @@
 //! The first identities, made on the machine itself while nobody can log in yet: the single-use token of `keystead init`, and
-//! the administrator of `keystead dev`.
+//! the administrator of `keystead dev`. What is made here came through nobody's hands.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -111,6 +113,7 @@ fn insert(
         changed_at: now,
         created_by: None,
         grants: roles.iter().map(|role| GrantRow { role: role.name().to_owned(), adapter: None }).collect(),
+        hands: BTreeSet::new(),
     };
     let id = row.id;
     store.insert_identity(row, None)?;
@@ -136,6 +139,7 @@ fn insert_key(
         expires_at: seconds.map(|seconds| now + seconds),
         revoked_at: None,
         used_at: None,
+        hands: BTreeSet::new(),
     };
     store.insert_api_key(row, None)?;
     Ok(FirstKey { identity, key: key.id, text: key.text() })

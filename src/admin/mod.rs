@@ -21,7 +21,8 @@
 //!    })
 //!    ```
 //!    A list asks for a [`page::Window`] and shows only what `visible.includes`. Actions are named `thing.verb`; those that end in
-//!    `.list`, `.read` or `.search` change nothing. What is found by its own id, such as an object, is looked up to learn its
+//!    `.list`, `.read`, `.search` or `.verify` change nothing; of all others `act` records that they begin before the closure is
+//!    called. What is found by its own id, such as an object, is looked up to learn its
 //!    adapter, then `caller.may(permission, Scope::Adapter(..))` decides, and what is refused is not found.
 //! 3. `routes/THING.rs`: a handler of about five lines for each method, with `#[utoipa::path]`, and `router()` that joins them:
 //!    [`http::Call`] is the first argument; then [`http::At`] (path), [`http::Filter`] (query), [`etag::IfMatch`] (a change

@@ -30,7 +30,7 @@ pub use self::{
         AdapterImpactReport, Approval, ApprovalAction, ApprovalStatus, ClientReport, ImpactReport, NewApproval,
         ObjectImpactReport, Person, StateCountReport,
     },
-    audit::AuditEvent,
+    audit::{AuditCheckpoint, AuditEvent, AuditProblem, AuditVerification},
     backups::{Backup, BackupRootKey, NewBackup},
     certificate::{
         Certificate, CertificateInfo, ClientKey, Issued, NewCertificate, NewIssued, Password, RegisteredCertificates,

@@ -10,7 +10,7 @@ use utoipa::openapi::{
     schema::{ObjectBuilder, Type},
 };
 
-use crate::store::AdapterId;
+use crate::store::{AdapterId, GrantRow};
 
 /// Makes an enumeration whose members have names on the outside.
 macro_rules! named {
@@ -191,6 +191,20 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// The grant in a row; `None` where its role is one of a newer program, which gives nothing here.
+    #[must_use]
+    pub fn of(row: &GrantRow) -> Option<Self> {
+        Some(Self { role: Role::named(&row.role)?, adapter: row.adapter })
+    }
+
+    /// The first permission that this gives and none of `own` gives as far as this does.
+    #[must_use]
+    pub fn lacking(&self, own: &[Grant]) -> Option<Permission> {
+        let scope = self.adapter.map_or(Scope::Everything, Scope::Adapter);
+        let lacks = |permission| !own.iter().any(|own| own.allows(permission, scope));
+        Permission::ALL.iter().copied().find(|permission| self.allows(*permission, scope) && lacks(*permission))
+    }
+
     /// Whether it allows `permission` in `scope`.
     #[must_use]
     pub fn allows(&self, permission: Permission, scope: Scope) -> bool {
@@ -248,6 +262,39 @@ mod tests {
             assert_eq!(role.may(may_not), role == Role::Administrator, "{role} {may_not}");
         }
         assert!(Permission::ALL.iter().all(|&permission| Role::Administrator.may(permission)));
+    }
+
+    #[test]
+    fn a_grant_lacks_what_no_other_gives_as_far_as_it_does() {
+        use Permission as P;
+        let (one, other) = (AdapterId(Uuid::from_u128(1)), AdapterId(Uuid::from_u128(2)));
+        let grant = |role, adapter| Grant { role, adapter };
+        for (given, own, lacks) in [
+            (grant(Role::Viewer, None), &[grant(Role::SecurityOfficer, None)][..], None),
+            (grant(Role::SecurityOfficer, None), &[grant(Role::SecurityOfficer, None)], None),
+            (grant(Role::Operator, None), &[grant(Role::SecurityOfficer, None)], Some(P::KmipCreate)),
+            (grant(Role::Operator, Some(one)), &[grant(Role::SecurityOfficer, None)], Some(P::KmipCreate)),
+            (grant(Role::Auditor, Some(one)), &[grant(Role::SecurityOfficer, None)], None),
+            (grant(Role::Administrator, None), &[grant(Role::Administrator, None)], None),
+            (
+                grant(Role::Administrator, None),
+                &[grant(Role::SecurityOfficer, None), grant(Role::Operator, None)],
+                None,
+            ),
+            (grant(Role::Operator, Some(one)), &[grant(Role::Operator, Some(one))], None),
+            (grant(Role::Operator, Some(other)), &[grant(Role::Operator, Some(one))], Some(P::KmipCreate)),
+            (grant(Role::Viewer, None), &[grant(Role::Administrator, Some(one))], Some(P::KmipList)),
+            (grant(Role::Viewer, None), &[], Some(P::KmipList)),
+        ] {
+            assert_eq!(given.lacking(own), lacks, "{given:?} of {own:?}");
+        }
+    }
+
+    #[test]
+    fn the_store_knows_the_roles_that_decide() {
+        let decides = |role: &&Role| role.may(Permission::ApprovalDecide);
+        let names: Vec<_> = Role::ALL.iter().filter(decides).map(|role| role.name()).collect();
+        assert_eq!(crate::store::StoreOptions::default().deciding_roles, names);
     }
 
     #[test]

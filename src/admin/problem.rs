@@ -66,6 +66,8 @@ codes! {
     CrossSite = 403 "cross-site" "The request may come from another site";
     /// Nobody decides on what they asked for.
     OwnRequest = 403 "own-request" "Another person must decide this";
+    /// Whoever asked and whoever decides had their access through the same hands.
+    NotIndependent = 403 "not-independent" "A third person must decide this";
     /// There is no such thing, or none that the caller may know of.
     NotFound = 404 "not-found" "There is no such thing";
     /// The path is there, but not for this method.
@@ -283,9 +285,16 @@ impl From<StoreError> for Problem {
             StoreError::OwnRequest => {
                 Self::new(Code::OwnRequest, "nobody decides on what they asked for: another person must")
             }
+            StoreError::LastOne => Self::new(Code::State, "this is the last administrator: make another one first"),
             StoreError::Referenced { rules } => {
                 Self::new(Code::State, format!("{rules} rules still name it: remove them first")).with("rules", rules)
             }
+            StoreError::MoreToLose { objects, in_state, held } => Self::new(
+                Code::ApprovalNeeded,
+                format!(
+                    "{objects} objects would be lost, {in_state} of them Active and {held} held, more than was known: look again"
+                ),
+            ),
             StoreError::NotFound => Self::not_found("thing"),
             StoreError::Duplicate => {
                 Self::new(Code::Exists, "a name, certificate or rule of the request is taken: choose another")

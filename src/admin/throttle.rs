@@ -1,7 +1,8 @@
 //! Failed logins: slowed down for each address and each API key, and an address that keeps failing is locked out.
 //!
-//! An address is looked at before a credential is: what comes from one that is locked out is not even compared. An API key's
-//! own limit only slows down answers to wrong secrets, so that nobody can lock out its holder by guessing.
+//! All of this is about how failures are answered. A right credential is let in before anybody asks here, so nobody locks others
+//! out by failing from their address, or by guessing their key; secrets of 256 bits lose nothing by being compared. What fails
+//! again too soon is answered at once, and neither counted nor recorded, so that a flood of it fills nothing.
 
 use std::{
     collections::HashMap,
@@ -49,16 +50,16 @@ struct Failures {
 }
 
 impl Throttle {
-    /// Whether a credential from `address` is looked at now.
-    pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), TryLater> {
-        self.addresses.lock().get(&network(address)).map_or(Ok(()), |known| known.wait(now))
-    }
-
-    /// Notes a failed login, and tells when that was one too many. `key` is the API key that was claimed.
+    /// Notes a failed login, and tells when that was one too many. `key` is the API key that was claimed. While `address` has to
+    /// wait, nothing is noted.
     pub(super) fn failed(&self, address: IpAddr, key: Option<Uuid>, now: Instant) -> Result<(), TryLater> {
-        let by_address = note(&mut self.addresses.lock(), network(address), now, true);
-        let by_key = key.map_or(Ok(()), |key| note(&mut self.keys.lock(), key, now, false));
-        by_address.and(by_key)
+        let address = network(address);
+        {
+            let mut addresses = self.addresses.lock();
+            addresses.get(&address).map_or(Ok(()), |known| known.wait(now))?;
+            note(&mut addresses, address, now, true)?;
+        }
+        key.map_or(Ok(()), |key| note(&mut self.keys.lock(), key, now, false))
     }
 
     /// Notes a login with what was good once, and tells when that was one too many.
@@ -133,13 +134,16 @@ mod tests {
     fn ten_failures_are_answered_at_once_and_then_one_in_six_seconds() {
         let (throttle, start) = (Throttle::default(), Instant::now());
         for _ in 0..10 {
-            assert_eq!(throttle.admit(HERE, start), Ok(()));
             assert_eq!(throttle.failed(HERE, None, start), Ok(()));
         }
-        assert_eq!(throttle.admit(HERE, start + Duration::from_secs(2)), Err(TryLater(Duration::from_secs(4))));
-        assert_eq!(throttle.admit(HERE, start + Duration::from_secs(6)), Ok(()));
+        for _ in 0..100 {
+            let late = throttle.failed(HERE, None, start + Duration::from_secs(2));
+            assert_eq!(late, Err(TryLater(Duration::from_secs(4))), "what comes too soon makes nobody wait longer");
+        }
+        assert_eq!(throttle.failed(HERE, None, start + Duration::from_secs(6)), Ok(()));
+        assert_eq!(throttle.failed(HERE, None, start + Duration::from_secs(6)), Err(TryLater(REFILL)));
         let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        assert_eq!(throttle.admit(elsewhere, start), Ok(()));
+        assert_eq!(throttle.failed(elsewhere, None, start), Ok(()));
     }
 
     #[test]
@@ -147,13 +151,12 @@ mod tests {
         let (throttle, start) = (Throttle::default(), Instant::now());
         let mut now = start;
         for _ in 0..20 {
-            while throttle.admit(HERE, now).is_err() {
+            while throttle.failed(HERE, None, now).is_err() {
                 now += Duration::from_secs(1);
             }
-            let _ = throttle.failed(HERE, None, now);
         }
-        assert_eq!(throttle.admit(HERE, now + Duration::from_secs(899)), Err(TryLater(Duration::from_secs(1))));
-        assert_eq!(throttle.admit(HERE, now + Duration::from_secs(900)), Ok(()));
+        let last_second = throttle.failed(HERE, None, now + Duration::from_secs(899));
+        assert_eq!(last_second, Err(TryLater(Duration::from_secs(1))));
         assert_eq!(throttle.failed(HERE, None, now + Duration::from_secs(900)), Ok(()), "it begins anew");
     }
 
@@ -174,8 +177,8 @@ mod tests {
         for host in 0..10u16 {
             let _ = throttle.failed(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host).into(), None, now);
         }
-        assert!(throttle.admit("2001:db8::ffff".parse().unwrap(), now).is_err());
-        assert!(throttle.admit("2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+        assert!(throttle.failed("2001:db8::ffff".parse().unwrap(), None, now).is_err());
+        assert!(throttle.failed("2001:db8:0:1::1".parse().unwrap(), None, now).is_ok());
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub struct AdminEvent {
     pub actor: Actor,
     /// Where the request came from; `None` for what was done on the machine itself.
     pub peer: Option<SocketAddr>,
-    /// What was done, a name from the program's own table such as `"adapter.create"`. One that ends in `.list`, `.read` or
-    /// `.search` changes nothing and need not be synced before it is answered.
+    /// What was done, a name from the program's own table such as `"adapter.create"`. Of one that [`changes_nothing`] there is no
+    /// event before it is done, and it need not be synced before it is answered.
     pub action: &'static str,
     /// What it was about.
     pub subject: Subject,
@@ -118,9 +118,12 @@ pub enum Via {
     Session(Uuid),
 }
 
-/// How an operation or action ended.
+/// How an operation or action ended, or that it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// It is about to be done. Another event of the same action and correlation says how it ended; where there is none, the
+    /// server was cut off or could not write, and it may have been done.
+    Begun,
     /// It was done.
     Success,
     /// It was not done, for this KMIP Result Reason (its name in the specification) or administrative error code.
@@ -164,15 +167,23 @@ impl fmt::Debug for Name {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+/// Whether nothing is different after an action of this name, so that one event, about its end, is enough.
+#[must_use]
+pub fn changes_nothing(action: &str) -> bool {
+    [".list", ".read", ".search", ".verify"].iter().any(|ending| action.ends_with(ending))
+}
+
 impl Event {
     /// Whether it is about a change, or may be, so that it is on the disk before it is acknowledged.
     pub(super) fn is_mutation(&self) -> bool {
         match self {
             Self::Request(event) => event.outcome == Outcome::Success && !READS.contains(&event.operation),
             Self::Admin(event) => {
-                let reads = [".list", ".read", ".search"].iter().any(|ending| event.action.ends_with(ending));
                 // Whoever may do nothing must not make the disk work.
-                !reads && !matches!(event.outcome, Outcome::Denied(_)) && event.actor != Actor::Unknown
+                !changes_nothing(event.action)
+                    && !matches!(event.outcome, Outcome::Denied(_))
+                    && event.actor != Actor::Unknown
             }
         }
     }

@@ -125,6 +125,7 @@ fn subject(subject: &Subject, line: &mut Object<'_>) {
 
 fn outcome(outcome: Outcome, line: &mut Object<'_>) {
     match outcome {
+        Outcome::Begun => line.plain("outcome", "begun"),
         Outcome::Success => line.plain("outcome", "success"),
         Outcome::Failed(reason) => line.plain("outcome", reason),
         Outcome::Denied(permission) => {

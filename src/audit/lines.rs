@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     os::unix::fs::FileExt as _,
     path::Path,
 };
@@ -16,19 +16,35 @@ const BLOCK: u64 = 256 * 1024;
 pub(super) struct Forwards {
     reader: BufReader<File>,
     line: Vec<u8>,
+    /// Where the next line begins.
+    at: u64,
 }
 
 impl Forwards {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(64 * 1024, File::open(path)?), line: Vec::new() })
+        Self::open_at(path, 0)
+    }
+
+    /// From the line on that begins at `at`.
+    pub(super) fn open_at(path: &Path, at: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Self { reader: BufReader::with_capacity(64 * 1024, file), line: Vec::new(), at })
+    }
+
+    /// Where the next line begins.
+    pub(super) fn at(&self) -> u64 {
+        self.at
     }
 
     /// The next line without its newline, and whether it had one. A line that is too long comes in pieces.
     pub(super) fn next(&mut self) -> io::Result<Option<(&[u8], bool)>> {
         self.line.clear();
-        if (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line)? == 0 {
+        let read = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line)?;
+        if read == 0 {
             return Ok(None);
         }
+        self.at += u64::try_from(read).unwrap_or_default();
         let whole = self.line.last() == Some(&b'\n');
         Ok(Some((self.line.strip_suffix(b"\n").unwrap_or(&self.line), whole)))
     }

@@ -62,7 +62,7 @@ pub struct Record {
     /// The name that the subject had at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `success`, `denied`, a KMIP Result Reason or an administrative error code.
+    /// `success`, `denied`, a KMIP Result Reason or an administrative error code; `begun` where another record says how it ended.
     #[serde(default)]
     pub outcome: String,
     /// The permission that was missing.

@@ -43,11 +43,14 @@ pub struct Query {
     pub object: Option<Uuid>,
     /// This identity, as who acted or as what it was about.
     pub identity: Option<Uuid>,
+    /// This request for approval.
+    pub approval: Option<Uuid>,
     /// Who acted: `server`, `uid:1000`, `identity:…`, or an identity's name.
     pub actor: Option<String>,
     /// This operation or action; with `*` at its end, all that begin so.
     pub action: Option<String>,
-    /// `success`, `denied`, a reason, or `failure` for everything but success.
+    /// `success`, `denied`, `begun`, a reason, `failure` for everything that ended without success, or `ended` for everything but
+    /// `begun`.
     pub outcome: Option<String>,
     /// What joins records to answers and log lines, or its beginning.
     pub correlation: Option<String>,
@@ -90,6 +93,7 @@ impl Query {
             && id(self.adapter.map(|adapter| adapter.0), &[record.adapter])
             && id(self.object, &[record.object])
             && id(self.identity, &[record.identity, record.actor_id()])
+            && id(self.approval, &[record.approval])
             && self
                 .actor
                 .as_deref()
@@ -99,7 +103,8 @@ impl Query {
                 None => record.operation == wanted,
             })
             && self.outcome.as_deref().is_none_or(|wanted| match wanted {
-                "failure" => record.outcome != "success",
+                "failure" => record.outcome != "success" && record.outcome != "begun",
+                "ended" => record.outcome != "begun",
                 wanted => record.outcome == wanted,
             })
             && self.correlation.as_deref().is_none_or(|wanted| record.correlation.starts_with(wanted))
@@ -107,7 +112,7 @@ impl Query {
 
     /// Whether a line may fit, by a look at its bytes: what a record must hold, its line holds as text.
     fn may_match(&self, line: &[u8]) -> bool {
-        let ids = [self.adapter.map(|id| id.0), self.object, self.identity];
+        let ids = [self.adapter.map(|id| id.0), self.object, self.identity, self.approval];
         ids.into_iter().flatten().all(|id| {
             let text = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes().to_vec();
             line.windows(text.len()).any(|part| part == text)

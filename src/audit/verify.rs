@@ -4,6 +4,7 @@
 //! shows that the end was cut, or that everything from some record on was written anew; what follows the newest checkpoint, no
 //! one vouches for, and the report says from where on that is.
 
+mod part;
 mod problem;
 mod vouchers;
 mod walk;
@@ -15,7 +16,10 @@ use std::{
 
 use serde::Serialize;
 
-pub use self::problem::{Problem, ProblemKind};
+pub use self::{
+    part::{Mark, PartError, verify_part},
+    problem::{Problem, ProblemKind},
+};
 use self::{vouchers::Vouchers, walk::Walk};
 use super::{
     lines::Forwards,
@@ -129,7 +133,7 @@ pub fn verify(evidence: &Evidence) -> Result<Report, VerifyError> {
     let mut walk = Walk::new(&vouchers, evidence.is_whole, &mut report);
     'files: for (_, path) in &segments {
         let mut lines = Forwards::open(path).map_err(unreadable(path))?;
-        walk.enter(path);
+        walk.enter(path, 0);
         while let Some((line, whole)) = lines.next().map_err(unreadable(path))? {
             if !walk.line(line, whole) {
                 break 'files;
@@ -137,7 +141,7 @@ pub fn verify(evidence: &Evidence) -> Result<Report, VerifyError> {
         }
     }
     walk.end();
-    vouchers.judge(&mut report);
+    vouchers.judge(&mut report, true, true);
     Ok(report)
 }
 

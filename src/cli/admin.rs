@@ -60,26 +60,31 @@ impl Admin {
         Parts { config, store, audit }
     }
 
-    /// Does `work` and records it, done or failed.
+    /// Records that `work` begins, does it, and records how it ended.
     pub(super) fn act<T>(
         &self,
         action: &'static str,
         about: Subject,
         work: impl FnOnce() -> Result<T, CliError>,
     ) -> Result<T, CliError> {
+        let correlation = Uuid::new_v4();
+        let event = |outcome| {
+            Event::Admin(AdminEvent {
+                actor: Actor::LocalUser { uid: getuid().as_raw() },
+                peer: None,
+                action,
+                subject: about.clone(),
+                outcome,
+                correlation,
+            })
+        };
+        self.audit.append(&[event(Outcome::Begun)])?;
         let result = work();
         let outcome = match &result {
             Ok(_) => Outcome::Success,
             Err(error) => Outcome::Failed(code(error)),
         };
-        self.audit.append(&[Event::Admin(AdminEvent {
-            actor: Actor::LocalUser { uid: getuid().as_raw() },
-            peer: None,
-            action,
-            subject: about,
-            outcome,
-            correlation: Uuid::new_v4(),
-        })])?;
+        self.audit.append(&[event(outcome)])?;
         result
     }
 }

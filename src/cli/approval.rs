@@ -159,9 +159,10 @@ pub(super) fn request(api: &Api, action: &str, subject: &str, reason: &str) -> R
 /// Says in words what would be lost.
 pub(super) fn show_impact(impact: &Value) {
     say(format_args!(
-        "objects that would be lost: {}, {} of them Active",
+        "objects that would be lost: {}, {} of them Active, {} destroyed and held",
         text(impact, "/objects"),
-        text(impact, "/active_objects")
+        text(impact, "/active_objects"),
+        text(impact, "/held_objects")
     ));
     if impact.get("wrapped_keks").is_some_and(Value::is_u64) {
         say(format_args!("wrapped keys that would be erased: {}", text(impact, "/wrapped_keks")));

@@ -1,5 +1,7 @@
 //! `keystead audit`: checks copied files of an audit log offline, and finds and exports records of this machine's.
 
+mod at_server;
+
 use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -35,7 +37,7 @@ const PATH: &str = "/v1/audit/events";
 /// Verify, search and export the audit log.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Check files of an audit log, offline: say which record was changed, is missing or was moved
+    /// Check files of an audit log, offline, or have a server check its own: say which record was changed, is missing or was moved
     Verify(VerifyArgs),
     /// Find records, newest first
     Search(SearchArgs),
@@ -47,7 +49,7 @@ pub(super) enum AuditCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Segments; without any, and without --dir, those of --config
+    /// Segments; without any, and without --dir, those of --config, or of the server of the chosen context, which checks them itself
     files: Vec<PathBuf>,
     /// A folder with all segments and their checkpoints.jsonl, as it was copied
     #[arg(long, conflicts_with = "files")]
@@ -62,7 +64,7 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    config: ConfigArgs,
+    place: Where,
 }
 
 /// Which records.
@@ -83,13 +85,16 @@ struct Filters {
     /// An identity, as who acted or as what it was about
     #[arg(long, value_name = "ID")]
     identity: Option<Uuid>,
+    /// A request for approval
+    #[arg(long, value_name = "ID")]
+    approval: Option<Uuid>,
     /// Who acted: server, uid:N, identity:ID, or an identity's name
     #[arg(long)]
     actor: Option<String>,
     /// A KMIP operation or an action such as adapter.create; adapter.* for all of its kind
     #[arg(long)]
     action: Option<String>,
-    /// success, failure, denied, or a reason such as ItemNotFound
+    /// success, failure, denied, begun, ended (all but begun), or a reason such as ItemNotFound
     #[arg(long)]
     outcome: Option<String>,
     /// The correlation id that a client or a log line shows, or its beginning
@@ -148,11 +153,16 @@ pub(super) fn run(command: &AuditCommand) -> Result<(), CliError> {
 }
 
 fn run_verify(args: &VerifyArgs) -> Result<(), CliError> {
+    let has_evidence =
+        args.dir.is_some() || [&args.files, &args.checkpoint, &args.signer].iter().any(|all| !all.is_empty());
+    if !has_evidence && let Some(api) = args.place.there()? {
+        return at_server::verify(&api, args.json);
+    }
     let mut evidence = match &args.dir {
         Some(dir) => Evidence::of_folder(dir).map_err(CliError::file(dir))?,
         None if !args.files.is_empty() => Evidence { segments: args.files.clone(), ..Evidence::default() },
         None => {
-            let open = Config::load(&args.config.config)?.audit.path;
+            let open = Config::load(&args.place.path())?.audit.path;
             Evidence::of_log(&open).map_err(CliError::file(&open))?
         }
     };
@@ -195,18 +205,24 @@ fn print(report: &Report, nobody_is_known: bool) {
         }
         None => say("checkpoint  none"),
     }
-    if let Some(from) = report.unvouched_from {
+    let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    print_end(report.unvouched_from, &report.notes, &problems);
+}
+
+/// What is told of every log, wherever it was checked.
+fn print_end(unvouched_from: Option<u64>, notes: &[String], problems: &[String]) {
+    if let Some(from) = unvouched_from {
         say(format_args!(
             "from record {from} on no checkpoint vouches: whoever can write the files could have cut or rewritten what follows"
         ));
     }
-    for note in &report.notes {
+    for note in notes {
         say(format_args!("note        {}", visible(note)));
     }
-    for problem in &report.problems {
-        say(format_args!("PROBLEM     {}", visible(&problem.to_string())));
+    for problem in problems {
+        say(format_args!("PROBLEM     {}", visible(problem)));
     }
-    if report.is_clean() {
+    if problems.is_empty() {
         say("the chain is whole");
     }
 }
@@ -220,6 +236,7 @@ impl Filters {
             adapter: self.adapter.as_deref().map(|name| adapter(config, name)).transpose()?,
             object: self.object,
             identity: self.identity,
+            approval: self.approval,
             actor: self.actor.clone(),
             action: self.action.clone(),
             outcome: self.outcome.clone(),
@@ -253,6 +270,7 @@ fn search(args: &SearchArgs) -> Result<(), CliError> {
         ("adapter", adapter),
         ("object", filters.object.map(|id| id.to_string())),
         ("identity", filters.identity.map(|id| id.to_string())),
+        ("approval", filters.approval.map(|id| id.to_string())),
         ("actor", filters.actor.clone()),
         ("action", filters.action.clone()),
         ("outcome", filters.outcome.clone()),

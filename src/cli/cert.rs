@@ -90,6 +90,9 @@ pub(super) struct ListArgs {
 pub(super) struct RemoveArgs {
     /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
     fingerprint: String,
+    /// Remove it also where a rule of its adapter lets it in as before
+    #[arg(long)]
+    although_covered: bool,
     #[command(flatten)]
     config: Where,
 }
@@ -253,7 +256,7 @@ fn expiring(args: &ExpiringArgs) -> Result<(), CliError> {
 fn remove(args: &RemoveArgs) -> Result<(), CliError> {
     let api = args.config.api()?;
     let (path, item) = find(&api, &args.fingerprint)?;
-    api.delete(&path)?;
+    api.delete(&if args.although_covered { format!("{path}?although_covered=true") } else { path })?;
     say(format_args!("certificate {:?} removed; its connections end within a second", text(&item, "/name")));
     Ok(())
 }

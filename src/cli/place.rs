@@ -38,7 +38,7 @@ impl Where {
 
     /// The admin API to speak to: of the context that `--context` names, or of the current one; `None` where the command is about
     /// the files of this machine, as `--config` says, or `keystead.toml` in this directory where no context is chosen.
-    fn there(&self) -> Result<Option<Api>, CliError> {
+    pub(super) fn there(&self) -> Result<Option<Api>, CliError> {
         if self.config.is_some() {
             return Ok(None);
         }
@@ -50,7 +50,12 @@ impl Where {
         }
     }
 
+    /// The file of the configuration of this machine, where [`Where::there`] is not the place.
+    pub(super) fn path(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| USUAL_CONFIG.into())
+    }
+
     fn load(&self) -> Result<Config, CliError> {
-        ConfigArgs { config: self.config.clone().unwrap_or_else(|| USUAL_CONFIG.into()) }.load()
+        ConfigArgs { config: self.path() }.load()
     }
 }

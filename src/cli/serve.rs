@@ -38,7 +38,7 @@ use crate::{
     rotation::{Background, Rotator},
     store::Store,
     telemetry,
-    trust::{LiveTrust, TrustSource},
+    trust::{LiveTrust, TrustSource, keep_registered},
     vault::Vault,
 };
 
@@ -83,6 +83,10 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let own_ca = std::fs::read(&config.tls.ca).map_err(CliError::file(&config.tls.ca))?;
     let own_ca = read_certificates(&own_ca).map_err(CliError::content(&config.tls.ca))?;
     let trust = LiveTrust::start(TrustSource::store(&store), &own_ca)?;
+    if let Err(error) = keep_registered(&store, &trust, Timestamp::now().as_second()) {
+        // It is tried again with the next start, and nobody waits for it.
+        tracing::warn!(%error, "for whom certificates of the own authority were issued is not on record yet");
+    }
     let certificate = Arc::new(signer::server_certificate(&config, &store, &hal)?);
     let tls = signer::bound_handshakes(TlsConfig::new(Arc::clone(&certificate), Arc::clone(&trust))?, &config);
     root_keys::follow(&store, &hal, &trust)
@@ -98,6 +102,7 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
         backing_up: Mutex::default(),
+        verifying: Mutex::default(),
     };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);

@@ -177,7 +177,11 @@ pub(super) fn run(command: &UserCommand) -> Result<(), CliError> {
         }
         UserCommand::Show(args) => {
             let api = args.place.api()?;
-            view::one(&api.get(&path(&api, &args.name)?)?, args.json)
+            let mut shown = api.get(&path(&api, &args.name)?)?;
+            if !args.json {
+                name_givers(&api, std::slice::from_mut(&mut shown))?;
+            }
+            view::one(&shown, args.json)
         }
         UserCommand::Update(args) => update(args),
         UserCommand::Delete(args) => {
@@ -188,6 +192,27 @@ pub(super) fn run(command: &UserCommand) -> Result<(), CliError> {
         }
         UserCommand::Key(command) => key::run(command),
     }
+}
+
+/// Puts names in the places of the identities through whose hands `items` came; of those that are gone, the identifiers stay.
+fn name_givers(api: &Api, items: &mut [Value]) -> Result<(), CliError> {
+    let givers = |item: &mut Value| item.get_mut("given_by").and_then(Value::as_array_mut).map(std::mem::take);
+    let mut given: Vec<_> = items.iter_mut().map(givers).collect();
+    if given.iter().flatten().any(|givers| !givers.is_empty()) {
+        let known = api.list(PATH, None)?;
+        for giver in given.iter_mut().flatten().flatten() {
+            let found = known.iter().find(|identity| identity.get("id") == Some(giver));
+            if let Some(name) = found.and_then(|identity| identity.get("name")) {
+                *giver = name.clone();
+            }
+        }
+    }
+    for (item, givers) in items.iter_mut().zip(given) {
+        if let (Some(place), Some(givers)) = (item.get_mut("given_by"), givers) {
+            *place = Value::Array(givers);
+        }
+    }
+    Ok(())
 }
 
 /// The path of the identity of this name or id.

@@ -3,7 +3,7 @@
 use kmip::enums::State;
 
 use super::{object::ManagedObject, terms};
-use crate::store::{AdapterId, ObjectId, Search, Store, StoreError};
+use crate::store::{AdapterId, InState, ObjectId, ObjectRow, Search, Store, StoreError};
 
 /// Identifiers read in one step.
 const STEP: u64 = 10_000;
@@ -57,6 +57,20 @@ impl Census {
     pub fn count(&self, state: State) -> u64 {
         self.states.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| *count)
     }
+}
+
+/// A bound on the Active objects that whoever deletes an adapter may lose, for the store to check as it deletes.
+#[must_use]
+pub fn at_most_active(at_most: u64) -> InState {
+    InState { term: terms::state_term(State::Active), moved: moved_into_active, at_most }
+}
+
+/// A damaged row is counted as the index has it, as in a census.
+fn moved_into_active(row: ObjectRow, now: i64) -> i64 {
+    let Ok(mut object) = ManagedObject::from_row(row, i64::MIN) else { return 0 };
+    let was_active = object.state() == State::Active;
+    object.settle(now);
+    i64::from(object.state() == State::Active) - i64::from(was_active)
 }
 
 fn everything() -> Search {

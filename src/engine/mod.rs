@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     adapter_status::{AdapterStatus, adapter_status},
-    census::Census,
+    census::{Census, at_most_active},
     clock::Clock,
     erasure::{Eraser, Erasing, ErasureError},
     hold::{RecoverError, recover},

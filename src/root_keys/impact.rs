@@ -33,6 +33,8 @@ pub struct AdapterImpact {
     pub objects: u64,
     /// Those of them that are Active.
     pub active_objects: u64,
+    /// Those of them that are destroyed and held: they could still be recovered.
+    pub held_objects: u64,
     /// How many are in which state.
     pub states: Vec<StateCount>,
     /// When the newest object was made, in seconds since 1970-01-01 UTC.
@@ -71,6 +73,7 @@ impl AdapterImpact {
             name: adapter.name.clone(),
             objects: census.objects,
             active_objects: census.count(State::Active),
+            held_objects: store.held_count(adapter.id)?,
             states: census.states.iter().map(state).collect(),
             newest: census.newest,
         })

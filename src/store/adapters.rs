@@ -8,7 +8,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{AdapterId, Fingerprint, ObjectId, RootKeyRow, Store, StoreError};
+use super::{AdapterId, Fingerprint, ObjectId, ObjectRow, RootKeyRow, Store, StoreError, Term};
 
 /// An adapter as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,35 @@ pub struct DeletedAdapter {
     pub deleted_at: i64,
 }
 
+/// How much may be lost with an adapter that is deleted: what whoever decided on it knew of. It is counted in the transaction that
+/// deletes.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// At most so many objects, destroyed ones among them.
+    pub objects: u64,
+    /// At most so many that are held though they are destroyed.
+    pub held: u64,
+    /// At most so many in a state.
+    pub in_state: Option<InState>,
+}
+
+impl Loss {
+    /// Everything that there is.
+    pub const ANY: Self = Self { objects: u64::MAX, held: u64::MAX, in_state: None };
+}
+
+/// Live objects that are in a state, as the index and the clock have it.
+#[derive(Clone, Copy, Debug)]
+pub struct InState {
+    /// What the index finds them by.
+    pub term: Term,
+    /// What the clock has made of an object that is due at a time, given without what is sealed: 1 where it has come into the
+    /// state since the index was written, -1 where it has left it, otherwise 0.
+    pub moved: fn(ObjectRow, i64) -> i64,
+    /// At most so many.
+    pub at_most: u64,
+}
+
 /// A client certificate registered with one adapter: whoever holds its private key acts as that adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRow {
@@ -66,6 +95,17 @@ pub struct CertificateRow {
     pub der: Vec<u8>,
     /// Seconds since 1970-01-01 UTC.
     pub added_at: i64,
+}
+
+/// For which adapter the own authority issued a certificate, whatever became of that adapter and of its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedRow {
+    /// SHA-256 of the certificate's DER form.
+    pub fingerprint: Fingerprint,
+    /// The adapter that it was issued for, or first registered with.
+    pub adapter: AdapterId,
+    /// When its validity ends, in seconds since 1970-01-01 UTC.
+    pub expires_at: i64,
 }
 
 /// The certificate of somebody else's authority that rules may name.
@@ -126,6 +166,8 @@ pub struct TrustRows {
     pub authorities: Vec<AuthorityRow>,
     /// All root keys.
     pub root_keys: Vec<RootKeyRow>,
+    /// What the own authority issued for whom, deleted adapters among them.
+    pub issued: Vec<IssuedRow>,
 }
 
 /// The last time at which a certificate was used to connect as an adapter.
@@ -208,9 +250,9 @@ impl Store {
     /// at once, and it takes no more objects. Its objects and its name remain until [`Store::empty_deleted_adapter`] is done.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`.
-    pub fn delete_adapter(&self, id: AdapterId, revision: u64, at: i64) -> Result<(), StoreError> {
-        self.engine.delete_adapter(id, revision, at)
+    /// `NotFound`, `Conflict`, `MoreToLose` where it is more than `loss` at the time `at`.
+    pub fn delete_adapter(&self, id: AdapterId, revision: u64, loss: Loss, at: i64) -> Result<(), StoreError> {
+        self.engine.delete_adapter(id, revision, loss, at)
     }
 
     /// Adapters that were deleted and still have objects, or have none and only keep their name, oldest first.
@@ -228,7 +270,20 @@ impl Store {
     /// # Errors
     /// `NotFound` where the adapter was not deleted.
     pub fn empty_deleted_adapter(&self, id: AdapterId, limit: u64) -> Result<Vec<ObjectId>, StoreError> {
-        self.engine.empty_deleted_adapter(id, limit)
+        self.empty_deleted_adapter_after(id, limit, |_| Ok(()))
+    }
+
+    /// The same, after `before` was told which objects they are, if that succeeds.
+    ///
+    /// # Errors
+    /// The same, and those of `before`.
+    pub fn empty_deleted_adapter_after<E: From<StoreError>>(
+        &self,
+        id: AdapterId,
+        limit: u64,
+        before: impl FnOnce(&[ObjectId]) -> Result<(), E>,
+    ) -> Result<Vec<ObjectId>, E> {
+        self.engine.empty_deleted_adapter(id, limit, before)
     }
 
     /// The client certificates of an adapter, in the order in which they were added.
@@ -247,7 +302,25 @@ impl Store {
         self.engine.insert_certificate(row)
     }
 
-    /// Removes a client certificate.
+    /// Adds a client certificate that the own authority issued, and keeps in the same transaction for whom, like
+    /// [`Store::record_issued`].
+    ///
+    /// # Errors
+    /// Those of [`Store::insert_certificate`].
+    pub fn insert_issued(&self, row: CertificateRow, expires_at: i64) -> Result<(), StoreError> {
+        self.engine.insert_issued(row, expires_at)
+    }
+
+    /// Keeps for which adapters the own authority issued certificates; what is kept of one already stays. Forgets those that
+    /// had ended some time before `at`.
+    ///
+    /// # Errors
+    /// `NotFound` adapter; then nothing is kept.
+    pub fn record_issued(&self, rows: Vec<IssuedRow>, at: i64) -> Result<(), StoreError> {
+        self.engine.record_issued(rows, at)
+    }
+
+    /// Removes a client certificate. For whom it was issued is not forgotten.
     ///
     /// # Errors
     /// `NotFound`.

@@ -8,6 +8,10 @@
 //!    │         └ Cancelled
 //!    └ Rejected | Cancelled | Expired
 //! ```
+//!
+//! In a copy of the database ([`Store::backup`]) whatever was open is cancelled.
+
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -61,6 +65,8 @@ pub struct ApprovalRow {
     pub requested_by: Uuid,
     /// Its name at that time.
     pub requested_name: String,
+    /// Through whose hands the access came that it asked with.
+    pub hands: BTreeSet<Uuid>,
     /// Seconds since 1970-01-01 UTC.
     pub requested_at: i64,
     /// From when on nobody can decide it any more.

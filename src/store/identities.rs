@@ -3,7 +3,7 @@
 //!
 //! What a kind or a role means is the caller's business. An API key's secret never comes here, only its digest.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use uuid::Uuid;
 
@@ -34,6 +34,9 @@ pub struct IdentityRow {
     pub created_by: Option<Uuid>,
     /// What it may do. A grant that stands there twice counts once.
     pub grants: Vec<GrantRow>,
+    /// Through whose hands its grants and its certificate came, directly or through others. Kept only from the moment on when
+    /// two identities could log in that have one of [`super::StoreOptions::deciding_roles`]; before it, what is stored has none.
+    pub hands: BTreeSet<Uuid>,
 }
 
 /// A certificate by which an identity is recognised.
@@ -75,6 +78,18 @@ pub struct ApiKeyRow {
     pub revoked_at: Option<i64>,
     /// When it was used last; of a single-use key: when it was spent.
     pub used_at: Option<i64>,
+    /// Through whose hands it came, directly or through others. Kept as [`IdentityRow::hands`] are.
+    pub hands: BTreeSet<Uuid>,
+}
+
+/// What a change of identities must leave: somebody who has a role for everything, is not disabled and can log in, by a
+/// certificate or by an API key that is usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The role, by the caller's name for it.
+    pub role: &'static str,
+    /// Seconds since 1970-01-01 UTC.
+    pub at: i64,
 }
 
 /// The spending of a single-use API key together with what it is spent on.
@@ -145,20 +160,21 @@ impl Store {
     }
 
     /// Puts `row` in the place of the identity with its id: `row.revision` is one more than the stored one. When it was made and
-    /// by whom stays. With `spend`, a single-use API key is spent on it, or nothing is done.
+    /// by whom stays. With `keep`, it is not done where it takes the last of those away.
     ///
     /// # Errors
-    /// `NotFound` identity or adapter of a grant, `Conflict`, `Duplicate` name or certificate; as [`Store::spend_api_key`].
-    pub fn update_identity(&self, row: IdentityRow, spend: Option<Spend>) -> Result<(), StoreError> {
-        self.engine.update_identity(row, spend)
+    /// `NotFound` identity or adapter of a grant, `Conflict`, `Duplicate` name or certificate, `LastOne`.
+    pub fn update_identity(&self, row: IdentityRow, keep: Option<Keep>) -> Result<(), StoreError> {
+        self.engine.update_identity(row, keep)
     }
 
-    /// Removes an identity with its grants and API keys, if it is still at `revision`.
+    /// Removes an identity with its grants and API keys, if it is still at `revision`. With `keep`, it is not done where it takes
+    /// the last of those away.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`.
-    pub fn delete_identity(&self, id: Uuid, revision: u64) -> Result<(), StoreError> {
-        self.engine.delete_identity(id, revision)
+    /// `NotFound`, `Conflict`, `LastOne`.
+    pub fn delete_identity(&self, id: Uuid, revision: u64, keep: Option<Keep>) -> Result<(), StoreError> {
+        self.engine.delete_identity(id, revision, keep)
     }
 
     /// Adds an API key. With `spend`, a single-use API key is spent on it, or nothing is done.

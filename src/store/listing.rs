@@ -118,6 +118,14 @@ impl Store {
         self.engine.held_objects(adapter, limit)
     }
 
+    /// How many objects of `adapter` are held.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn held_count(&self, adapter: AdapterId) -> Result<u64, StoreError> {
+        self.engine.held_count(adapter)
+    }
+
     /// Held objects whose time has come at `now`, at most `limit`, longest overdue first.
     ///
     /// # Errors

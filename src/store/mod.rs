@@ -12,12 +12,12 @@ use uuid::Uuid;
 use self::sqlite::Sqlite;
 pub use self::{
     adapters::{
-        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, RuleKind,
-        SeenCertificate, TrustRows,
+        AdapterCredential, AdapterRow, AuthorityRow, CaRuleRow, CertificateRow, DeletedAdapter, InState, IssuedRow,
+        Loss, RuleKind, SeenCertificate, TrustRows,
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
     backup::Copied,
-    identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend},
+    identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend},
     listing::{HeldRow, ListedObject, ObjectCount, ObjectUse, SeenObject},
     root_keys::{
         KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
@@ -161,11 +161,26 @@ pub enum StoreError {
     /// Whoever asked for something cannot decide it himself.
     #[error("nobody decides his own request")]
     OwnRequest,
+    /// It would leave nobody of those whom [`Keep`] names.
+    #[error("nobody else has the role")]
+    LastOne,
     /// Rules name the authority.
     #[error("{rules} rules still name it")]
     Referenced {
         /// How many.
         rules: u64,
+    },
+    /// More would be lost than whoever decided on it knew of.
+    #[error(
+        "more would be lost than was known: {objects} objects, {in_state} of them in the state that counts, {held} held"
+    )]
+    MoreToLose {
+        /// Objects, destroyed ones among them.
+        objects: u64,
+        /// Live ones in the state that was asked for.
+        in_state: u64,
+        /// Destroyed ones whose material is held.
+        held: u64,
     },
     /// The root key named is not in the state, or the version not the one, that this needs: read root keys again.
     #[error("the root key's state or version has changed")]
@@ -253,6 +268,9 @@ pub struct StoreOptions {
     pub max_api_keys: u32,
     /// Open requests for approval.
     pub max_open_approvals: u32,
+    /// The roles, by the callers' names for them, that decide over requests of others. From the moment on when somebody can log in
+    /// as two identities that have one of them, for everything or for an adapter, the store keeps through whose hands access came.
+    pub deciding_roles: &'static [&'static str],
     /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
     pub migrate: bool,
 }
@@ -269,6 +287,7 @@ impl Default for StoreOptions {
             max_identities: 1000,
             max_api_keys: 100,
             max_open_approvals: 1000,
+            deciding_roles: &["security-officer", "administrator"],
             migrate: true,
         }
     }
@@ -341,7 +360,8 @@ impl Store {
     }
 
     /// Copies the whole store, as it is at one moment, into a new database file at `path` that only its owner may use, and
-    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait.
+    /// returns when that is durable. Others go on reading and writing meanwhile, but a [`Store::scrub`] has to wait. Requests for
+    /// approval that are open are cancelled in the copy.
     ///
     /// # Errors
     /// `File` where `path` cannot be made or is there already, `DiskFull`; then nothing is left at `path`.

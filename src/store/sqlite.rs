@@ -26,6 +26,7 @@ mod approvals;
 mod backup;
 mod changes;
 mod entries;
+mod hands;
 mod held;
 mod identities;
 mod keks;
@@ -106,14 +107,7 @@ impl Sqlite {
         now: i64,
         mut visit: impl FnMut(ObjectRow),
     ) -> Result<(), StoreError> {
-        self.read_of(adapter, (), |connection, seq| {
-            let mut select = connection.prepare_cached(SELECT_DUE_WITHOUT_MATERIAL)?;
-            let mut rows = select.query([seq, now])?;
-            while let Some(row) = rows.next()? {
-                visit(object(row, adapter)?);
-            }
-            Ok(())
-        })
+        self.read_of(adapter, (), |connection, seq| visit_due(connection, (seq, adapter), now, &mut visit))
     }
 
     pub(super) fn count(&self, adapter: AdapterId) -> Result<ObjectCount, StoreError> {
@@ -152,6 +146,21 @@ impl Sqlite {
             read(connection, seq)
         })
     }
+}
+
+/// Gives objects of an adapter that are due at `now` to `visit`, without what is sealed.
+fn visit_due(
+    connection: &Connection,
+    (seq, adapter): (i64, AdapterId),
+    now: i64,
+    visit: &mut dyn FnMut(ObjectRow),
+) -> Result<(), StoreError> {
+    let mut select = connection.prepare_cached(SELECT_DUE_WITHOUT_MATERIAL)?;
+    let mut rows = select.query([seq, now])?;
+    while let Some(row) = rows.next()? {
+        visit(object(row, adapter)?);
+    }
+    Ok(())
 }
 
 fn object(row: &Row<'_>, adapter: AdapterId) -> rusqlite::Result<ObjectRow> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keystead::{
     engine::{Clock, Eraser, Filter, RecoverError, inventory, recover, summary},
-    store::{AdapterId, ObjectId},
+    store::{AdapterId, Loss, ObjectId},
 };
 use kmip::{
     attributes::AttributeKind,
@@ -66,8 +66,12 @@ fn sealed(server: &TestServer) -> i64 {
 }
 
 fn erasures(server: &TestServer, id: &str) -> usize {
-    let is_it = |line: &serde_json::Value| line["operation"] == "object.erase" && line["object"] == id;
-    server.audit().iter().filter(|line| is_it(line)).count()
+    let log = server.audit();
+    let is_it = |line: &&serde_json::Value| line["operation"] == "object.erase" && line["object"] == id;
+    let (begun, ended): (Vec<_>, Vec<_>) = log.iter().filter(is_it).partition(|line| line["outcome"] == "begun");
+    assert_eq!(begun.len(), ended.len());
+    assert!(begun.iter().zip(&ended).all(|(begun, ended)| begun["correlation"] == ended["correlation"]));
+    ended.len()
 }
 
 #[test]
@@ -235,13 +239,14 @@ fn a_deleted_adapter_leaves_nothing_and_every_object_of_it_is_on_record() {
     alice.ask(destroy(&ids[0])).unwrap();
     let others = bob.create_aes(128);
     let adapter = server.store.adapter(alice.peer.adapter).unwrap().unwrap();
-    server.store.delete_adapter(adapter.id, adapter.revision, server.now()).unwrap();
+    server.store.delete_adapter(adapter.id, adapter.revision, Loss::ANY, server.now()).unwrap();
     server.trust.refresh_now().unwrap();
     // Its clients are nobody at once, also on connections that are being cut.
     assert_eq!(alice.refused(get(&ids[1])), ResultReason::AuthenticationNotSuccessful);
     assert_eq!((erase(&server), sealed(&server)), (300, 1));
     assert!(ids.iter().all(|id| erasures(&server, id) == 1));
-    assert_eq!(server.audit().iter().filter(|line| line["operation"] == "adapter.erase").count(), 1);
+    let emptied = server.audit().into_iter().filter(|line| line["operation"] == "adapter.erase");
+    assert_eq!(emptied.map(|line| line["outcome"].clone()).collect::<Vec<_>>(), ["begun", "success"]);
     assert_eq!((erase(&server), server.store.deleted_adapters().unwrap().len()), (0, 0));
     assert_eq!(bob.material(&others).len(), 16);
 }

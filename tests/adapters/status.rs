@@ -2,7 +2,7 @@
 
 use keystead::{
     engine::{AdapterStatus, adapter_status},
-    store::{AdapterId, RootKeyState},
+    store::{AdapterId, Loss, RootKeyState},
 };
 use kmip::enums::{ResultReason, State};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ fn a_status_follows_the_root_key_and_the_end_of_the_adapter() {
     server.store.shred(root, server.now(), "{}".to_owned()).unwrap();
     assert_eq!(status(&server, adapter), Some(AdapterStatus::RootKeyDestroyed { at: START }));
     let row = server.store.adapter(adapter).unwrap().unwrap();
-    server.store.delete_adapter(adapter, row.revision, server.now()).unwrap();
+    server.store.delete_adapter(adapter, row.revision, Loss::ANY, server.now()).unwrap();
     assert_eq!(status(&server, adapter), Some(AdapterStatus::Deleting));
     while !server.store.empty_deleted_adapter(adapter, 10).unwrap().is_empty() {}
     assert_eq!(status(&server, adapter), None);

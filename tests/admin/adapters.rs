@@ -1,9 +1,14 @@
 //! `/v1/adapters`.
 
 use keystead::admin::model::Adapter;
+use kmip::enums::RevocationReasonCode;
 use serde_json::json;
 
-use super::{administrator, all, server};
+use super::{administrator, all, client::Holder, server};
+use crate::harness::{
+    ask::{activate, destroy, made, revoke},
+    create_aes,
+};
 
 #[test]
 fn an_adapter_is_made_read_changed_and_deleted() {
@@ -124,4 +129,70 @@ fn pages_of_adapters_join_to_all_of_them() {
         let names: Vec<_> = found.iter().filter_map(|adapter| adapter["name"].as_str()).collect();
         assert!(names.is_sorted(), "{names:?}");
     }
+}
+
+#[test]
+fn a_key_that_is_activated_while_its_adapter_is_deleted_is_never_lost_with_it() {
+    let api = administrator();
+    let mut deleted = 0;
+    for round in 0..16 {
+        let adapter = api.adapter(&format!("delete race {round}"));
+        let holder = Holder::new(&format!("delete-race-{round}"));
+        api.post(&format!("/v1/adapters/{adapter}/certificates"), &json!({"pem": holder.pem})).expect(201);
+        let mut client = holder.connect(server()).unwrap();
+        let id = made(client.call(create_aes(256, [])).unwrap());
+        let path = format!("/v1/adapters/{adapter}");
+        let barrier = std::sync::Barrier::new(2);
+        let (activated, answer) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                barrier.wait();
+                client.call(activate(&id)).is_ok()
+            });
+            let etag = api.get(&path).header("etag").to_owned();
+            let api = api.with("if-match", &etag);
+            barrier.wait();
+            let answer = api.send("DELETE", &path, None);
+            (client.join().unwrap(), answer)
+        });
+        match answer.status {
+            204 => deleted += 1,
+            _ => drop(answer.problem(409, "approval-needed")),
+        }
+        assert_ne!(activated, answer.status == 204, "one of the two is done: {}", answer.text);
+        if activated {
+            client.call(revoke(&id, RevocationReasonCode::CessationOfOperation)).unwrap();
+            api.delete(&path).expect(204);
+        }
+    }
+    println!("{deleted} of 16 adapters were deleted before their key was activated");
+}
+
+#[test]
+fn destroyed_keys_that_are_held_are_not_one_persons_to_lose() {
+    let api = administrator();
+    let adapter = api.adapter("delete held");
+    let path = format!("/v1/adapters/{adapter}");
+    let holder = Holder::new("delete-held");
+    api.post(&format!("{path}/certificates"), &json!({"pem": holder.pem})).expect(201);
+    api.patch(&path, &json!({"hold_seconds": 3600})).expect(200);
+    let mut client = holder.connect(server()).unwrap();
+    let id = made(client.call(create_aes(256, [])).unwrap());
+    client.call(destroy(&id)).unwrap();
+    // What is held is held, also when the policy is taken back.
+    api.patch(&path, &json!({"hold_seconds": 0})).expect(200);
+    let problem = api.delete(&path).problem(409, "approval-needed");
+    assert_eq!((&problem.members["active_objects"], &problem.members["held_objects"]), (&json!(0), &json!(1)));
+    let body = json!({"action": "adapter.delete", "subject": adapter, "reason": "held keys"});
+    let asked = api.post("/v1/approvals", &body).expect(201);
+    assert_eq!(
+        (&asked["impact"]["held_objects"], &asked["impact"]["adapters"][0]["held_objects"]),
+        (&json!(1), &json!(1))
+    );
+    let warnings = asked["impact"]["warnings"].to_string();
+    assert!(warnings.contains("1 destroyed keys are held"), "{warnings}");
+    api.send("POST", &format!("/v1/approvals/{}/cancel", asked["id"].as_str().unwrap()), None).expect(200);
+    // Given back and destroyed without a hold, it is in nobody's way.
+    api.with("if-match", "*").send("POST", &format!("/v1/objects/{id}/recover"), None).expect(200);
+    client.call(destroy(&id)).unwrap();
+    api.delete(&path).expect(204);
 }

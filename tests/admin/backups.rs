@@ -7,7 +7,11 @@ use kmip::version::Version;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
-use super::{administrator, server};
+use super::{
+    administrator,
+    approvals::{approve, ask, id_of, let_time_pass, path, two},
+    server,
+};
 use crate::{
     cli::mode,
     harness::{
@@ -51,6 +55,33 @@ fn a_backup_is_put_back_and_its_keys_open() {
     let mut client = server.connect(Version::V1_4);
     assert_eq!(material(client.call(get(&key)).unwrap()), value);
     assert!(client.call(get(&later)).is_err());
+}
+
+#[test]
+fn what_was_approved_when_a_backup_was_made_is_not_done_when_it_is_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_in(folder.path(), &[]);
+    let api = server.api();
+    let (asks, decides) = two(&server, "restored");
+    let request = ask(&asks, "adapter.delete", &id_of(&api, "/v1/adapters", "other"));
+    approve(&decides, &request).expect(200);
+    let waits = ask(&asks, "root_key.destroy", &api.root_key());
+    let backup: Backup = api.post("/v1/backups", &json!({})).read(201);
+    assert_eq!(api.get(&path(&request)).expect(200)["state"], "approved", "the server itself goes on");
+    // It would be due at once.
+    server.stop();
+    put_back(&folder.path().join("backups").join(&backup.file), &folder.path().join("keystead.db"));
+    let_time_pass(folder.path(), &request, "hold_until");
+    let server = Server::start_in(folder.path(), &[]);
+    let api = server.api();
+    for request in [&request, &waits] {
+        let restored = api.get(&path(request)).expect(200);
+        assert_eq!(restored["state"], "cancelled");
+        assert!(restored["outcome"].as_str().unwrap().contains("restored from a backup"), "{restored}");
+    }
+    assert_eq!(api.get("/v1/approvals?state=approved").expect(200)["items"], json!([]));
+    let adapter = id_of(&api, "/v1/adapters", "other");
+    ask(&server.api(), "adapter.delete", &adapter);
 }
 
 #[test]

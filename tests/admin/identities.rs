@@ -1,10 +1,16 @@
 //! `/v1/identities` and their API keys.
 
+use std::{sync::Barrier, thread};
+
 use keystead::admin::model::{ApiKeyInfo, Identity, NewlyMadeApiKey};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{administrator, all, certificate, server};
+use super::{
+    administrator, all, certificate,
+    hands::{Place, Who},
+    server,
+};
 
 #[test]
 fn an_identity_is_made_read_changed_and_deleted() {
@@ -38,7 +44,7 @@ fn a_key_is_shown_once_works_at_once_and_is_revoked_at_once() {
     caller.get("/v1/adapters").expect(200);
 
     let shown = api.get(&one);
-    let secret = key.splitn(3, '_').last().unwrap();
+    let secret = key.splitn(3, '_').nth(2).unwrap();
     assert!(!shown.text.contains(secret), "{}", shown.text);
     assert!(!api.get(&path).text.contains(secret));
     let shown: ApiKeyInfo = shown.read(200);
@@ -89,13 +95,88 @@ fn nobody_comes_to_more_rights_by_managing_identities() {
 
     let other: Identity = officer.post("/v1/identities", &json!({"kind": "service", "name": "rights other"})).read(201);
     officer.patch(&format!("/v1/identities/{}", other.id), &json!({"grants": admin})).problem(403, "forbidden");
-    officer.patch(&format!("/v1/identities/{}", other.id), &json!({"grants": [{"role": "operator"}]})).expect(200);
+    officer.patch(&format!("/v1/identities/{}", other.id), &json!({"grants": [{"role": "auditor"}]})).expect(200);
 
     let chief = api.get("/v1/session").expect(200);
     let chief = format!("/v1/identities/{}", chief["identity"].as_str().unwrap());
     officer.post(&format!("{chief}/api-keys"), &json!({"name": "take over"})).problem(403, "forbidden");
     officer.patch(&chief, &json!({"disabled": true})).problem(403, "forbidden");
     officer.delete(&chief).problem(403, "forbidden");
+    let key = api.get(&format!("{chief}/api-keys")).expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    officer.delete(&format!("{chief}/api-keys/{key}")).problem(403, "forbidden");
+}
+
+#[test]
+fn nobody_gives_what_they_may_not_do_themselves() {
+    let api = administrator();
+    let officer = api.service("gives officer", &[("security-officer", None)]);
+    let adapter = api.adapter("gives");
+    let new = |name: &str, role: &str, adapter: Option<&str>| json!({"kind": "service", "name": name, "grants": [{"role": role, "adapter": adapter}]});
+    for (role, scope) in [
+        ("viewer", None),
+        ("auditor", None),
+        ("security-officer", None),
+        ("security-officer", Some(&*adapter)),
+        ("auditor", Some(&*adapter)),
+    ] {
+        let name = format!("gives {role} {}", scope.is_some());
+        officer.post("/v1/identities", &new(&name, role, scope)).expect(201);
+    }
+    for (role, scope) in
+        [("operator", None), ("operator", Some(&*adapter)), ("administrator", None), ("administrator", Some(&*adapter))]
+    {
+        let problem = officer.post("/v1/identities", &new("gives too much", role, scope)).problem(403, "forbidden");
+        assert_eq!(problem.members["permission"], "kmip-management.create", "{role}");
+        assert!(problem.detail.contains(role), "{}", problem.detail);
+    }
+    let operator: Identity = api.post("/v1/identities", &new("gives operator", "operator", Some(&adapter))).read(201);
+    let path = format!("/v1/identities/{}", operator.id);
+    let operators = api.with_key(&api.new_key(&operator.id.to_string()));
+    officer.post(&format!("{path}/api-keys"), &json!({"name": "take over"})).problem(403, "forbidden");
+    officer.patch(&path, &json!({"grants": []})).problem(403, "forbidden");
+    officer.patch(&path, &json!({"description": "changed"})).problem(403, "forbidden");
+    officer.delete(&path).problem(403, "forbidden");
+    // A key in the wrong hands goes at once.
+    operators.get("/v1/adapters").expect(200);
+    let key = officer.get(&format!("{path}/api-keys")).expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    officer.delete(&format!("{path}/api-keys/{key}")).expect(204);
+    operators.get("/v1/adapters").problem(401, "unauthenticated");
+    api.delete(&path).expect(204);
+}
+
+/// How one administrator ends another: by method and body.
+const ENDS: [(&str, Option<&str>); 3] =
+    [("DELETE", None), ("PATCH", Some(r#"{"disabled": true}"#)), ("PATCH", Some(r#"{"grants": []}"#))];
+
+#[test]
+fn of_two_administrators_who_end_each_other_at_once_one_remains() {
+    let place = Place::new();
+    let mut first = place.by_token("administrator 0");
+    for round in 1..=12 {
+        let second = first.makes(&format!("administrator {round}"), "administrator");
+        let (start, (method, body)) = (Barrier::new(2), ENDS[round % ENDS.len()]);
+        let end = |who: &Who, other: &Who| {
+            let api = who.api.with("if-match", "*");
+            start.wait();
+            api.send(method, &other.path(), body)
+        };
+        let replies = thread::scope(|scope| {
+            let both = [scope.spawn(|| end(&first, &second)), scope.spawn(|| end(&second, &first))];
+            both.map(|one| one.join().unwrap())
+        });
+        let statuses = replies.each_ref().map(|reply| reply.status);
+        // Who comes later is refused, or is nobody by then.
+        assert!(statuses.iter().any(|status| matches!(status, 401 | 403 | 409 | 429)), "{replies:?}");
+        for late in replies.iter().filter(|reply| reply.status == 409) {
+            assert!(late.problem(409, "state").detail.contains("last administrator"), "{}", late.text);
+        }
+        let remain = |who: &Who| who.api.get("/v1/identities").status == 200;
+        first = match (remain(&first), remain(&second)) {
+            (true, false) => first,
+            (false, true) => second,
+            both => panic!("{both:?} of two remain: {replies:?}"),
+        };
+    }
 }
 
 #[test]

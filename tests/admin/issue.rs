@@ -208,6 +208,68 @@ fn search(folder: &Path, secrets: &[&[u8]]) {
 }
 
 #[test]
+fn what_was_issued_for_one_adapter_never_acts_as_another_by_a_rule() {
+    let (api, first, second) =
+        (administrator(), administrator().adapter("issue a"), administrator().adapter("issue b"));
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let request = params(name).serialize_request(&key).unwrap().pem().unwrap();
+        let signed: SignedCertificate = api.post(&sign(&first), &json!({"request": request})).read(201);
+        Holder::with(&signed.certificate_pem, key)
+    };
+    let register = |adapter: &str, holder: &Holder| {
+        api.post(&format!("/v1/adapters/{adapter}/certificates"), &json!({"pem": holder.pem}))
+    };
+    let place =
+        |adapter: &str, holder: &Holder| format!("/v1/adapters/{adapter}/certificates/{}", holder.fingerprint());
+    let rule = |adapter: &str, name: &str| {
+        api.post(&format!("/v1/adapters/{adapter}/rules"), &json!({"kind": "cn", "value": name})).expect(201)
+    };
+    let (holder, kept) = (signed("issue-bound-1"), signed("issue-bound-2"));
+    // The registration goes, then somebody makes a rule for that name.
+    api.delete(&place(&first, &holder)).expect(204);
+    rule(&second, "issue-bound-1");
+    assert!(holder.connect(server()).is_none(), "the rule is another adapter's");
+    assert!(server().page("/metrics").contains("reason=\"issued_for_another\""));
+    // Those rules are nothing to it, so it can be registered again where it belongs; and where somebody means this very one.
+    register(&first, &holder).expect(201);
+    assert!(holder.connect(server()).is_some());
+    // Nor when its adapter is gone.
+    api.delete(&format!("/v1/adapters/{first}")).expect(204);
+    rule(&second, "issue-bound-2");
+    for holder in [&holder, &kept] {
+        assert!(holder.connect(server()).is_none());
+    }
+    register(&second, &holder).expect(201);
+    assert!(holder.connect(server()).is_some());
+}
+
+#[test]
+fn a_certificate_that_a_rule_lets_in_as_before_is_removed_only_knowingly() {
+    let (api, adapter) = (administrator(), administrator().adapter("issue covered"));
+    let key = KeyPair::generate().unwrap();
+    let request = params("issue-covered-1").serialize_request(&key).unwrap().pem().unwrap();
+    let body = json!({"kind": "cn", "value": "issue-covered-1"});
+    let rule = api.post(&format!("/v1/adapters/{adapter}/rules"), &body).expect(201)["id"].clone();
+    let signed: SignedCertificate = api.post(&sign(&adapter), &json!({"request": request})).read(201);
+    let holder = Holder::with(&signed.certificate_pem, key);
+    let place = format!("/v1/adapters/{adapter}/certificates/{}", holder.fingerprint());
+    let problem = api.delete(&place).problem(409, "state");
+    assert_eq!(problem.members["rule"], rule);
+    assert!(problem.detail.contains("although_covered"), "{}", problem.detail);
+    api.get(&place).expect(200);
+    api.send("DELETE", &format!("{place}?although_covered=perhaps"), None).problem(422, "invalid");
+    api.send("DELETE", &format!("{place}?although_covered=false"), None).problem(409, "state");
+    api.send("DELETE", &format!("{place}?although_covered=true"), None).expect(204);
+    assert!(holder.connect(server()).is_some(), "as was said");
+    // Without the rule nobody has to say anything.
+    api.post(&format!("/v1/adapters/{adapter}/certificates"), &json!({"pem": holder.pem})).expect(201);
+    api.delete(&format!("/v1/adapters/{adapter}/rules/{}", rule.as_str().unwrap())).expect(204);
+    api.delete(&place).expect(204);
+    assert!(holder.connect(server()).is_none());
+}
+
+#[test]
 fn what_cannot_be_issued_is_refused() {
     let (api, adapter) = (administrator(), administrator().adapter("issue bad"));
     let good = "long enough 1";

@@ -238,10 +238,46 @@ fn guessing_is_slowed_down_and_strangers_without_a_key_are_not_counted() {
     refused.problem(429, "too-many-attempts");
     let seconds: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=900).contains(&seconds));
-    // Not even the right key is looked at then; who is logged in already goes on.
-    server.api().get("/v1/adapters").problem(429, "too-many-attempts");
-    let recorded = std::fs::read_to_string(server.dir().join("audit/audit.jsonl")).unwrap();
-    assert_eq!(recorded.lines().filter(|line| line.contains(r#""operation":"login""#)).count(), 10);
+    let recorded = || {
+        let text = std::fs::read_to_string(server.dir().join("audit/audit.jsonl")).unwrap();
+        text.lines().filter(|line| line.contains(r#""operation":"login""#)).count()
+    };
+    assert_eq!(recorded(), 10);
+    // What comes too soon is in no file.
+    let soon = (0..50).filter(|_| stranger.with_key(&guess).get("/v1/adapters").status == 429).count();
+    assert!(soon > 40 && recorded() <= 10 + 50 - soon, "{soon} of 50 were late");
+}
+
+#[test]
+fn who_shows_what_is_right_is_let_in_from_where_others_guess() {
+    let server = Server::start();
+    let api = server.api();
+    let (pem, key) = certificate("right");
+    let new = json!({"kind": "operator", "name": "right", "certificate_pem": pem, "grants": [{"role": "viewer"}]});
+    let path = format!("/v1/identities/{}", api.post("/v1/identities", &new).expect(201)["id"].as_str().unwrap());
+    let revoked = api.post(&format!("{path}/api-keys"), &json!({"name": "revoked"})).expect(201);
+    api.send("DELETE", &format!("{path}/api-keys/{}", revoked["id"].as_str().unwrap()), None).expect(204);
+    let (unknown, unknown_key) = certificate("unknown");
+    let guess = server.stranger().with_key(&format!("ks_{}_{}", "0".repeat(32), "A".repeat(43)));
+    let own = api.authorization().trim_start_matches("Bearer ").to_owned();
+    let nearly = server.stranger().with_key(&format!("{}{}", &own[..own.len() - 4], "AAAA"));
+    for _ in 0..3 {
+        // The address has to wait, before each of the others is tried.
+        assert!((0..30).any(|_| guess.get("/v1/session").status == 429));
+        api.get("/v1/session").expect(200);
+        api.send("POST", "/v1/session", None).expect(200);
+        api.with_certificate(&pem, &key).get("/v1/session").expect(200);
+        for wrong in [&nearly, &api.with_certificate(&unknown, &unknown_key)] {
+            assert!((0..30).any(|_| wrong.get("/v1/session").status == 429));
+        }
+        // Whoever has the whole secret is told what became of it.
+        let late = server.stranger().with_key(revoked["key"].as_str().unwrap());
+        assert!(late.get("/v1/session").problem(401, "unauthenticated").detail.contains("revoked"));
+    }
+    let disabled = json!({"disabled": true});
+    api.patch(&path, &disabled).expect(200);
+    let problem = api.with_certificate(&pem, &key).get("/v1/session").problem(401, "unauthenticated");
+    assert!(problem.detail.contains("disabled"), "{}", problem.detail);
 }
 
 #[test]
@@ -261,13 +297,13 @@ fn a_key_is_nowhere_but_in_its_answer() {
     api.with_key(&wrong).get("/v1/adapters").problem(401, "unauthenticated");
     let reply = api.with_key(&key).send("POST", "/v1/session", None);
     let session = cookie(&reply).split_once('=').unwrap().1.to_owned();
-    let secret = key.splitn(3, '_').last().unwrap().to_owned();
+    let secret = key.splitn(3, '_').nth(2).unwrap().to_owned();
     let administrators = std::fs::read_to_string(server.dir().join("admin.token")).unwrap();
-    let administrators = administrators.trim().splitn(3, '_').last().unwrap().to_owned();
+    let administrators = administrators.trim().splitn(3, '_').nth(2).unwrap().to_owned();
     let dir = server.dir().to_owned();
     let mut searched = 0;
     let lines = server.lines().join("\n");
-    let secrets = [secret, administrators, session, wrong.splitn(3, '_').last().unwrap().to_owned()];
+    let secrets = [secret, administrators, session, wrong.splitn(3, '_').nth(2).unwrap().to_owned()];
     for secret in &secrets {
         assert!(!lines.contains(secret.as_str()), "it is in the log");
     }

@@ -2,6 +2,7 @@
 //! exported from the command line.
 
 mod commands;
+mod intent;
 mod kill;
 
 use std::{collections::HashSet, path::Path};

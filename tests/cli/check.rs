@@ -242,6 +242,12 @@ fn a_client_that_is_not_registered_is_refused_and_the_servers_files_say_why() {
     let found = offline();
     found.is_good();
     assert!(found.check("here-trusted")["finding"].as_str().unwrap().contains("let in by the rule"));
+    // A rule of another adapter is nothing to it.
+    let rules: Value = serde_json::from_str(&succeed(&format!("cert rule list --json --config {config}"))).unwrap();
+    succeed(&format!("cert rule remove {} --config {config}", rules[0]["id"].as_str().unwrap()));
+    succeed(&format!("adapter create another --config {config}"));
+    succeed(&format!("cert rule add --adapter another --common-name vc --config {config}"));
+    offline().fails(&["here-trusted"], "issued by the own authority for another adapter");
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn a_database_is_not_migrated_under_a_server_of_an_older_version() {
     }
     lock.unlock().unwrap();
     assert_eq!(data.list("adapter list"), serde_json::json!([]));
-    assert_eq!(schema_version(&data), 3);
+    assert_eq!(schema_version(&data), 4);
     // Whoever migrated it has let go of the lock.
     lock.try_lock().unwrap();
     data.succeed("adapter list");

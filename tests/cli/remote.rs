@@ -280,6 +280,41 @@ fn commands(path: &mut Vec<String>, visit: &mut impl FnMut(&[String])) {
 }
 
 #[test]
+fn a_server_verifies_its_log_and_finds_what_belongs_to_a_request() {
+    let server = Server::start();
+    let desk = Desk::of(&server);
+    desk.succeed("adapter create verified");
+    let said = desk.succeed("audit verify");
+    assert!(said.contains("the chain is whole") && said.contains("checkpoint  none"), "{said}");
+    let found = desk.json("audit verify");
+    assert_eq!(
+        (&found["clean"], &found["first"], &found["problems"]),
+        (&true.into(), &1.into(), &Value::Array(vec![]))
+    );
+    // With files it is about these, and nobody is asked.
+    let folder = server.dir().join("audit");
+    assert!(desk.succeed(&format!("audit verify --dir {}", folder.display())).contains("the chain is whole"));
+
+    let adapter = desk.json("adapter show verified")["id"].clone();
+    let body = serde_json::json!({"action": "adapter.delete", "subject": adapter, "reason": "to be found"});
+    let asked = server.api().post("/v1/approvals", &body).expect(201);
+    let id = asked["id"].as_str().unwrap();
+    let found = desk.json(&format!("audit search --approval {id} --outcome ended"));
+    assert_eq!((found.as_array().unwrap().len(), &found[0]["action"]), (1, &"approval.request".into()));
+    assert!(desk.succeed(&format!("audit search --approval {id}")).contains("begun"));
+
+    // Somebody changes a letter.
+    let open = folder.join("audit.jsonl");
+    let text = std::fs::read_to_string(&open).unwrap();
+    let at = text.find("\"name\":\"verified\"").unwrap() + 8;
+    let file = std::fs::OpenOptions::new().write(true).open(&open).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"V", at as u64).unwrap();
+    let ran = desk.run("audit verify");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("PROBLEM     audit.jsonl:") && ran.stdout.contains("was changed"), "{}", ran.stdout);
+}
+
+#[test]
 fn certificates_are_registered_issued_signed_and_removed_at_a_server() {
     let (server, other) = (Server::start(), Data::new());
     let desk = Desk::of(&server);

@@ -46,6 +46,20 @@ fn what_cannot_be_undone_is_asked_for_by_one_and_decided_by_another() {
     let id = said.split_whitespace().last().unwrap().to_owned();
     let said = desk.fail(1, &format!("approval approve {id} --context alice"));
     assert!(said.contains("own-request"), "{said}");
+    // Whom Alice made is no second person for her.
+    desk.succeed("user create carol --role security-officer --api-key-out carol.key --context alice");
+    desk.add("carol", &server, &desk.file("carol.key"));
+    let said = desk.fail(1, &format!("approval approve {id} --context carol"));
+    assert!(said.contains("not-independent") && said.contains("alice gave you"), "{said}");
+    let shown = desk.succeed("user show carol");
+    let given = shown.lines().find(|line| line.starts_with("given by")).unwrap();
+    assert!(given.ends_with("  alice"), "{shown}");
+    assert!(
+        desk.succeed("user key list carol")
+            .lines()
+            .all(|line| line.ends_with("  GIVEN BY") || line.ends_with("  alice"))
+    );
+    assert_eq!(desk.json("user show alice")["given_by"], serde_json::json!([]));
     assert_eq!(desk.json("approval list --state pending --context bob")[0]["id"], id.as_str());
     assert!(desk.succeed(&format!("approval show {id} --context bob")).contains("Closed"));
     desk.succeed(&format!("approval approve {id} --context bob"));

@@ -25,7 +25,7 @@ fn audited(data: &Data, action: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     lines
-        .filter(|line| line["operation"] == action)
+        .filter(|line| line["operation"] == action && line["outcome"] != "begun")
         .map(|line| (text(&line["root_key"]), text(&line["outcome"])))
         .collect()
 }

@@ -9,6 +9,7 @@ use std::{
 
 use kmip::{client::Client, enums::Operation, version::Version};
 use pkcs11_fixtures::{PrivateModule, SoftHsm};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::message::{Batch as _, message};
@@ -167,6 +168,42 @@ fn openssl_shakes_hands_with_an_rsa_key_in_the_hsm_by_every_scheme() {
         s_client(&server, &format!("-tls1_3 -sigalgs rsa_pkcs1_sha{hash}")).unwrap_err();
     }
     ask(&server).unwrap();
+}
+
+#[test]
+fn the_admin_api_shakes_hands_with_the_key_in_the_hsm_as_well() {
+    for option in ["hsm", "hsm-rsa-2048"] {
+        let Some(data) = Data::new(&format!("--tls-key {option}")) else { return };
+        assert!(!data.file("tls/server.key").exists());
+        let server = data.serve();
+        let token = succeed(&format!("admin-token {}", data.config()));
+        let first = server.stranger().with_key(token.trim());
+        let administrator = json!({"kind": "operator", "name": "first", "grants": [{"role": "administrator"}]});
+        let made = first.post("/v1/identities", &administrator).expect(201);
+        let api = first.with_key(&first.new_key(made["id"].as_str().unwrap()));
+        // The certificate that is shown is the one of KMIP, and the answers are whole.
+        let thumbprints = api.get("/v1/server").expect(200).to_string();
+        let fingerprint = keystead::trust::fingerprint(&shown(&server).into()).to_string();
+        let colons = |text: &str| {
+            let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap().to_uppercase());
+            pairs.collect::<Vec<_>>().join(":")
+        };
+        assert!(thumbprints.contains(&colons(&fingerprint)), "{fingerprint} in {thumbprints}");
+        let adapter = api.adapter("by the hsm");
+        assert_eq!(api.get(&format!("/v1/adapters/{adapter}")).expect(200)["name"], "by the hsm");
+        // Each a handshake of its own.
+        for _ in 0..5 {
+            server.stranger().get("/healthz").expect_text(200);
+        }
+        // And with a client certificate, which is signed for too.
+        let (certificate, key) = crate::admin::certificate("an operator");
+        let body = json!({"kind": "operator", "name": "by certificate", "certificate_pem": certificate,
+                          "grants": [{"role": "viewer"}]});
+        api.post("/v1/identities", &body).expect(201);
+        let operator = server.stranger().with_certificate(&certificate, &key);
+        assert_eq!(operator.get("/v1/session").expect(200)["name"], "by certificate");
+        assert_eq!(server.stop().iter().filter(|line| line.contains("ERROR")).count(), 0);
+    }
 }
 
 #[test]

@@ -15,6 +15,10 @@ use std::{
 };
 
 use super::api::Api;
+use keystead::{
+    admin::first,
+    store::{Store, StoreOptions},
+};
 use kmip::{client::Client, version::Version};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -161,6 +165,13 @@ impl Server {
     pub fn api(&self) -> Api {
         let key = std::fs::read_to_string(self.dir.join("admin.token")).expect("keystead dev makes it");
         self.stranger().with_key(key.trim())
+    }
+
+    /// An administrator called `name` whose access came through nobody's hands: the machine itself makes it.
+    pub fn independent(&self, name: &str) -> Api {
+        let store = Store::open(&self.dir.join("keystead.db"), StoreOptions::default()).unwrap();
+        let made = first::administrator(&store, name, "made for a test").unwrap();
+        self.stranger().with_key(&made.text)
     }
 
     /// The admin API, without any login.

@@ -6,6 +6,7 @@ use aws_lc_rs::{
     cipher::{AES_256 as AES_256_BLOCK, EncryptingKey, UnboundCipherKey},
     key_wrap::{AES_256, AesKek, KeyWrap as _},
 };
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::{
@@ -27,7 +28,8 @@ pub(super) struct Keys {
 pub(super) struct Root {
     pub(super) label: Label,
     local: bool,
-    pub(super) kcv: Kcv,
+    by_ecb: Kcv,
+    by_gcm: Kcv,
     pub(super) key: Zeroizing<[u8; 32]>,
 }
 
@@ -88,7 +90,17 @@ impl Keys {
 
 impl Root {
     pub(super) fn new(label: &Label, local: bool, key: Zeroizing<[u8; 32]>) -> Result<Self, HalError> {
-        Ok(Self { label: label.clone(), local, kcv: key_check_value(&key)?, key })
+        let value = |method| key_check_value(&key, method);
+        let (by_ecb, by_gcm) = (value(KcvMethod::EcbZeroBlock)?, value(KcvMethod::GcmZeroBlock)?);
+        Ok(Self { label: label.clone(), local, by_ecb, by_gcm, key })
+    }
+
+    /// Its check value by the method of the one on record, where there is one.
+    pub(super) fn kcv(&self, on_record: Option<Kcv>) -> Kcv {
+        match on_record.map(|kcv| kcv.method) {
+            None | Some(KcvMethod::EcbZeroBlock) => self.by_ecb,
+            Some(KcvMethod::GcmZeroBlock) => self.by_gcm,
+        }
     }
 
     /// The library takes the key by value for each operation; its key schedule costs about a tenth of a wrap.
@@ -112,7 +124,8 @@ impl Root {
         Ok(Kek::new(plain))
     }
 
-    pub(super) fn info(&self, key: RootKeyVersion) -> RootKeyInfo {
+    /// As it is described where `on_record` is its check value on record.
+    pub(super) fn info(&self, key: RootKeyVersion, on_record: Option<Kcv>) -> RootKeyInfo {
         // A key in memory is neither sensitive nor unextractable, and says so.
         let attributes = RootKeyAttributes {
             sensitive: Some(false),
@@ -126,19 +139,31 @@ impl Root {
             label: self.label.clone(),
             version: key.version,
             attributes,
-            kcv: self.kcv,
+            kcv: self.kcv(on_record),
             scheme: WrapScheme::AesKw,
             tokens: Vec::new(),
         }
     }
 }
 
-/// The first three bytes of AES-ECB of a block of zeros.
-fn key_check_value(key: &[u8; 32]) -> Result<Kcv, HalError> {
+/// The first three bytes of a block of zeros: see [`KcvMethod`].
+fn key_check_value(key: &[u8; 32], method: KcvMethod) -> Result<Kcv, HalError> {
     let failed = |_| HalError::Unavailable(Outage::DeviceFailed);
-    let cipher = EncryptingKey::ecb(UnboundCipherKey::new(&AES_256_BLOCK, key).map_err(failed)?).map_err(failed)?;
     let mut block = [0; 16];
-    cipher.encrypt(&mut block).map_err(failed)?;
+    match method {
+        KcvMethod::EcbZeroBlock => UnboundCipherKey::new(&AES_256_BLOCK, key)
+            .and_then(EncryptingKey::ecb)
+            .and_then(|cipher| cipher.encrypt(&mut block))
+            .map(drop)
+            .map_err(failed)?,
+        KcvMethod::GcmZeroBlock => UnboundKey::new(&AES_256_GCM, key)
+            .and_then(|key| {
+                let nonce = Nonce::assume_unique_for_key([0; 12]);
+                LessSafeKey::new(key).seal_in_place_separate_tag(nonce, Aad::empty(), &mut block)
+            })
+            .map(drop)
+            .map_err(|_| HalError::Unavailable(Outage::DeviceFailed))?,
+    }
     let [a, b, c, ..] = block;
-    Ok(Kcv { method: KcvMethod::EcbZeroBlock, value: [a, b, c] })
+    Ok(Kcv { method, value: [a, b, c] })
 }

@@ -43,7 +43,7 @@ impl Held {
     fn root(&self, key: RootKeyVersion) -> Result<Option<Arc<Root>>, HalError> {
         let Some(root) = self.keys.roots.get(&key) else { return Ok(None) };
         match self.expected.get(&key) {
-            Some(expected) if !expected.admits(root.kcv) => Err(HalError::Refused(Refusal::KeyReplaced)),
+            Some(expected) if *expected != root.kcv(Some(*expected)) => Err(HalError::Refused(Refusal::KeyReplaced)),
             _ => Ok(Some(Arc::clone(root))),
         }
     }

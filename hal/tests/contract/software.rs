@@ -4,7 +4,8 @@ use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt as _};
 
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrap as _};
 use hal::{
-    HalError, KeyWrapper as _, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind, software::SoftwareHal,
+    HalError, Kcv, KcvMethod, KeyWrapper as _, Refusal, RootKeys as _, SecretBytes, SignScheme, SignerKind,
+    software::SoftwareHal,
 };
 
 use crate::{
@@ -154,4 +155,21 @@ fn refuses_key_data_of_another_length_though_it_unwraps() {
     key.wrap(&[7; 16], &mut short).expect("16 bytes are wrapped");
     wrapped.ciphertext = short;
     assert_eq!(software.hal.unwrap_kek(&wrapped).expect_err("not a KEK"), HalError::Tampered);
+}
+
+#[test]
+fn a_root_key_is_held_to_its_check_value_by_the_method_on_record() {
+    let hal = software().hal;
+    let imported = hal.import_root(new_key(), &label("root"), SecretBytes::from(vec![0; 32])).expect("a root key");
+    let root = imported.key();
+    assert_eq!(imported.kcv, Kcv { method: KcvMethod::EcbZeroBlock, value: [0xdc, 0x95, 0xc0] });
+    // Test case 14 of the GCM specification: key, IV and block zero.
+    let by_gcm = Kcv { method: KcvMethod::GcmZeroBlock, value: [0xce, 0xa7, 0x40] };
+    hal.expect_root(root, by_gcm);
+    assert_eq!(hal.describe_root(root).expect("the right key").kcv, by_gcm);
+    hal.wrap_kek(root, &kek(7)).expect("a KEK is wrapped");
+    hal.expect_root(root, Kcv { value: [0xce, 0xa7, 0x41], ..by_gcm });
+    let replaced = HalError::Refused(Refusal::KeyReplaced);
+    assert_eq!(hal.describe_root(root).expect_err("another key"), replaced);
+    assert_eq!(hal.wrap_kek(root, &kek(7)).expect_err("another key"), replaced);
 }

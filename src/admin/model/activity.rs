@@ -18,7 +18,8 @@ pub struct ActivityQuery {
     /// Of this KMIP operation or administrative action; with `*` at its end, all that begin so.
     #[param(example = "certificate.*")]
     pub action: Option<String>,
-    /// `success`, `denied`, a reason, or `failure` for everything but success.
+    /// `success`, `denied`, `begun`, a reason, `failure` for everything that ended without success, or `ended` for everything but
+    /// `begun`.
     pub outcome: Option<String>,
     /// About this managed object.
     pub object: Option<Uuid>,
@@ -40,7 +41,8 @@ pub struct Activity {
     pub kind: String,
     /// The KMIP operation or administrative action.
     pub operation: String,
-    /// `success`, `denied`, a KMIP Result Reason or an administrative error code.
+    /// `success`, `denied`, a KMIP Result Reason or an administrative error code; `begun` before a change, where another record says
+    /// how it ended.
     pub outcome: String,
     /// The permission that was missing.
     pub permission: Option<String>,

@@ -134,6 +134,9 @@ pub struct ImpactReport {
     pub objects: u64,
     /// Those of them that are Active.
     pub active_objects: u64,
+    /// Those of them that are destroyed and held: until then they could be recovered.
+    #[serde(default)]
+    pub held_objects: u64,
     /// How many keys are wrapped under the root key.
     pub wrapped_keks: Option<u64>,
     /// The adapters affected.
@@ -155,6 +158,9 @@ pub struct AdapterImpactReport {
     pub objects: u64,
     /// Those of them that are Active.
     pub active_objects: u64,
+    /// Those of them that are destroyed and held: until then they could be recovered.
+    #[serde(default)]
+    pub held_objects: u64,
     /// How many are in which state.
     pub states: Vec<StateCountReport>,
     /// When the newest object was made.

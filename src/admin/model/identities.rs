@@ -32,6 +32,9 @@ pub struct Identity {
     pub changed_at: String,
     /// The identity that made it.
     pub created_by: Option<Uuid>,
+    /// The identities through whose hands its roles and its certificate came, directly or through others. Neither decides on what
+    /// the other asks for. None where that was before two could decide, or by the token of `keystead admin-token`.
+    pub given_by: Vec<Uuid>,
     /// One more with every change; its ETag.
     pub revision: u64,
 }
@@ -125,6 +128,8 @@ pub struct ApiKeyInfo {
     pub revoked_at: Option<String>,
     /// When it was used last, to about a minute.
     pub used_at: Option<String>,
+    /// The identities through whose hands it came, as of an identity. Whoever logs in with it counts as these, too.
+    pub given_by: Vec<Uuid>,
     /// Whether it is good for anything now.
     pub usable: bool,
 }

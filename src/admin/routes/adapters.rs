@@ -56,8 +56,8 @@ async fn update(call: Call, At(id): At<Uuid>, if_match: IfMatch, body: Body<Adap
 
 /// Delete an adapter
 ///
-/// At once where nothing in it is Active; otherwise it needs an approval (`POST /v1/approvals`). Its certificates, rules and keys
-/// go with it, and its clients are cut off.
+/// At once where nothing in it is Active or held, and its policy has no hold period or it never had a key; otherwise it needs an
+/// approval (`POST /v1/approvals`). Its certificates, rules and keys go with it, and its clients are cut off.
 #[utoipa::path(delete, path = "/v1/adapters/{id}", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter"), Changed),
     responses((status = 204, description = "It is deleted")))]
 async fn delete(call: Call, At(id): At<Uuid>, if_match: IfMatch) -> Answer {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -60,16 +62,31 @@ async fn read(call: Call, At((id, fingerprint)): At<(Uuid, String)>) -> Answer {
     call.read(move |service, caller| service.read_certificate(caller, AdapterId(id), fingerprint)).await
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RemoveQuery {
+    /// Remove it also where a rule of the adapter lets it in as before.
+    #[serde(default)]
+    although_covered: bool,
+}
+
 /// Remove a certificate
 ///
-/// Open connections of its holder end within a second. A rule that covers it lets it in again: remove that, too.
+/// Open connections of its holder end within a second. Where a rule of the adapter would let it in as before, nothing is removed
+/// and the answer (409, `state`) names the rule, unless `although_covered=true` says that this is meant.
 #[utoipa::path(delete, path = "/v1/adapters/{id}/certificates/{fingerprint}", tag = "certificates",
     params(("id" = Uuid, Path, description = "The adapter"),
-           ("fingerprint" = String, Path, description = "SHA-256 of the certificate, with colons or without")),
+           ("fingerprint" = String, Path, description = "SHA-256 of the certificate, with colons or without"), RemoveQuery),
     responses((status = 204, description = "It is removed")))]
-async fn remove(call: Call, At((id, fingerprint)): At<(Uuid, String)>) -> Answer {
+async fn remove(
+    call: Call,
+    At((id, fingerprint)): At<(Uuid, String)>,
+    Filter(RemoveQuery { although_covered }): Filter<RemoveQuery>,
+) -> Answer {
     let fingerprint = parse_fingerprint(&fingerprint);
-    call.done(move |service, caller| service.remove_certificate(caller, AdapterId(id), fingerprint)).await
+    call.done(move |service, caller| service.remove_certificate(caller, AdapterId(id), fingerprint, although_covered))
+        .await
 }
 
 /// Sign a certificate signing request

@@ -32,7 +32,8 @@ async fn list(call: Call, Filter(query): Filter<PageQuery>) -> Answer {
 
 /// Make an identity
 ///
-/// Only an administrator makes an administrator; so does the token of `keystead init`, once.
+/// Nobody gives a role that may do what they may not, so only an administrator makes an administrator; so does the token of
+/// `keystead init`, once.
 #[utoipa::path(post, path = "/v1/identities", tag = "identities", params(Once), request_body = NewIdentity,
     responses((status = 201, description = "The identity", body = Identity)))]
 async fn create(call: Call, body: Body<NewIdentity>) -> Answer {

@@ -13,8 +13,9 @@ use crate::{
         problem::{Code, Problem},
     },
     audit::{Name, Subject},
+    engine::at_most_active,
     root_keys::AdapterImpact,
-    store::{AdapterId, AdapterRow, RootKeyState, StoreError, TrustRows},
+    store::{AdapterId, AdapterRow, Loss, RootKeyState, StoreError, TrustRows},
     text,
 };
 
@@ -125,29 +126,35 @@ impl Service {
             let row = self.find_adapter(id)?;
             about.name = Some(Name::new(&row.name));
             if_match.check(row.revision)?;
-            let active = AdapterImpact::of(&self.store, &row, now())?.active_objects;
-            if active > 0 {
-                let detail = format!(
-                    "the adapter has {active} Active keys or other objects: have them revoked first, or ask for its deletion with POST \
-                     /v1/approvals, action adapter.delete, which another person decides"
-                );
-                return Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active));
-            }
-            let count = self.store.count(id)?;
-            if row.hold_seconds > 0 && count.live + count.destroyed > 0 {
-                // Its policy protects destroyed keys for a while, and deleting the adapter would end that at once.
-                let detail = "the adapter has a hold period and has, or had, keys: ask for its deletion with POST /v1/approvals, action \
-                              adapter.delete, which another person decides";
-                return Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active));
-            }
-            self.remove_adapter(id, row.revision)
+            let impact = AdapterImpact::of(&self.store, &row, now())?;
+            refuse_loss(impact.active_objects, impact.held_objects)?;
+            // Its policy protects destroyed keys for a while, and deleting the adapter would end that at once.
+            let most = if row.hold_seconds > 0 { 0 } else { u64::MAX };
+            let loss = Loss { objects: most, held: 0, in_state: Some(at_most_active(0)) };
+            self.remove_adapter(id, row.revision, loss).map_err(|error| match error {
+                // It may have become so since it was looked at; then nothing was deleted.
+                RemoveError::MoreToLose { active, held } => refuse_loss(active, held).err().unwrap_or_else(|| {
+                    let detail = "the adapter has a hold period and has, or had, keys: ask for its deletion with POST /v1/approvals, action \
+                                  adapter.delete, which another person decides";
+                    Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active)
+                }),
+                RemoveError::Other(problem) => problem,
+            })
         })
     }
 
-    /// Takes an adapter away with all that belongs to it. Whoever calls this has seen to permission and approval.
-    pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64) -> Result<(), Problem> {
-        self.store.delete_adapter(id, revision, now())?;
+    /// Takes an adapter away with all that belongs to it, if that is not more than `loss`. Whoever calls this has seen to
+    /// permission and approval.
+    pub(in crate::admin) fn remove_adapter(&self, id: AdapterId, revision: u64, loss: Loss) -> Result<(), RemoveError> {
+        self.store.delete_adapter(id, revision, loss, now()).map_err(|error| match error {
+            StoreError::MoreToLose { in_state, held, .. } => RemoveError::MoreToLose { active: in_state, held },
+            error => RemoveError::Other(error.into()),
+        })?;
         self.trust_changed();
+        self.empty_at_once(id).map_err(RemoveError::Other)
+    }
+
+    fn empty_at_once(&self, id: AdapterId) -> Result<(), Problem> {
         // Its objects are erased by the job that erases, which records each of them. Where there never was one, the adapter is
         // gone at once and its name free.
         let count = self.store.count(id)?;
@@ -207,6 +214,34 @@ impl Service {
             revision: row.revision,
         })
     }
+}
+
+/// Why an adapter is not deleted.
+pub(in crate::admin) enum RemoveError {
+    /// More would be lost than was agreed.
+    MoreToLose {
+        /// Active objects at that moment.
+        active: u64,
+        /// Destroyed ones whose material is held.
+        held: u64,
+    },
+    /// Anything else.
+    Other(Problem),
+}
+
+/// What one person alone may not have lost.
+fn refuse_loss(active: u64, held: u64) -> Result<(), Problem> {
+    let ask = "ask for its deletion with POST /v1/approvals, action adapter.delete, which another person decides";
+    let detail = match (active, held) {
+        (0, 0) => return Ok(()),
+        (0, held) => format!(
+            "{held} destroyed keys of the adapter are held and could be recovered, which its deletion would end: let their holds end first, or {ask}"
+        ),
+        (active, _) => {
+            format!("the adapter has {active} Active keys or other objects: have them revoked first, or {ask}")
+        }
+    };
+    Err(Problem::new(Code::ApprovalNeeded, detail).with("active_objects", active).with("held_objects", held))
 }
 
 fn taken(error: StoreError, name: &str) -> Problem {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Service, impact::Stake, now};
+use super::{Service, hands::must_be_another, impact::Stake, now};
 use crate::{
     admin::{
         caller::{Caller, CallerKind},
@@ -62,6 +62,7 @@ impl Service {
                 reason: new.reason,
                 requested_by: caller.identity,
                 requested_name: caller.name.to_string(),
+                hands: caller.hands.clone(),
                 requested_at: at,
                 expires_at: at.saturating_add(i64::from(self.config.admin.approval_seconds)),
                 decided: None,
@@ -123,7 +124,8 @@ impl Service {
         self.act_on_approval(caller, "approval.read", id, needed, shown)
     }
 
-    /// Approves a request that somebody else made, as it was shown at the revision in `if_match`.
+    /// Approves a request that somebody else made, as it was shown at the revision in `if_match`. Somebody else is also who neither
+    /// gave nor got the access that it was asked for with.
     pub(in crate::admin) fn approve(&self, caller: &Caller, id: Uuid, if_match: &IfMatch) -> Result<Approval, Problem> {
         self.act_on_approval(
             caller,
@@ -132,7 +134,7 @@ impl Service {
             |_| Ok(Permission::ApprovalDecide),
             |row| {
                 let action = action_of(&row)?;
-                must_be_another(caller, &row)?;
+                self.must_be_independent(caller, &row)?;
                 if_match.check(row.revision)?;
                 let at = now();
                 must_be_open(&row, at)?;
@@ -196,6 +198,7 @@ impl Service {
             return Ok(());
         }
         self.audit.health()?;
+        late.iter().try_for_each(|row| self.record_step(row, "approval.expire", Outcome::Begun))?;
         self.store.expire_approvals(now)?;
         late.iter().try_for_each(|row| self.record_step(row, "approval.expire", Outcome::Success))
     }
@@ -296,11 +299,6 @@ impl Service {
     }
 }
 
-/// Nobody decides on what they asked for, with whatever key.
-fn must_be_another(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
-    if caller.identity == row.requested_by { Err(StoreError::OwnRequest.into()) } else { Ok(()) }
-}
-
 /// The permission without which nobody may ask.
 fn needed(action: ApprovalAction) -> Permission {
     match action {
@@ -324,15 +322,16 @@ fn may_see(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
 /// Refuses what puts more Active keys at stake than were shown when it was asked for.
 pub(in crate::admin) fn not_more_than_shown(row: &ApprovalRow, fresh: &ImpactReport) -> Result<(), Problem> {
     let shown = impact_of(row)?.active_objects;
-    if fresh.active_objects <= shown {
-        return Ok(());
-    }
+    if fresh.active_objects <= shown { Ok(()) } else { Err(impact_grown(fresh.active_objects, shown)) }
+}
+
+/// So many Active keys are at stake, and fewer were shown.
+pub(in crate::admin) fn impact_grown(active: u64, shown: u64) -> Problem {
     let detail = format!(
-        "{} Active keys are at stake now, and {shown} were shown when this was asked for: the request is void. Ask anew, and let \
-         the other person see the new report",
-        fresh.active_objects
+        "{active} Active keys are at stake now, and {shown} were shown when this was asked for: the request is void. Ask anew, and let \
+         the other person see the new report"
     );
-    Err(Problem::new(Code::ImpactGrown, detail).with("active_objects", fresh.active_objects).with("shown", shown))
+    Problem::new(Code::ImpactGrown, detail).with("active_objects", active).with("shown", shown)
 }
 
 fn must_be_open(row: &ApprovalRow, now: i64) -> Result<(), Problem> {

@@ -17,7 +17,7 @@ use crate::{
     ca::{Description, IssuedCertificate, describe, read_certificates},
     store::{AdapterId, CertificateRow, Fingerprint, SeenCertificate, StoreError},
     text,
-    trust::fingerprint,
+    trust::{self, fingerprint, issued_row},
 };
 
 /// A certificate to be registered.
@@ -25,6 +25,13 @@ pub(super) struct Wanted {
     pub(super) fingerprint: Fingerprint,
     pub(super) name: String,
     pub(super) der: Vec<u8>,
+}
+
+/// Whether the own authority issued a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IsOwn {
+    Yes,
+    No,
 }
 
 impl Service {
@@ -51,7 +58,8 @@ impl Service {
                 }
                 // Its holder would act as this adapter from then on.
                 self.covered_by(caller, adapter, &wanted.der)?;
-                self.insert_certificate(caller, adapter, wanted)
+                let is_own = self.trust.current().is_own(&wanted.der.as_slice().into(), trust::now());
+                self.insert_certificate(caller, adapter, wanted, if is_own { IsOwn::Yes } else { IsOwn::No })
             });
             match added {
                 Ok(row) => items.push(row),
@@ -100,17 +108,28 @@ impl Service {
         })
     }
 
-    /// Removes a certificate; the connections of its holder end within a second.
+    /// Removes a certificate; the connections of its holder end within a second. One that a rule of the adapter lets in as before
+    /// is removed only where the caller has said so (`although_covered`): whoever removes one means to shut somebody out.
     pub(in crate::admin) fn remove_certificate(
         &self,
         caller: &Caller,
         adapter: AdapterId,
         id: Option<Fingerprint>,
+        although_covered: bool,
     ) -> Result<(), Problem> {
         let may = (Permission::KmipDelete, Scope::Adapter(adapter));
         self.act(caller, "certificate.remove", may, Subject { certificate: id, ..about(adapter) }, |about| {
             let row = self.find_certificate(adapter, id)?;
             about.name = Some(Name::new(&row.name));
+            self.trust.refresh_now()?;
+            let rule = self.trust.current().rule_for(&row.der.as_slice().into(), adapter, trust::now());
+            if let Some(rule) = rule.filter(|_| !although_covered) {
+                let detail = format!(
+                    "the rule {rule} of this adapter lets the certificate in also when it is not registered: remove that rule first, or \
+                     say that the rule is to be what lets it in, with although_covered=true"
+                );
+                return Err(Problem::new(Code::State, detail).with("rule", rule.to_string()));
+            }
             self.store.delete_certificate(row.fingerprint)?;
             self.trust_changed();
             Ok(())
@@ -123,10 +142,15 @@ impl Service {
         caller: &Caller,
         adapter: AdapterId,
         wanted: Wanted,
+        is_own: IsOwn,
     ) -> Result<CertificateRow, Problem> {
         let Wanted { fingerprint, name, der } = wanted;
         let row = CertificateRow { fingerprint, adapter, name, der, added_at: now() };
-        match self.store.insert_certificate(row.clone()) {
+        let inserted = match issued_row(&row.der, adapter).filter(|_| is_own == IsOwn::Yes) {
+            Some(issued) => self.store.insert_issued(row.clone(), issued.expires_at),
+            None => self.store.insert_certificate(row.clone()),
+        };
+        match inserted {
             Ok(()) => Ok(row),
             Err(StoreError::NotFound) => Err(Problem::not_found("adapter")),
             Err(StoreError::Duplicate) => Err(self.taken_certificate(caller, adapter, fingerprint)?),

@@ -1,11 +1,16 @@
 //! Identities, their roles and their API keys.
 //!
-//! Nobody comes to more rights by managing identities than somebody gave them: nobody changes their own roles, and only an
-//! administrator makes, changes or gives keys to administrators. One administrator always remains.
+//! Nobody comes to more rights by managing identities than somebody gave them: nobody changes their own roles, nor gives what they
+//! may not do themselves, and what is given carries the hands through which it came ([`super::hands`]). One administrator always
+//! remains.
 
 use uuid::Uuid;
 
-use super::{Service, now};
+use super::{
+    Service,
+    hands::{hands_after, hands_of, may_manage, may_revoke},
+    now,
+};
 use crate::{
     admin::{
         api_key::ApiKey,
@@ -16,12 +21,12 @@ use crate::{
             NewlyMadeApiKey, Password, shown_time,
         },
         page::{Page, Window},
-        permission::{Permission, Role, Scope},
+        permission::{Grant, Permission, Role, Scope},
         problem::{Code, Problem},
     },
     audit::{Name, Subject},
     ca::read_certificates,
-    store::{AdapterId, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Spend, StoreError},
+    store::{AdapterId, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend, StoreError},
     text,
     trust::fingerprint,
 };
@@ -32,6 +37,11 @@ const MOST_GRANTS: usize = 256;
 const USUAL_DAYS: u32 = 365;
 const MOST_DAYS: u32 = 3660;
 const DAY: i64 = 86_400;
+
+/// What no change of identities takes away: somebody who can manage all of them.
+fn an_administrator(at: i64) -> Option<Keep> {
+    Some(Keep { role: Role::Administrator.name(), at })
+}
 
 impl IdentityKind {
     /// Its name in the store.
@@ -77,13 +87,15 @@ impl Service {
                 changed_at: at,
                 created_by: Some(caller.identity),
                 grants: grant_rows(&new.grants)?,
+                hands: hands_of(caller, id)?,
             };
             self.check_adapters(&row.grants)?;
             may_manage(caller, &row)?;
             // A certificate lets its holder in at once.
             let spend = spend(caller, at).filter(|_| row.certificate.is_some());
-            self.store.insert_identity(row.clone(), spend).map_err(|error| taken(error, spend))?;
-            shown(row)
+            self.store.insert_identity(row, spend).map_err(|error| taken(error, spend))?;
+            // As it is kept: the store knows whether hands are.
+            shown(self.find_identity(id)?)
         })
     }
 
@@ -134,8 +146,7 @@ impl Service {
                     "nobody changes their own roles or disables themselves: another person must",
                 ));
             }
-            let counts = |row: &IdentityRow| is_administrator(row) && !row.disabled;
-            let counted = counts(&row);
+            let before = row.clone();
             row.name = change.name.unwrap_or(row.name);
             row.description = change.description.unwrap_or(row.description);
             row.disabled = change.disabled.unwrap_or(row.disabled);
@@ -148,13 +159,12 @@ impl Service {
                 about.certificate = row.certificate.as_ref().map(|certificate| certificate.fingerprint);
             }
             may_manage(caller, &row)?;
-            if counted && !counts(&row) {
-                self.must_not_be_last(id)?;
-            }
+            row.hands = hands_after(caller, &before, &row)?;
             row.revision += 1;
             row.changed_at = now();
-            self.store.update_identity(row.clone(), None).map_err(|error| taken(error, None))?;
-            shown(row)
+            let keep = an_administrator(row.changed_at);
+            self.store.update_identity(row, keep).map_err(|error| taken(error, None))?;
+            shown(self.find_identity(id)?)
         })
     }
 
@@ -174,10 +184,7 @@ impl Service {
             if caller.identity == id {
                 return Err(Problem::new(Code::OwnRequest, "nobody deletes themselves: another person must"));
             }
-            if is_administrator(&row) && !row.disabled {
-                self.must_not_be_last(id)?;
-            }
-            Ok(self.store.delete_identity(id, row.revision)?)
+            Ok(self.store.delete_identity(id, row.revision, an_administrator(now()))?)
         })
     }
 
@@ -211,9 +218,11 @@ impl Service {
                 expires_at: Some(at + i64::from(days) * DAY),
                 revoked_at: None,
                 used_at: None,
+                hands: hands_of(caller, identity)?,
             };
             let spend = spend(caller, at);
-            self.store.insert_api_key(row.clone(), spend).map_err(|error| taken(error, spend))?;
+            self.store.insert_api_key(row, spend).map_err(|error| taken(error, spend))?;
+            let (row, _) = self.find_api_key(identity, key.id)?;
             Ok(NewlyMadeApiKey { key: Password(key.text()), info: key_shown(row, at) })
         })
     }
@@ -255,7 +264,7 @@ impl Service {
         let about = Subject { api_key: Some(key), ..of(identity) };
         self.act(caller, "api_key.revoke", may, about, |_| {
             let (_, owner) = self.find_api_key(identity, key)?;
-            may_manage(caller, &owner)?;
+            may_revoke(caller, &owner)?;
             match self.store.revoke_api_key(key, now()) {
                 Ok(()) | Err(StoreError::Conflict) => Ok(()),
                 Err(error) => Err(error.into()),
@@ -280,43 +289,10 @@ impl Service {
         }
         Ok(())
     }
-
-    /// Refuses what would leave nobody who can manage identities.
-    fn must_not_be_last(&self, id: Uuid) -> Result<(), Problem> {
-        let others = self.store.identities()?;
-        if others.iter().any(|row| row.id != id && !row.disabled && row.kind != "bootstrap" && is_administrator(row)) {
-            return Ok(());
-        }
-        Err(Problem::new(Code::State, "this is the last administrator: make another one first"))
-    }
 }
 
 fn of(identity: Uuid) -> Subject {
     Subject { identity: Some(identity), ..Subject::default() }
-}
-
-fn is_administrator(row: &IdentityRow) -> bool {
-    row.grants.iter().any(|grant| grant.role == Role::Administrator.name() && grant.adapter.is_none())
-}
-
-/// Who may manage administrators: administrators, and the bootstrap token the one that it makes.
-fn may_manage(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
-    if caller.kind == CallerKind::Bootstrap {
-        return match row.created_by == Some(caller.identity) && is_administrator(row) {
-            true => Ok(()),
-            false => Err(Problem::invalid(
-                "grants",
-                "this token makes the first administrator only: grants must be [{\"role\": \"administrator\"}]",
-            )),
-        };
-    }
-    if is_administrator(row) && !caller.is_everywhere(Role::Administrator) {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "only an administrator may make, change or give keys to administrators",
-        ));
-    }
-    Ok(())
 }
 
 fn must_be_manageable(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
@@ -385,7 +361,9 @@ fn read_certificate(pem: &str, kind: IdentityKind) -> Result<IdentityCertificate
 
 fn shown(row: IdentityRow) -> Result<Identity, Problem> {
     let certificate = row.certificate.map(|certificate| CertificateInfo::of(&certificate.der)).transpose();
-    let grant = |row: GrantRow| Some(GrantModel { role: Role::named(&row.role)?, adapter: row.adapter.map(|id| id.0) });
+    let grant = |row: &GrantRow| {
+        Grant::of(row).map(|Grant { role, adapter }| GrantModel { role, adapter: adapter.map(|id| id.0) })
+    };
     Ok(Identity {
         id: row.id,
         kind: IdentityKind::named(&row.kind)?,
@@ -393,10 +371,11 @@ fn shown(row: IdentityRow) -> Result<Identity, Problem> {
         description: row.description,
         certificate: certificate.map_err(Problem::internal)?,
         disabled: row.disabled,
-        grants: row.grants.into_iter().filter_map(grant).collect(),
+        grants: row.grants.iter().filter_map(grant).collect(),
         created_at: shown_time(row.created_at),
         changed_at: shown_time(row.changed_at),
         created_by: row.created_by,
+        given_by: row.hands.into_iter().collect(),
         revision: row.revision,
     })
 }
@@ -411,5 +390,6 @@ fn key_shown(row: ApiKeyRow, now: i64) -> ApiKeyInfo {
         expires_at: row.expires_at.map(shown_time),
         revoked_at: row.revoked_at.map(shown_time),
         used_at: row.used_at.map(shown_time),
+        given_by: row.hands.into_iter().collect(),
     }
 }

@@ -60,11 +60,13 @@ impl Service {
         if row.state == RootKeyState::Active {
             warnings.push("To see first who still needs it, suspend the root key: that can be taken back.".to_owned());
         }
+        let held_objects = adapters.iter().map(|adapter| adapter.held_objects).sum();
         let adapters = adapters.into_iter().map(|adapter| self.adapter_report(adapter)).collect::<Result<_, _>>()?;
         let impact = ImpactReport {
             computed_at: shown_time(now()),
             objects,
             active_objects,
+            held_objects,
             wrapped_keks: Some(wrapped_keks),
             adapters,
             object: None,
@@ -75,19 +77,27 @@ impl Service {
 
     fn adapter_stake(&self, row: &AdapterRow) -> Result<Stake, Problem> {
         let impact = AdapterImpact::of(&self.store, row, now())?;
+        let mut warnings = vec![
+            "The adapter's keys are destroyed, also those that its policy would hold, and its certificates and rules are \
+             removed; its clients are cut off within a second. Nothing may still be encrypted with these keys."
+                .to_owned(),
+            IN_MEMORY.to_owned(),
+        ];
+        if impact.held_objects > 0 {
+            warnings.push(format!(
+                "{} destroyed keys are held and could still be recovered: the deletion ends their hold at once.",
+                impact.held_objects
+            ));
+        }
         let report = ImpactReport {
             computed_at: shown_time(now()),
             objects: impact.objects,
             active_objects: impact.active_objects,
+            held_objects: impact.held_objects,
             wrapped_keks: None,
             adapters: vec![self.adapter_report(impact)?],
             object: None,
-            warnings: vec![
-                "The adapter's keys are destroyed, also those that its policy would hold, and its certificates and rules are \
-                 removed; its clients are cut off within a second. Nothing may still be encrypted with these keys."
-                    .to_owned(),
-                IN_MEMORY.to_owned(),
-            ],
+            warnings,
         };
         Ok(Stake { name: row.name.clone(), adapter: Some(row.id), impact: report })
     }
@@ -109,6 +119,7 @@ impl Service {
             computed_at: shown_time(now()),
             objects: 1,
             active_objects: u64::from(is_active),
+            held_objects: 0,
             wrapped_keks: None,
             adapters: vec![self.adapter_report(census)?],
             warnings,
@@ -130,6 +141,7 @@ impl Service {
             name: impact.name,
             objects: impact.objects,
             active_objects: impact.active_objects,
+            held_objects: impact.held_objects,
             states: impact.states.into_iter().map(state).collect(),
             newest_at: impact.newest.map(shown_time),
             last_use_at: self.store.last_use(id)?.map(|last| shown_time(last.at)),

@@ -1,7 +1,7 @@
 //! Certificates from the server's own authority: for a request that a client brings, or together with a new private key.
 //!
-//! The holder of a certificate acts as the adapter that it was issued for. So nothing is issued that a rule maps to another
-//! adapter: it would act as that one as soon as it is no longer registered.
+//! The holder of a certificate acts as the adapter that it was issued for, which is on record before anybody is given it, and as no
+//! other. Nothing is issued that a rule maps to another adapter: whoever made that rule meant somebody else.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{
     Service, about,
-    certificates::{Wanted, name_for, shown},
+    certificates::{IsOwn, Wanted, name_for, shown},
+    now,
 };
 use crate::{
     admin::{
@@ -26,7 +27,7 @@ use crate::{
     config::{KeyPlace, read_secret_file},
     store::AdapterId,
     text,
-    trust::{self, Identity, RefusalReason, TrustedBy, fingerprint},
+    trust::{self, Identity, RefusalReason, TrustedBy, fingerprint, issued_row},
 };
 
 /// Longest error of a reader of hostile files that is passed on, in characters.
@@ -56,14 +57,17 @@ impl Service {
             let rule = self.covered_by(caller, adapter, &der)?;
             let registered = new.register.unwrap_or(true);
             if registered {
-                let row = self.insert_certificate(caller, adapter, wanted(new.name.as_deref(), der, about)?)?;
+                let wanted = wanted(new.name.as_deref(), der, about)?;
+                let row = self.insert_certificate(caller, adapter, wanted, IsOwn::Yes)?;
                 about.name = Some(Name::new(&row.name));
-                self.trust_changed();
-            } else if rule.is_none() {
+            } else if rule.is_some() {
+                self.store.record_issued(issued_row(&der, adapter).into_iter().collect(), now())?;
+            } else {
                 let reason = "no rule of the adapter covers the certificate, so it would open no connection: have it registered, or \
                               make a rule first";
                 return Err(Problem::invalid("register", reason));
             }
+            self.trust_changed();
             Ok(SignedCertificate {
                 info,
                 adapter: adapter.0,
@@ -99,7 +103,8 @@ impl Service {
             about.certificate = Some(fingerprint(&der.as_slice().into()));
             self.trust.refresh_now()?;
             self.covered_by(caller, adapter, &der)?;
-            let row = self.insert_certificate(caller, adapter, wanted(new.name.as_deref(), der, about)?)?;
+            let wanted = wanted(new.name.as_deref(), der, about)?;
+            let row = self.insert_certificate(caller, adapter, wanted, IsOwn::Yes)?;
             self.trust_changed();
             Ok(Issued {
                 certificate: shown(&row, None)?,
@@ -156,6 +161,13 @@ impl Service {
             Ok(Identity { by: TrustedBy::Rule { rule, .. }, adapter: found, .. }) if found == adapter => Ok(Some(rule)),
             Ok(found) => Err(other(Some(found.adapter))),
             Err(refusal) if refusal.reason == RefusalReason::Ambiguous => Err(other(None)),
+            // Those rules are nothing to it.
+            Err(refusal)
+                if refusal.reason == RefusalReason::IssuedForAnother
+                    && trust.issued_for(&refusal.certificate) == Some(adapter) =>
+            {
+                Ok(None)
+            }
             // Its chain may be whole where it connects: then it is the rule's, and a registration would take it away.
             Err(_) => match trust.named_by_rules(&der.into()).into_iter().find(|owner| *owner != adapter) {
                 Some(owner) => Err(other(Some(owner))),

@@ -1,10 +1,11 @@
 //! What the admin plane does, without HTTP: synchronous functions on [`Service`], one file for each kind of thing.
 //!
-//! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then the work,
-//! then the audit event, and only then the answer. Nothing else in the admin plane writes such an event, but failed logins.
+//! Every function goes through [`Service::act`] (one thing) or [`Service::list`] (many): the permission first, then, where the work
+//! changes something, an audit event that it begins, then the work, then the audit event of how it ended, and only then the
+//! answer. Nothing else in the admin plane writes such an event, but failed logins.
 
 mod activity;
-mod adapters;
+pub(super) mod adapters;
 pub(super) mod approvals;
 mod audit;
 mod authorities;
@@ -12,6 +13,7 @@ mod backups;
 pub(super) mod certificates;
 mod credential;
 mod forecast;
+mod hands;
 mod identities;
 mod impact;
 mod issuing;
@@ -32,7 +34,7 @@ use super::{
     problem::{Code, Problem},
 };
 use crate::{
-    audit::{AdminEvent, Audit, Event, Outcome, Subject},
+    audit::{AdminEvent, Audit, Event, Outcome, Subject, changes_nothing},
     config::Config,
     net::ServerCertificate,
     store::{AdapterId, Store},
@@ -59,11 +61,14 @@ pub struct Service {
     pub started_at: Timestamp,
     /// Held while a copy of the database is made.
     pub backing_up: Mutex<()>,
+    /// Held while the audit log is verified.
+    pub verifying: Mutex<()>,
 }
 
 impl Service {
     /// Does `work` for `caller` if `permission` in `scope` allows it, and records it under the name `action`, allowed or
-    /// refused, done or failed. `work` may add to `about` what it learns.
+    /// refused, done or failed. `work` may add to `about` what it learns. Before `work` is called, which may change something, the
+    /// intent is on the disk: whatever cannot be recorded afterwards, this is.
     ///
     /// # Errors
     /// The permission is missing, `work` failed, or it cannot be recorded.
@@ -77,6 +82,9 @@ impl Service {
     ) -> Result<T, Problem> {
         self.record(caller, action, permission, about, |about| {
             caller.may(permission, scope)?;
+            if !changes_nothing(action) {
+                self.audit.append(&[event(caller, action, about.clone(), Outcome::Begun)])?;
+            }
             work(about)
         })
     }

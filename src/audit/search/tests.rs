@@ -94,6 +94,9 @@ fn every_filter_finds_what_it_says() {
     assert_eq!(count(Query { outcome: Some("failure".to_owned()), ..none() }), 60);
     assert_eq!(count(Query { outcome: Some("denied".to_owned()), ..none() }), 20);
     assert_eq!(count(Query { outcome: Some("ItemNotFound".to_owned()), ..none() }), 40);
+    assert_eq!(count(Query { outcome: Some("begun".to_owned()), ..none() }), 0);
+    assert_eq!(count(Query { outcome: Some("ended".to_owned()), ..none() }), 220);
+    assert_eq!(count(Query { approval: Some(id(1007)), ..none() }), 0, "an object is no request");
     assert_eq!(count(Query { actor: Some("server".to_owned()), ..none() }), 10);
     assert_eq!(count(Query { actor: Some("op".to_owned()), ..none() }), 10);
     assert_eq!(count(Query { identity: Some(id(500)), ..none() }), 11);

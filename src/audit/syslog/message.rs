@@ -94,11 +94,11 @@ impl Sender {
     }
 }
 
-/// Denied is a warning, failed a notice, the rest information.
+/// Denied is a warning, failed a notice, the rest information, what begins among it.
 fn severity(record: &Record) -> u8 {
     match record.outcome.as_str() {
         "denied" => 4,
-        "success" | "" => 6,
+        "success" | "begun" | "" => 6,
         _ => 5,
     }
 }

@@ -68,6 +68,31 @@ pub enum ProblemKind {
     NoSegments,
 }
 
+impl ProblemKind {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::ChangedAtTheEnd => "changed_at_the_end",
+            Self::Missing { .. } => "missing",
+            Self::Reordered => "reordered",
+            Self::Repeated => "repeated",
+            Self::Inserted => "inserted",
+            Self::NotARecord => "not_a_record",
+            Self::WrongRecovery => "wrong_recovery",
+            Self::EndsWithinLine => "ends_within_line",
+            Self::Rewritten { .. } => "rewritten",
+            Self::Truncated { .. } => "truncated",
+            Self::BeginsLate => "begins_late",
+            Self::WrongSignature => "wrong_signature",
+            Self::OtherSigner { .. } => "other_signer",
+            Self::NotSigned => "not_signed",
+            Self::NoSegments => "no_segments",
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {

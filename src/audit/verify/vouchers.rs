@@ -1,7 +1,11 @@
 //! The signed statements: collected from the records themselves and from the files beside them before the chain is walked, for
 //! a checkpoint stands behind the record that it is about.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     super::{
@@ -14,6 +18,7 @@ use super::{
 };
 
 /// All statements whose signature is right.
+#[derive(Default)]
 pub(super) struct Vouchers {
     checkpoints: HashMap<u64, Vec<Voucher>>,
     /// What retention removed: number and hash of the last record of it.
@@ -35,7 +40,7 @@ impl Vouchers {
         segments: &[(Option<u64>, PathBuf)],
         report: &mut Report,
     ) -> Result<Self, VerifyError> {
-        let mut vouchers = Self { checkpoints: HashMap::new(), removed: Vec::new(), newest: 0 };
+        let mut vouchers = Self::default();
         for path in &evidence.checkpoints {
             for signed in checkpoint::read_all(path).map_err(unreadable(path))? {
                 let place =
@@ -59,6 +64,33 @@ impl Vouchers {
             }
         }
         Ok(vouchers)
+    }
+
+    /// Those in a file beside the segments.
+    pub(super) fn of_file(path: &Path, report: &mut Report) -> io::Result<Self> {
+        let mut vouchers = Self::default();
+        for signed in checkpoint::read_all(path)? {
+            let (file, kind) = (Some(path.to_owned()), ProblemKind::NotSigned);
+            vouchers.add(&signed, &Evidence::default(), Problem { file, line: None, sequence: None, kind }, report);
+        }
+        Ok(vouchers)
+    }
+
+    /// What a line of the segment `path` says, if it is a statement.
+    pub(super) fn add_line(&mut self, line: &[u8], path: &Path, report: &mut Report) {
+        let head = Head::read(line).filter(|head| matches!(head.kind, "checkpoint" | "retention"));
+        if let Some((head, signed)) = head.zip(serde_json::from_slice::<Signed>(line).ok()) {
+            let (file, sequence) = (Some(path.to_owned()), Some(head.sequence));
+            let place = Problem { file, line: None, sequence, kind: ProblemKind::NotSigned };
+            self.add(&signed, &Evidence::default(), place, report);
+        }
+    }
+
+    /// How many of the records from `first` to `last` are vouched for.
+    pub(super) fn among(&self, first: Option<u64>, last: Option<u64>) -> u64 {
+        let Some((first, last)) = first.zip(last) else { return 0 };
+        let found = self.checkpoints.keys().filter(|through| (first..=last).contains(through)).count();
+        u64::try_from(found).unwrap_or(u64::MAX)
     }
 
     /// `place` says where it stands.
@@ -103,15 +135,16 @@ impl Vouchers {
         Some(known.iter().all(|known| known.hash == hash))
     }
 
-    /// The newest checkpoint against the end of the chain.
-    pub(super) fn judge(&self, report: &mut Report) {
+    /// The newest checkpoint against the end of the chain, where this was the end of it. Where it was not the beginning, what
+    /// came before has been checked.
+    pub(super) fn judge(&self, report: &mut Report, is_beginning: bool, is_end: bool) {
         let last = report.last.unwrap_or_default();
         let chain_is_good = report.problems.iter().all(|problem| problem.kind == ProblemKind::EndsWithinLine);
-        if self.newest > last && chain_is_good {
+        if is_end && self.newest > last && chain_is_good {
             let kind = ProblemKind::Truncated { through: self.newest };
             report.problems.push(Problem { file: None, line: None, sequence: Some(last + 1), kind });
         }
-        let first = report.first.unwrap_or_default();
+        let first = if is_beginning { report.first.unwrap_or_default() } else { 0 };
         let newest =
             self.checkpoints.iter().filter(|(through, _)| (first..=last).contains(*through)).max_by_key(|(n, _)| **n);
         report.newest_checkpoint = newest.and_then(|(through, known)| {
@@ -123,6 +156,6 @@ impl Vouchers {
             })
         });
         let vouched = report.newest_checkpoint.as_ref().map_or(0, |newest| newest.through);
-        report.unvouched_from = (last > vouched).then(|| first.max(vouched + 1));
+        report.unvouched_from = (is_end && last > vouched).then(|| first.max(vouched + 1));
     }
 }

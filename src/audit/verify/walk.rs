@@ -48,9 +48,21 @@ impl<'a> Walk<'a> {
         Self { vouchers, is_whole, report, file, line: 0, last: None, held, sought: None, good_through: None }
     }
 
-    /// The lines of `file` follow.
-    pub(super) fn enter(&mut self, file: &Path) {
-        (self.file, self.line) = (file.to_owned(), 0);
+    /// Goes on behind a record that was found in order before.
+    pub(super) fn behind(mut self, sequence: u64, hash: Hash) -> Self {
+        self.last = Some(Last { sequence, hash, file: PathBuf::new(), line: 0 });
+        self
+    }
+
+    /// The number and hash of the last record, where everything up to it is in order.
+    pub(super) fn in_order(&self) -> Option<(u64, Hash)> {
+        let last = self.last.as_ref().filter(|_| self.held.is_empty() && self.sought.is_none())?;
+        Some((last.sequence, last.hash))
+    }
+
+    /// The lines of `file` follow, but for so many at its beginning.
+    pub(super) fn enter(&mut self, file: &Path, line: u64) {
+        (self.file, self.line) = (file.to_owned(), line);
     }
 
     /// The next line. Returns whether to go on.
@@ -71,6 +83,16 @@ impl<'a> Walk<'a> {
                 if self.held.len() < MOST_HELD { true } else { self.misfit(false) }
             }
         }
+    }
+
+    /// There are more lines, but not now. Returns whether to go on with them: nothing is wrong so far.
+    pub(super) fn pause(self) -> bool {
+        if self.sought.is_some() {
+            self.end();
+            return false;
+        }
+        self.report.last = self.last.map(|last| last.sequence);
+        self.report.problems.is_empty()
     }
 
     /// There are no more lines.

@@ -52,6 +52,7 @@ impl Here {
             certificate: Arc::new(ServerCertificate::without_key(certificates(&admin.config.tls.certificate)?)),
             started_at: Timestamp::now(),
             backing_up: Mutex::default(),
+            verifying: Mutex::default(),
         };
         let user = LocalUser { uid: getuid().as_raw() };
         Ok(Self { admin, hsm, api: InProcess::new(service, user) })

@@ -17,7 +17,7 @@ use crate::{
     },
     config::{read_secret_file, write_secret_file},
     store::{AdapterId, AdapterRow, CertificateRow, StoreError},
-    trust::fingerprint,
+    trust::{self, Trust, fingerprint, issued_row, own_ca_verifier},
 };
 
 /// An adapter with a client certificate of its own.
@@ -50,7 +50,9 @@ pub(super) fn make<'a>(
     kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
     // With an adapter that was there, a certificate that is not registered was removed on purpose.
     if is_new {
-        insert_certificate(admin, &adapter, first_certificate(&path)?)?;
+        let certificate = first_certificate(&path)?;
+        let is_own = own_trust(admin)?.is_own(&certificate.as_slice().into(), trust::now());
+        insert_certificate(admin, &adapter, certificate, is_own)?;
     }
     Ok(())
 }
@@ -85,12 +87,13 @@ fn issue(
     create_folder(&new.folder)?;
     let key = private_key(&new.folder.join("key.pem"), new.kind, "the client's")?;
     let issued = authority.issue_client(&key, new.adapter, Timestamp::now())?;
-    insert_certificate(admin, adapter, issued.der)?;
+    insert_certificate(admin, adapter, issued.der, true)?;
     write_file(&new.folder.join("ca.pem"), &authority.certificate().pem)?;
     write_file(&new.folder.join("cert.pem"), &issued.pem)
 }
 
-fn insert_certificate(admin: &Admin, adapter: &AdapterRow, der: Vec<u8>) -> Result<(), CliError> {
+/// Registers a certificate; of one of the own authority it is kept for whom it is.
+fn insert_certificate(admin: &Admin, adapter: &AdapterRow, der: Vec<u8>, is_own: bool) -> Result<(), CliError> {
     let row = CertificateRow {
         fingerprint: fingerprint(&der.as_slice().into()),
         adapter: adapter.id,
@@ -100,10 +103,24 @@ fn insert_certificate(admin: &Admin, adapter: &AdapterRow, der: Vec<u8>) -> Resu
     };
     let about = Subject { adapter: Some(adapter.id), certificate: Some(row.fingerprint), ..Subject::default() };
     let name = row.fingerprint.to_string();
-    admin.act("certificate.register", about, || match admin.store.insert_certificate(row) {
-        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a certificate", name }),
-        result => Ok(result?),
+    admin.act("certificate.register", about, || {
+        let inserted = match issued_row(&row.der, adapter.id).filter(|_| is_own) {
+            Some(issued) => admin.store.insert_issued(row, issued.expires_at),
+            None => admin.store.insert_certificate(row),
+        };
+        match inserted {
+            Err(StoreError::Duplicate) => Err(CliError::Exists { what: "a certificate", name }),
+            result => Ok(result?),
+        }
     })
+}
+
+/// What a server over these files trusts.
+fn own_trust(admin: &Admin) -> Result<Trust, CliError> {
+    let path = &admin.config.tls.ca;
+    let own =
+        read_certificates(&std::fs::read(path).map_err(CliError::file(path))?).map_err(CliError::content(path))?;
+    Ok(Trust::new(admin.store.trust()?, own_ca_verifier(&own)?))
 }
 
 /// The private key in the file `path`, or a new one that is then there.

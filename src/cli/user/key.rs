@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::path;
+use super::{name_givers, path};
 use crate::{
     cli::{
         CliError,
@@ -79,7 +79,10 @@ pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
         }
         KeyCommand::List(args) => {
             let api = args.place.api()?;
-            let items = api.list(&format!("{}/api-keys", path(&api, &args.user)?), None)?;
+            let mut items = api.list(&format!("{}/api-keys", path(&api, &args.user)?), None)?;
+            if !args.json {
+                name_givers(&api, &mut items)?;
+            }
             let columns = [
                 ("ID", "/id"),
                 ("NAME", "/name"),
@@ -87,6 +90,7 @@ pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
                 ("EXPIRES", "/expires_at"),
                 ("LAST USED", "/used_at"),
                 ("REVOKED", "/revoked_at"),
+                ("GIVEN BY", "/given_by"),
             ];
             view::list(&items, args.json, &columns, "no API keys: make one with `keystead user key create`")
         }

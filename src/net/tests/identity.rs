@@ -191,6 +191,7 @@ async fn a_certificate_of_the_own_ca_needs_a_rule_for_its_common_name() {
         ca_rules: vec![rule(BOB, "bob.example")],
         authorities: Vec::new(),
         root_keys: Vec::new(),
+        issued: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     for version in BOTH {
@@ -222,6 +223,7 @@ async fn two_common_names_match_no_rule() {
         ca_rules: vec![rule(BOB, "bob.example")],
         authorities: Vec::new(),
         root_keys: Vec::new(),
+        issued: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     let error = server.refusal(Some(&authority.issue(&two)), &TLS13).await;
@@ -267,6 +269,7 @@ async fn removing_a_rule_cuts_the_connections_it_let_in() {
         ca_rules: vec![rule(BOB, "bob.example")],
         authorities: Vec::new(),
         root_keys: Vec::new(),
+        issued: Vec::new(),
     };
     let server = Running::start(rows, std::slice::from_ref(&authority.der), limits()).await;
     let mut client = server.connect(&authority.issue(&params("bob.example"))).await;

@@ -135,6 +135,7 @@ fn alices(holder: &Holder) -> TrustRows {
         ca_rules: Vec::new(),
         authorities: Vec::new(),
         root_keys: Vec::new(),
+        issued: Vec::new(),
     }
 }
 

@@ -7,8 +7,8 @@ use rustls::version::TLS13;
 
 use super::*;
 use crate::{
-    store::{AuthorityRow, Fingerprint, RuleKind},
-    trust::{BadAuthority, BadRule, check_authority, rule_value},
+    store::{AuthorityRow, Fingerprint, IssuedRow, RuleKind},
+    trust::{BadAuthority, BadRule, RefusalReason, check_authority, rule_value},
 };
 
 /// A removal takes effect within a second; the rest is for a loaded machine.
@@ -151,6 +151,85 @@ async fn two_adapters_claimed_by_one_certificate_are_none() {
     server.trust.refresh_now().unwrap();
     assert_eq!(who(&server, &client).await.as_deref(), Some("a"));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_issued_for_one_adapter_no_rule_makes_act_as_another() {
+    let own = Authority::new();
+    let client = own.issue(&subject("array-1", &[]));
+    let other = own.issue(&subject("array-1", &[]));
+    let issued = |adapter| IssuedRow { fingerprint: fingerprint(client.der()), adapter, expires_at: i64::MAX };
+    let bobs = rule_of(None, BOB, RuleKind::CommonName, "array-1");
+    let start = TrustRows { issued: vec![issued(ALICE)], ..rows(&[], vec![bobs.clone()]) };
+    let server = Running::start(start, std::slice::from_ref(&own.der), limits()).await;
+    let reason = |server: &Running| {
+        let identified = server.trust.current().identify(client.der(), &[], crate::trust::now());
+        identified.map(|identity| identity.adapter).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(reason(&server), Err(RefusalReason::IssuedForAnother));
+    assert_eq!(who(&server, &client).await, None);
+    assert_eq!(who(&server, &other).await.as_deref(), Some("b"), "of whom nothing is known");
+    // A rule of the adapter that it is for lets it in, whatever the other rule says.
+    let alices = rule_of(None, ALICE, RuleKind::Subject, "CN=array-1,O=Example\\, Inc.");
+    server.change(|rows| rows.ca_rules.push(alices));
+    server.trust.refresh_now().unwrap();
+    assert_eq!(who(&server, &client).await.as_deref(), Some("a"));
+    assert_eq!(who(&server, &other).await, None, "two rules claim it");
+    // With the adapter it is nobody's.
+    server.change(|rows| rows.adapters.retain(|row| row.id != ALICE));
+    server.trust.refresh_now().unwrap();
+    assert_eq!(reason(&server), Err(RefusalReason::IssuedForAnother));
+    // An operator who registers it with the other adapter means this very certificate.
+    server.change(|rows| rows.certificates.push(registration(BOB, &client)));
+    server.trust.refresh_now().unwrap();
+    assert_eq!(who(&server, &client).await.as_deref(), Some("b"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_by_rule_ends_when_it_becomes_known_that_the_certificate_is_for_another_adapter() {
+    let own = Authority::new();
+    let client = own.issue(&subject("array-1", &[]));
+    let start = rows(&[], vec![rule_of(None, BOB, RuleKind::CommonName, "array-1")]);
+    let server = Running::start(start, std::slice::from_ref(&own.der), limits()).await;
+    let mut connection = server.connect(&client).await;
+    assert_eq!(connection.call(b"who").await.unwrap(), b"b");
+    let issued = IssuedRow { fingerprint: fingerprint(client.der()), adapter: ALICE, expires_at: i64::MAX };
+    server.change(|rows| rows.issued.push(issued));
+    connection.sees_the_end().await;
+    server.stop().await;
+}
+
+#[test]
+fn the_rule_that_lets_a_certificate_in_without_registration_is_told() {
+    let (own, theirs, between) = (Authority::new(), Authority::new(), Authority::new());
+    let now = crate::trust::now();
+    let rules = vec![
+        rule_of(None, BOB, RuleKind::CommonName, "own-1"),
+        rule_of(Some(&theirs), BOB, RuleKind::CommonName, "theirs-1"),
+    ];
+    let (by_own, by_theirs) = (rules[0].id, rules[1].id);
+    let of_own = own.issue(&subject("own-1", &[])).der().clone();
+    let issued = IssuedRow { fingerprint: fingerprint(&of_own), adapter: ALICE, expires_at: i64::MAX };
+    let trust = |issued| {
+        let rows = TrustRows { issued, ..rows(&[&theirs], rules.clone()) };
+        crate::trust::Trust::new(rows, crate::trust::own_ca_verifier(std::slice::from_ref(&own.der)).unwrap())
+    };
+    let known = trust(vec![issued]);
+    assert_eq!(known.rule_for(&of_own, BOB, now), None, "it is for another adapter");
+    let trust = trust(Vec::new());
+    assert_eq!(trust.rule_for(&of_own, BOB, now), Some(by_own));
+    assert_eq!(trust.rule_for(&of_own, ALICE, now), None);
+    assert!(trust.is_own(&of_own, now) && !trust.is_own(theirs.issue(&subject("own-1", &[])).der(), now));
+    let of_theirs = theirs.issue(&subject("theirs-1", &[])).der().clone();
+    assert_eq!(trust.rule_for(&of_theirs, BOB, now), Some(by_theirs));
+    // Its holder may have a chain to the authority; a self-signed one has none.
+    assert_eq!(trust.rule_for(between.issue(&subject("theirs-1", &[])).der(), BOB, now), Some(by_theirs));
+    assert_eq!(trust.rule_for(between.issue(&subject("own-1", &[])).der(), BOB, now), None);
+    assert_eq!(trust.rule_for(self_signed(&subject("theirs-1", &[])).der(), BOB, now), None);
+    let mut past = subject("own-1", &[]);
+    (past.not_before, past.not_after) = (rcgen::date_time_ymd(2000, 1, 1), rcgen::date_time_ymd(2001, 1, 1));
+    assert_eq!(trust.rule_for(own.issue(&past).der(), BOB, now), None);
 }
 
 #[tokio::test]

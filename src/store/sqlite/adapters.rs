@@ -14,7 +14,7 @@ use super::{
     trust::{TrustChange, limit_of, must_be_new, must_find, rows, rows_of, within},
     writer::{Limits, Mutation},
 };
-use crate::store::{AdapterCredential, AdapterId, AdapterRow, DeletedAdapter, ObjectId, StoreError};
+use crate::store::{AdapterCredential, AdapterId, AdapterRow, DeletedAdapter, InState, Loss, ObjectId, StoreError};
 
 const SELECT_ADAPTERS: &str = "
     SELECT id, name, description, root_key, username, password_hash, created_at, revision, changed_at, hold_seconds
@@ -31,7 +31,7 @@ pub(super) enum AdapterChange {
     Insert(AdapterRow),
     Update(AdapterRow),
     SetCredential(AdapterId, Option<AdapterCredential>),
-    Delete { id: AdapterId, revision: u64, at: i64 },
+    Delete { id: AdapterId, revision: u64, loss: Loss, at: i64 },
 }
 
 /// One step of the end of a deleted adapter.
@@ -70,8 +70,14 @@ impl Sqlite {
         self.change_adapter(AdapterChange::SetCredential(adapter, credential))
     }
 
-    pub(in crate::store) fn delete_adapter(&self, id: AdapterId, revision: u64, at: i64) -> Result<(), StoreError> {
-        self.change_adapter(AdapterChange::Delete { id, revision, at })
+    pub(in crate::store) fn delete_adapter(
+        &self,
+        id: AdapterId,
+        revision: u64,
+        loss: Loss,
+        at: i64,
+    ) -> Result<(), StoreError> {
+        self.change_adapter(AdapterChange::Delete { id, revision, loss, at })
     }
 
     pub(in crate::store) fn deleted_adapters(&self) -> Result<Vec<DeletedAdapter>, StoreError> {
@@ -84,11 +90,12 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn empty_deleted_adapter(
+    pub(in crate::store) fn empty_deleted_adapter<E: From<StoreError>>(
         &self,
         id: AdapterId,
         limit: u64,
-    ) -> Result<Vec<ObjectId>, StoreError> {
+        before: impl FnOnce(&[ObjectId]) -> Result<(), E>,
+    ) -> Result<Vec<ObjectId>, E> {
         let (adapter, objects) = self.readers.read(|connection| {
             let sql = "SELECT seq FROM adapter WHERE id = ?1 AND state <> 1";
             let seq: Option<i64> =
@@ -100,6 +107,7 @@ impl Sqlite {
             Ok((seq, objects))
         })?;
         let (objects, ids): (Vec<i64>, Vec<ObjectId>) = objects.into_iter().unzip();
+        before(&ids)?;
         let step = if objects.is_empty() { Emptying::Gone { adapter } } else { Emptying::Destroy { adapter, objects } };
         self.writer.run(Mutation::Empty(step))?;
         Ok(ids)
@@ -129,10 +137,14 @@ pub(super) fn apply(
             )?;
             Ok(())
         }
-        AdapterChange::Delete { id, revision, at } => {
+        AdapterChange::Delete { id, revision, loss, at } => {
             let seq = adapters.seq(connection, *id)?;
             adapters.forget();
-            delete(connection, seq, *revision, *at)
+            if revision_of(connection, seq)? != *revision {
+                return Err(StoreError::Conflict);
+            }
+            no_more_than(connection, (seq, *id), loss, *at)?;
+            delete(connection, seq, *at)
         }
     }
 }
@@ -178,10 +190,25 @@ fn update(connection: &Connection, adapters: &mut Adapters, row: &AdapterRow) ->
     )?)
 }
 
-fn delete(connection: &Connection, seq: i64, revision: u64, at: i64) -> Result<(), StoreError> {
-    if revision_of(connection, seq)? != revision {
-        return Err(StoreError::Conflict);
+/// Whether not more is lost with the adapter than `loss`. Nothing of it changes before the transaction ends.
+fn no_more_than(connection: &Connection, (seq, id): (i64, AdapterId), loss: &Loss, at: i64) -> Result<(), StoreError> {
+    let mut count = connection.prepare_cached("SELECT live + destroyed FROM object_count WHERE adapter = ?1")?;
+    let objects: u64 = count.query_row([seq], |row| row.get(0))?;
+    let held = held::count(connection, seq)?;
+    let (mut in_state, mut most_in_state) = (0, u64::MAX);
+    if let Some(InState { term, moved, at_most }) = loss.in_state {
+        let sql = "SELECT count(*) FROM term WHERE adapter = ?1 AND term = ?2 AND destroyed = 0";
+        let mut found: i64 = connection.prepare_cached(sql)?.query_row(params![seq, term.0], |row| row.get(0))?;
+        super::visit_due(connection, (seq, id), at, &mut |row| found += moved(row, at))?;
+        (in_state, most_in_state) = (u64::try_from(found).unwrap_or(0), at_most);
     }
+    if objects > loss.objects || held > loss.held || in_state > most_in_state {
+        return Err(StoreError::MoreToLose { objects, in_state, held });
+    }
+    Ok(())
+}
+
+fn delete(connection: &Connection, seq: i64, at: i64) -> Result<(), StoreError> {
     connection.execute("DELETE FROM certificate WHERE adapter = ?1", [seq])?;
     connection.execute("DELETE FROM ca_rule WHERE adapter = ?1", [seq])?;
     connection.execute("DELETE FROM certificate_seen WHERE adapter = ?1", [seq])?;

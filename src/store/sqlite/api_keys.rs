@@ -4,17 +4,18 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
-    Sqlite, identities,
+    Sqlite, hands, identities,
     trust::{must_be_new, rows_of, within},
     writer::{Limits, Mutation},
 };
 use crate::store::{ApiKeyRow, IdentityRow, Spend, StoreError};
 
 /// The columns of an API key, but for whose it is.
-const COLUMNS: &str = "k.id, k.name, k.hash, k.single_use, k.created_at, k.expires_at, k.revoked_at, k.used_at";
+const COLUMNS: &str =
+    "k.id, k.name, k.hash, k.single_use, k.created_at, k.expires_at, k.revoked_at, k.used_at, k.hands";
 
 /// Where whose it is, and the identity, come behind those.
-const OWNER: usize = 8;
+const OWNER: usize = 9;
 
 /// How many keys of an identity are usable at a time.
 const COUNT_USABLE: &str = "
@@ -81,8 +82,10 @@ impl Sqlite {
 pub(super) fn apply(connection: &Connection, limits: &Limits, change: &ApiKeyChange) -> Result<(), StoreError> {
     match change {
         ApiKeyChange::Insert(row, spent) => {
-            insert(connection, limits, row)?;
-            spent.map_or(Ok(()), |spent| spend(connection, spent))
+            let hands_kept = hands::are_kept(connection, limits.deciding_roles)?;
+            insert(connection, limits, row, &if hands_kept { hands::text(&row.hands) } else { String::new() })?;
+            spent.map_or(Ok(()), |spent| spend(connection, spent))?;
+            hands::are_kept(connection, limits.deciding_roles).map(drop)
         }
         ApiKeyChange::Revoke { id, at } => {
             let sql = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
@@ -122,11 +125,12 @@ fn found_or(connection: &Connection, changed: usize, id: Uuid, single_use: bool)
     Err(if found.is_some() { StoreError::Conflict } else { StoreError::NotFound })
 }
 
-fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow) -> Result<(), StoreError> {
+fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow, hands: &str) -> Result<(), StoreError> {
     let (identity, _) = identities::find(connection, row.identity)?.ok_or(StoreError::NotFound)?;
     must_be_new(connection.execute(
-        "INSERT INTO api_key (id, identity, name, hash, single_use, created_at, expires_at, revoked_at, used_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+        "INSERT INTO api_key (id, identity, name, hash, single_use, created_at, expires_at, revoked_at, used_at,
+                              hands)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
         params![
             row.id.as_bytes(),
             identity,
@@ -137,6 +141,7 @@ fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow) -> Result<(
             row.expires_at,
             row.revoked_at,
             row.used_at,
+            hands,
         ],
     )?)?;
     within(limits.api_keys, connection, COUNT_USABLE, [identity, row.created_at])
@@ -152,6 +157,7 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKeyRow> {
         expires_at: row.get(5)?,
         revoked_at: row.get(6)?,
         used_at: row.get(7)?,
+        hands: hands::read(row, 8)?,
         identity: Uuid::from_bytes(row.get(OWNER)?),
     })
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
-    Sqlite, root_keys,
+    Sqlite, hands, root_keys,
     trust::{limit_of, must_be_new, rows_of, within},
     writer::{Limits, Mutation},
 };
@@ -13,7 +13,7 @@ use crate::store::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Dec
 /// Everything of a request.
 const SELECT: &str = "
     SELECT id, action, subject, parameters, impact, reason, requested_by, requested_name, requested_at, expires_at,
-           decided_by, decided_name, decided_at, hold_until, state, outcome, finished_at, revision
+           decided_by, decided_name, decided_at, hold_until, state, outcome, finished_at, revision, hands
     FROM approval";
 
 /// `?1` has a bit set for each state that is wanted, by its number.
@@ -137,8 +137,8 @@ fn insert(connection: &Connection, limits: &Limits, row: &ApprovalRow) -> Result
     expire(connection, row.requested_at)?;
     must_be_new(connection.execute(
         "INSERT INTO approval (id, action, subject, parameters, impact, reason, requested_by, requested_name,
-                               requested_at, expires_at, state, outcome, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, 1) ON CONFLICT DO NOTHING",
+                               requested_at, expires_at, state, outcome, revision, hands)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, 1, ?12) ON CONFLICT DO NOTHING",
         params![
             row.id.as_bytes(),
             row.action,
@@ -151,6 +151,7 @@ fn insert(connection: &Connection, limits: &Limits, row: &ApprovalRow) -> Result
             row.requested_at,
             row.expires_at,
             row.outcome,
+            hands::text(&row.hands),
         ],
     )?)?;
     within(limits.open_approvals, connection, "SELECT count(*) FROM approval WHERE state <= 3", [])
@@ -235,6 +236,7 @@ fn approval(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
         outcome: row.get(15)?,
         finished_at: row.get(16)?,
         revision: row.get(17)?,
+        hands: hands::read(row, 18)?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! What is in copies of the database.
+//! What is in copies of the database, and what is not.
 
 use std::path::Path;
 
@@ -6,6 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{Sqlite, root_keys, schema};
 use crate::store::{AdapterId, Copied, Fingerprint, ObjectUse, StoreError};
+
+/// What became of requests that were open when a copy was made.
+const RESTORED: &str = "void: the database was restored from a backup";
 
 impl Sqlite {
     pub(in crate::store) fn last_use(&self, adapter: AdapterId) -> Result<Option<ObjectUse>, StoreError> {
@@ -20,6 +23,16 @@ impl Sqlite {
             Ok(found.optional()?)
         })
     }
+}
+
+/// Cancels every open request in a copy: what two people agreed on is not done by a server that is started on the copy one day.
+pub(super) fn cancel_requests(copy: &Path) -> Result<(), StoreError> {
+    let connection = schema::connect(copy)?;
+    connection.execute(
+        "UPDATE approval SET state = 7, outcome = ?1, finished_at = unixepoch(), revision = revision + 1 WHERE state <= 3",
+        [RESTORED],
+    )?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// Looks into a copy. It is in no use, so it needs no log.

@@ -44,6 +44,10 @@ impl Sqlite {
         })
     }
 
+    pub(in crate::store) fn held_count(&self, adapter: AdapterId) -> Result<u64, StoreError> {
+        self.read_of(adapter, 0, count)
+    }
+
     pub(in crate::store) fn due_holds(&self, now: i64, limit: u64) -> Result<Vec<HeldRow>, StoreError> {
         self.readers.read(|connection| rows_of(connection, SELECT_HELD, [now, limit_of(limit)], held_row))
     }
@@ -91,6 +95,12 @@ pub(super) fn hold(connection: &Connection, object: i64, until: i64) -> Result<(
          SELECT seq, adapter, ?2, material, due_at, entries, metadata FROM object WHERE seq = ?1",
     )?;
     must_find(insert.execute([object, until])?)
+}
+
+/// How many objects of an adapter are held.
+pub(super) fn count(connection: &Connection, adapter: i64) -> Result<u64, StoreError> {
+    let mut select = connection.prepare_cached("SELECT count(*) FROM held WHERE adapter = ?1")?;
+    Ok(select.query_row([adapter], |row| row.get(0))?)
 }
 
 /// Whether anything is held of `object`.

@@ -6,21 +6,31 @@ use uuid::Uuid;
 use super::{
     Sqlite, api_keys,
     changes::Adapters,
+    hands,
     trust::{must_be_new, must_find, rows_of, within},
     writer::{Limits, Mutation},
 };
-use crate::store::{AdapterId, Fingerprint, GrantRow, IdentityCertificate, IdentityRow, Spend, StoreError};
+use crate::store::{AdapterId, Fingerprint, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend, StoreError};
 
 /// The columns of an identity, its number first.
 pub(super) const COLUMNS: &str = "
     i.seq, i.id, i.kind, i.name, i.description, i.fingerprint, i.der, i.disabled, i.revision, i.created_at, i.changed_at,
-    i.created_by";
+    i.created_by, i.hands";
+
+/// Somebody has the role `?1` for everything, is not disabled, and can log in at the time `?2`.
+const HOLDER: &str = "
+    SELECT 1 FROM identity AS i JOIN identity_grant AS g ON g.identity = i.seq
+    WHERE g.role = ?1 AND g.adapter IS NULL AND i.disabled = 0
+    AND (i.fingerprint IS NOT NULL OR EXISTS (
+        SELECT 1 FROM api_key AS k WHERE k.identity = i.seq AND k.revoked_at IS NULL
+        AND (k.expires_at IS NULL OR k.expires_at > ?2) AND (k.single_use = 0 OR k.used_at IS NULL)))
+    LIMIT 1";
 
 /// One change of identities.
 pub(super) enum IdentityChange {
     Insert(IdentityRow, Option<Spend>),
-    Update(IdentityRow, Option<Spend>),
-    Delete { id: Uuid, revision: u64 },
+    Update(IdentityRow, Option<Keep>),
+    Delete { id: Uuid, revision: u64, keep: Option<Keep> },
 }
 
 impl Sqlite {
@@ -43,12 +53,17 @@ impl Sqlite {
         self.change_identity(IdentityChange::Insert(row, spend))
     }
 
-    pub(in crate::store) fn update_identity(&self, row: IdentityRow, spend: Option<Spend>) -> Result<(), StoreError> {
-        self.change_identity(IdentityChange::Update(row, spend))
+    pub(in crate::store) fn update_identity(&self, row: IdentityRow, keep: Option<Keep>) -> Result<(), StoreError> {
+        self.change_identity(IdentityChange::Update(row, keep))
     }
 
-    pub(in crate::store) fn delete_identity(&self, id: Uuid, revision: u64) -> Result<(), StoreError> {
-        self.change_identity(IdentityChange::Delete { id, revision })
+    pub(in crate::store) fn delete_identity(
+        &self,
+        id: Uuid,
+        revision: u64,
+        keep: Option<Keep>,
+    ) -> Result<(), StoreError> {
+        self.change_identity(IdentityChange::Delete { id, revision, keep })
     }
 
     fn change_identity(&self, change: IdentityChange) -> Result<(), StoreError> {
@@ -75,25 +90,44 @@ pub(super) fn apply(
     limits: &Limits,
     change: &IdentityChange,
 ) -> Result<(), StoreError> {
+    let hands_kept = hands::are_kept(connection, limits.deciding_roles)?;
+    let written = |row: &IdentityRow| if hands_kept { hands::text(&row.hands) } else { String::new() };
     match change {
         IdentityChange::Insert(row, spend) => {
-            insert(connection, adapters, limits, row)?;
-            spend.map_or(Ok(()), |spend| api_keys::spend(connection, spend))
+            insert(connection, adapters, limits, row, &written(row))?;
+            spend.map_or(Ok(()), |spend| api_keys::spend(connection, spend))?;
         }
-        IdentityChange::Update(row, spend) => {
-            update(connection, adapters, row)?;
-            spend.map_or(Ok(()), |spend| api_keys::spend(connection, spend))
+        IdentityChange::Update(row, keep) => {
+            keeping(connection, *keep, || update(connection, adapters, row, &written(row)))?;
         }
-        IdentityChange::Delete { id, revision } => {
-            let (seq, stored) = find(connection, *id)?.ok_or(StoreError::NotFound)?;
-            if stored != *revision {
-                return Err(StoreError::Conflict);
-            }
-            connection.execute("DELETE FROM api_key WHERE identity = ?1", [seq])?;
-            connection.execute("DELETE FROM identity_grant WHERE identity = ?1", [seq])?;
-            must_find(connection.execute("DELETE FROM identity WHERE seq = ?1", [seq])?)
+        IdentityChange::Delete { id, revision, keep } => {
+            keeping(connection, *keep, || delete(connection, *id, *revision))?;
         }
     }
+    hands::are_kept(connection, limits.deciding_roles).map(drop)
+}
+
+/// Makes a change that must not take the last of those away whom `keep` names.
+fn keeping(
+    connection: &Connection,
+    keep: Option<Keep>,
+    change: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let Some(Keep { role, at }) = keep else { return change() };
+    let is_held = || Ok::<_, StoreError>(connection.prepare_cached(HOLDER)?.exists(params![role, at])?);
+    let was_held = is_held()?;
+    change()?;
+    if was_held && !is_held()? { Err(StoreError::LastOne) } else { Ok(()) }
+}
+
+fn delete(connection: &Connection, id: Uuid, revision: u64) -> Result<(), StoreError> {
+    let (seq, stored) = find(connection, id)?.ok_or(StoreError::NotFound)?;
+    if stored != revision {
+        return Err(StoreError::Conflict);
+    }
+    connection.execute("DELETE FROM api_key WHERE identity = ?1", [seq])?;
+    connection.execute("DELETE FROM identity_grant WHERE identity = ?1", [seq])?;
+    must_find(connection.execute("DELETE FROM identity WHERE seq = ?1", [seq])?)
 }
 
 /// The number and the revision of the identity `id`.
@@ -107,6 +141,7 @@ fn insert(
     adapters: &mut Adapters,
     limits: &Limits,
     row: &IdentityRow,
+    hands: &str,
 ) -> Result<(), StoreError> {
     if row.revision != 1 {
         return Err(StoreError::Conflict);
@@ -114,8 +149,8 @@ fn insert(
     let certificate = row.certificate.as_ref();
     must_be_new(connection.execute(
         "INSERT INTO identity (id, kind, name, description, fingerprint, der, disabled, revision, created_at, changed_at,
-                               created_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+                               created_by, hands)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         params![
             row.id.as_bytes(),
             row.kind,
@@ -127,13 +162,14 @@ fn insert(
             row.created_at,
             row.changed_at,
             row.created_by.map(Uuid::into_bytes),
+            hands,
         ],
     )?)?;
     grant(connection, adapters, connection.last_insert_rowid(), &row.grants)?;
     within(limits.identities, connection, "SELECT count(*) FROM identity", [])
 }
 
-fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow) -> Result<(), StoreError> {
+fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow, hands: &str) -> Result<(), StoreError> {
     let (seq, stored) = find(connection, row.id)?.ok_or(StoreError::NotFound)?;
     if stored.checked_add(1) != Some(row.revision) {
         return Err(StoreError::Conflict);
@@ -142,7 +178,7 @@ fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow) -
     // What only this can refuse is the name or the certificate.
     must_be_new(connection.execute(
         "UPDATE OR IGNORE identity SET kind = ?2, name = ?3, description = ?4, fingerprint = ?5, der = ?6, disabled = ?7,
-                                       changed_at = ?8, revision = revision + 1
+                                       changed_at = ?8, hands = ?9, revision = revision + 1
          WHERE seq = ?1",
         params![
             seq,
@@ -153,6 +189,7 @@ fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow) -
             certificate.map(|certificate| &certificate.der),
             row.disabled,
             row.changed_at,
+            hands,
         ],
     )?)?;
     connection.execute("DELETE FROM identity_grant WHERE identity = ?1", [seq])?;
@@ -191,6 +228,7 @@ pub(super) fn identity(row: &Row<'_>, first: usize) -> rusqlite::Result<Identity
         changed_at: row.get(first + 10)?,
         created_by: row.get::<_, Option<[u8; 16]>>(first + 11)?.map(Uuid::from_bytes),
         grants: Vec::new(),
+        hands: hands::read(row, first + 12)?,
     })
 }
 

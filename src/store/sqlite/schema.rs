@@ -14,6 +14,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig};
 
+use super::backup;
 use crate::store::StoreError;
 
 /// Entry `n` leads from schema version `n` to `n + 1`. Entries are appended, never changed.
@@ -21,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_root_keys.sql"),
     include_str!("../migrations/0003_admin.sql"),
+    include_str!("../migrations/0004_provenance.sql"),
 ];
 
 /// The newest schema version this program knows.
@@ -70,11 +72,11 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Copies the database at `path`, as it is at one moment, into a new file at `copy`.
+/// Copies the database at `path`, as it is at one moment, into a new file at `copy`, in which requests are no longer open.
 pub(super) fn back_up(path: &Path, copy: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::File { path: copy.to_owned(), source };
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy).map_err(failed)?;
-    let copied = copy_into(path, copy).and_then(|()| {
+    let copied = copy_into(path, copy).and_then(|()| backup::cancel_requests(copy)).and_then(|()| {
         fs::File::open(copy).and_then(|file| file.sync_all()).map_err(failed)?;
         sync_directory_of(copy).map_err(failed)
     });

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::store::{
-    AdapterId, AdapterRow, Change, DateEntry, IndexEntries, ObjectId, ObjectRow, RootKeyRow, RootKeyState,
+    AdapterId, AdapterRow, Change, DateEntry, IndexEntries, Loss, ObjectId, ObjectRow, RootKeyRow, RootKeyState,
     RootKeyVersionRow, SealedRow, Search, Store, StoreError, StoreOptions, Term, VersionState,
 };
 
@@ -18,6 +18,7 @@ mod crash;
 mod erasure;
 mod faults;
 mod file;
+mod hands;
 mod held;
 mod identities;
 mod listing;

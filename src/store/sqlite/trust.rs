@@ -1,4 +1,4 @@
-//! Who may connect as which adapter: client certificates, authorities and rules, and all of it read whole.
+//! Who may connect as which adapter: client certificates, authorities, rules and what was issued for whom, and all of it read whole.
 //!
 //! Each change also moves `trust.generation` on, in the same transaction, so that other processes on the same file notice.
 
@@ -12,7 +12,9 @@ use super::{
     root_keys,
     writer::{Limits, Mutation},
 };
-use crate::store::{AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, RuleKind, StoreError, TrustRows};
+use crate::store::{
+    AdapterId, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, IssuedRow, RuleKind, StoreError, TrustRows,
+};
 
 const SELECT_CERTIFICATES: &str = "
     SELECT c.fingerprint, a.id, c.name, c.der, c.added_at
@@ -27,12 +29,23 @@ const SELECT_RULES: &str = "
     FROM ca_rule AS r JOIN adapter AS a ON a.seq = r.adapter LEFT JOIN authority AS i ON i.seq = r.issuer
     ORDER BY r.seq";
 
+const SELECT_ISSUED: &str = "
+    SELECT i.fingerprint, a.id, i.expires_at FROM issued AS i JOIN adapter AS a ON a.seq = i.adapter";
+
+/// How long after its end it is kept for whom a certificate was issued, in seconds: a clock may have been wrong.
+const KEPT_AFTER_END: i64 = 30 * 86_400;
+
 const SELECT_AUTHORITIES: &str = "SELECT fingerprint, name, der, added_at FROM authority ORDER BY seq";
 
 /// One change of who may connect.
 pub(super) enum TrustChange {
     Adapter(AdapterChange),
-    InsertCertificate(CertificateRow),
+    /// With the end of its validity where the own authority issued it.
+    InsertCertificate(CertificateRow, Option<i64>),
+    RecordIssued {
+        rows: Vec<IssuedRow>,
+        at: i64,
+    },
     DeleteCertificate(Fingerprint),
     InsertCaRule(CaRuleRow),
     DeleteCaRule(Uuid),
@@ -55,7 +68,15 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn insert_certificate(&self, row: CertificateRow) -> Result<(), StoreError> {
-        self.change_trust(TrustChange::InsertCertificate(row))
+        self.change_trust(TrustChange::InsertCertificate(row, None))
+    }
+
+    pub(in crate::store) fn insert_issued(&self, row: CertificateRow, expires_at: i64) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::InsertCertificate(row, Some(expires_at)))
+    }
+
+    pub(in crate::store) fn record_issued(&self, rows: Vec<IssuedRow>, at: i64) -> Result<(), StoreError> {
+        self.change_trust(TrustChange::RecordIssued { rows, at })
     }
 
     pub(in crate::store) fn delete_certificate(&self, fingerprint: Fingerprint) -> Result<(), StoreError> {
@@ -96,9 +117,20 @@ pub(super) fn apply(
 ) -> Result<(), StoreError> {
     match change {
         TrustChange::Adapter(change) => adapters::apply(connection, adapters, limits, change)?,
-        TrustChange::InsertCertificate(row) => {
+        TrustChange::InsertCertificate(row, issued_until) => {
             let adapter = adapters.seq(connection, row.adapter)?;
             insert_certificate(connection, limits, adapter, row)?;
+            if let Some(expires_at) = issued_until {
+                record_issued(connection, row.fingerprint, adapter, *expires_at)?;
+                forget_issued(connection, row.added_at)?;
+            }
+        }
+        TrustChange::RecordIssued { rows, at } => {
+            for row in rows {
+                let adapter = adapters.seq(connection, row.adapter)?;
+                record_issued(connection, row.fingerprint, adapter, row.expires_at)?;
+            }
+            forget_issued(connection, *at)?;
         }
         TrustChange::DeleteCertificate(fingerprint) => {
             must_find(connection.execute("DELETE FROM certificate WHERE fingerprint = ?1", [fingerprint.0])?)?;
@@ -142,6 +174,25 @@ fn insert_certificate(
     )?)?;
     let count = "SELECT count(*) FROM certificate WHERE adapter = ?1";
     within(limits.certificates, connection, count, [adapter])
+}
+
+fn record_issued(
+    connection: &Connection,
+    fingerprint: Fingerprint,
+    adapter: i64,
+    expires_at: i64,
+) -> Result<(), StoreError> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO issued (fingerprint, adapter, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
+    insert.execute(params![fingerprint.0, adapter, expires_at])?;
+    Ok(())
+}
+
+fn forget_issued(connection: &Connection, at: i64) -> Result<(), StoreError> {
+    let mut delete = connection.prepare_cached("DELETE FROM issued WHERE expires_at < ?1")?;
+    delete.execute([at.saturating_sub(KEPT_AFTER_END)])?;
+    Ok(())
 }
 
 fn insert_ca_rule(connection: &Connection, limits: &Limits, adapter: i64, row: &CaRuleRow) -> Result<(), StoreError> {
@@ -202,6 +253,7 @@ fn read(connection: &Connection) -> Result<TrustRows, StoreError> {
         ca_rules: rows(&snapshot, SELECT_RULES, ca_rule)?,
         authorities: rows(&snapshot, SELECT_AUTHORITIES, authority)?,
         root_keys: root_keys::read(&snapshot)?,
+        issued: rows(&snapshot, SELECT_ISSUED, issued)?,
     };
     snapshot.finish()?;
     Ok(rows)
@@ -237,6 +289,14 @@ fn certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
         name: row.get(2)?,
         der: row.get(3)?,
         added_at: row.get(4)?,
+    })
+}
+
+fn issued(row: &Row<'_>) -> rusqlite::Result<IssuedRow> {
+    Ok(IssuedRow {
+        fingerprint: Fingerprint(row.get(0)?),
+        adapter: AdapterId(Uuid::from_bytes(row.get(1)?)),
+        expires_at: row.get(2)?,
     })
 }
 

@@ -81,7 +81,7 @@ pub(super) enum Mutation {
     Limit(u32),
 }
 
-/// How many there may be.
+/// How many there may be, and what else was set when the store was opened.
 pub(super) struct Limits {
     pub(super) adapters: u32,
     pub(super) certificates: u32,
@@ -90,6 +90,7 @@ pub(super) struct Limits {
     pub(super) identities: u32,
     pub(super) api_keys: u32,
     pub(super) open_approvals: u32,
+    pub(super) deciding_roles: &'static [&'static str],
 }
 
 impl From<&StoreOptions> for Limits {
@@ -102,6 +103,7 @@ impl From<&StoreOptions> for Limits {
             identities: options.max_identities,
             api_keys: options.max_api_keys,
             open_approvals: options.max_open_approvals,
+            deciding_roles: options.deciding_roles,
         }
     }
 }

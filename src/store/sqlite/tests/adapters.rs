@@ -1,6 +1,7 @@
 //! Adapters that change, and their end: who connects as them goes at once, what they hold batch after batch.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -39,6 +40,7 @@ fn identity(name: &str, grants: Vec<GrantRow>) -> IdentityRow {
         changed_at: 100,
         created_by: None,
         grants,
+        hands: BTreeSet::new(),
     }
 }
 
@@ -173,7 +175,7 @@ fn a_deleted_adapter_opens_nothing_from_then_on() {
     let object = fixture.insert(named(1));
 
     let generation = store.trust_generation().unwrap();
-    store.delete_adapter(id, 2, 1_800_000_000).unwrap();
+    store.delete_adapter(id, 2, Loss::ANY, 1_800_000_000).unwrap();
     assert!(store.trust_generation().unwrap() > generation);
     let trust = store.trust().unwrap();
     assert_eq!(trust.adapters.iter().map(|row| row.id).collect::<Vec<_>>(), [other]);
@@ -195,7 +197,7 @@ fn a_deleted_adapter_opens_nothing_from_then_on() {
         store.insert_ca_rule(rule(id, "three")),
         store.set_credential(id, None),
         store.update_adapter(AdapterRow { id, revision: 4, ..adapter_row("demo") }),
-        store.delete_adapter(id, 3, 1_800_000_001),
+        store.delete_adapter(id, 3, Loss::ANY, 1_800_000_001),
         store.insert_identity(identity("late", vec![grant(Some(id))]), None),
         store.apply(vec![Change::Insert { row: new_row(id), index: named(2) }]),
         store.apply(vec![Change::Update { row: destroyed(&object), index: None }]),
@@ -211,14 +213,14 @@ fn a_deleted_adapter_opens_nothing_from_then_on() {
 fn a_deletion_from_another_revision_or_of_nothing_is_refused() {
     let fixture = Fixture::new();
     for revision in [0, 2] {
-        let error = refused(&fixture.store, || fixture.store.delete_adapter(fixture.adapter, revision, 9));
+        let error = refused(&fixture.store, || fixture.store.delete_adapter(fixture.adapter, revision, Loss::ANY, 9));
         assert!(matches!(error, StoreError::Conflict), "{revision}");
     }
-    let error = refused(&fixture.store, || fixture.store.delete_adapter(AdapterId(Uuid::new_v4()), 1, 9));
+    let error = refused(&fixture.store, || fixture.store.delete_adapter(AdapterId(Uuid::new_v4()), 1, Loss::ANY, 9));
     assert!(matches!(error, StoreError::NotFound));
     let emptied = fixture.store.empty_deleted_adapter(fixture.adapter, 10);
     assert!(matches!(emptied, Err(StoreError::NotFound)), "it is not deleted");
-    fixture.store.delete_adapter(fixture.adapter, 1, 9).unwrap();
+    fixture.store.delete_adapter(fixture.adapter, 1, Loss::ANY, 9).unwrap();
 }
 
 #[test]
@@ -227,7 +229,7 @@ fn an_adapter_deleted_by_another_process_takes_no_object_of_this_one() {
     // The writer knows the adapter by now.
     fixture.insert(named(1));
     let other = Store::open(&fixture.path(), StoreOptions::default()).unwrap();
-    other.delete_adapter(fixture.adapter, 1, 9).unwrap();
+    other.delete_adapter(fixture.adapter, 1, Loss::ANY, 9).unwrap();
     let insert = Change::Insert { row: new_row(fixture.adapter), index: named(2) };
     assert!(matches!(fixture.store.apply(vec![insert]), Err(StoreError::NotFound)));
 }
@@ -244,7 +246,7 @@ fn objects_of_a_deleted_adapter_are_destroyed_in_batches_and_then_its_name_is_fr
     let kept = ObjectRow { adapter: other, ..new_row(other) };
     fixture.store.apply(vec![Change::Insert { row: kept.clone(), index: named(1) }]).unwrap();
 
-    fixture.store.delete_adapter(id, 1, 1_800_000_000).unwrap();
+    fixture.store.delete_adapter(id, 1, Loss::ANY, 1_800_000_000).unwrap();
     let in_deletion = DeletedAdapter { id, name: "demo".into(), deleted_at: 1_800_000_000 };
     assert_eq!(fixture.store.deleted_adapters().unwrap(), [in_deletion]);
     assert!(matches!(fixture.store.insert_adapter(adapter_row("demo")), Err(StoreError::Duplicate)));
@@ -288,7 +290,7 @@ fn objects_of_a_deleted_adapter_are_destroyed_in_batches_and_then_its_name_is_fr
 fn a_deleted_adapter_has_its_place_until_it_is_gone() {
     let fixture = Fixture::with(StoreOptions { max_adapters: 1, ..StoreOptions::default() });
     fixture.insert(named(1));
-    fixture.store.delete_adapter(fixture.adapter, 1, 9).unwrap();
+    fixture.store.delete_adapter(fixture.adapter, 1, Loss::ANY, 9).unwrap();
     let second = fixture.store.insert_adapter(adapter_row("second"));
     assert!(matches!(second, Err(StoreError::LimitReached { limit: 1 })));
     emptied(&fixture.store, fixture.adapter, 10);
@@ -301,7 +303,7 @@ fn an_object_whose_entries_are_damaged_is_destroyed_all_the_same() {
     let row = marked(&fixture, 1);
     let connection = rusqlite::Connection::open(fixture.path()).unwrap();
     connection.execute("UPDATE object SET entries = x'ff'", []).unwrap();
-    fixture.store.delete_adapter(fixture.adapter, 1, 9).unwrap();
+    fixture.store.delete_adapter(fixture.adapter, 1, Loss::ANY, 9).unwrap();
     assert_eq!(emptied(&fixture.store, fixture.adapter, 10), [row.id]);
     fixture.store.scrub().unwrap();
     assert_eq!(marks_left(&fixture, 1..2), Vec::<u32>::new());
@@ -315,7 +317,7 @@ fn a_deletion_that_stops_half_way_goes_on_after_the_store_is_opened_again() {
         marked(&fixture, number);
     }
     fixture.store.insert_certificate(certificate(id, 1)).unwrap();
-    fixture.store.delete_adapter(id, 1, 9).unwrap();
+    fixture.store.delete_adapter(id, 1, Loss::ANY, 9).unwrap();
     assert_eq!(fixture.store.empty_deleted_adapter(id, 11).unwrap().len(), 11);
     let fixture = fixture.reopened();
     assert_eq!(fixture.store.trust().unwrap().certificates, []);
@@ -335,7 +337,7 @@ fn a_process_killed_while_it_empties_an_adapter_leaves_what_the_next_one_finishe
     for number in 0..200 {
         marked(&fixture, number);
     }
-    fixture.store.delete_adapter(id, 1, 9).unwrap();
+    fixture.store.delete_adapter(id, 1, Loss::ANY, 9).unwrap();
     let path = fixture.path();
     let Fixture { store, directory, adapter } = fixture;
     drop(store);

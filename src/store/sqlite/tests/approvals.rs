@@ -9,7 +9,7 @@ const ANN: Uuid = Uuid::from_u128(0xa1);
 const BEN: Uuid = Uuid::from_u128(0xb2);
 
 /// What Ann asks for at 100, to be decided before 200.
-fn request(subject: &str) -> ApprovalRow {
+pub(super) fn request(subject: &str) -> ApprovalRow {
     ApprovalRow {
         id: Uuid::now_v7(),
         action: "adapter.delete".into(),
@@ -19,6 +19,7 @@ fn request(subject: &str) -> ApprovalRow {
         reason: "no longer used".into(),
         requested_by: ANN,
         requested_name: "ann".into(),
+        hands: [Uuid::from_u128(0xc3), Uuid::from_u128(0xd4)].into(),
         requested_at: 100,
         expires_at: 200,
         decided: None,
@@ -60,7 +61,7 @@ fn steps() -> [Step; 4] {
 }
 
 /// A request in the given state.
-fn in_state(store: &Store, subject: &str, state: State) -> Uuid {
+pub(super) fn in_state(store: &Store, subject: &str, state: State) -> Uuid {
     let id = asked(store, subject);
     let decide = |verdict| store.decide_approval(id, 1, by_ben(150), verdict).unwrap();
     let step = |revision, step| store.advance_approval(id, revision, step, 170).unwrap();

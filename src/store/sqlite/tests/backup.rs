@@ -2,7 +2,11 @@
 
 use std::{fs, io::ErrorKind, os::unix::fs::PermissionsExt, thread};
 
-use super::*;
+use super::{
+    approvals::{in_state, request},
+    *,
+};
+use crate::store::{ApprovalRow, ApprovalState as State};
 
 #[test]
 fn a_backup_is_the_store_at_one_moment_and_opens_as_one() {
@@ -26,6 +30,31 @@ fn a_backup_is_the_store_at_one_moment_and_opens_as_one() {
     // It can be gone on with.
     copy.recover_held(rows[1].id, 10).unwrap();
     copy.apply(vec![Change::Insert { row: later, index: named(100) }]).unwrap();
+}
+
+#[test]
+fn what_is_open_is_cancelled_in_a_backup_and_goes_on_in_the_store() {
+    let fixture = Fixture::new();
+    let states = [State::Pending, State::Approved, State::Executing, State::Done, State::Rejected];
+    let ids: Vec<_> = (0..).zip(states).map(|(n, state)| in_state(&fixture.store, &format!("{n}"), state)).collect();
+    let before: Vec<_> = ids.iter().map(|id| fixture.store.approval(*id).unwrap().unwrap()).collect();
+    let path = fixture.directory.path().join("copy.db");
+    fixture.store.backup(&path).unwrap();
+    let copy = Store::open(&path, StoreOptions::default()).unwrap();
+    assert_eq!(copy.due_approvals(i64::MAX, 10).unwrap(), []);
+    for (row, state) in before.into_iter().zip(states) {
+        assert_eq!(fixture.store.approval(row.id).unwrap().unwrap(), row);
+        let copied = copy.approval(row.id).unwrap().unwrap();
+        if state.is_final() {
+            assert_eq!(copied, row);
+            continue;
+        }
+        assert_eq!((copied.state, copied.revision), (State::Cancelled, row.revision + 1));
+        assert!(copied.outcome.unwrap().contains("backup") && copied.finished_at.is_some());
+        // It can be asked for anew.
+        let again = ApprovalRow { id: Uuid::now_v7(), ..request(&row.subject) };
+        copy.insert_approval(again).unwrap();
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn try_everything(store: &Store, adapter: AdapterId, rows: &[ObjectRow]) {
         let _ = store.recover_held(held.object, 0);
     }
     let _ = store.shred(ROOT, 1, String::new());
-    let _ = store.delete_adapter(adapter, 1, 1);
+    let _ = store.delete_adapter(adapter, 1, Loss::ANY, 1);
     let _ = store.empty_deleted_adapter(adapter, 1000);
     let _ = store.scrub();
 }

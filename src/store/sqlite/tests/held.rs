@@ -170,7 +170,7 @@ fn an_object_without_its_kek_or_its_adapter_is_not_recovered() {
 
     let fixture = Fixture::new();
     let row = held(&fixture, 1);
-    fixture.store.delete_adapter(fixture.adapter, 1, 5).unwrap();
+    fixture.store.delete_adapter(fixture.adapter, 1, Loss::ANY, 5).unwrap();
     let error = refused(&fixture, row.id, || fixture.store.recover_held(row.id, 0));
     assert!(matches!(error, StoreError::NotFound));
 }

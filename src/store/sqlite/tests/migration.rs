@@ -7,7 +7,8 @@ use rusqlite::{Connection, params};
 
 use super::*;
 use crate::store::{
-    AdapterCredential, CaRuleRow, CertificateRow, Fingerprint, ObjectCount, RuleKind, sqlite::schema::KNOWN_VERSION,
+    AdapterCredential, ApiKeyRow, CaRuleRow, CertificateRow, Fingerprint, ObjectCount, RuleKind,
+    sqlite::schema::KNOWN_VERSION,
 };
 
 const OTHER: Uuid = Uuid::from_u128(0x0200_0000);
@@ -296,7 +297,7 @@ fn version_2_keeps_adapters_registrations_rules_and_objects() {
     let taken = AdapterRow { root_key: OTHER, ..adapter_row("two") };
     assert!(matches!(store.insert_adapter(taken), Err(StoreError::Duplicate)));
     store.update_adapter(AdapterRow { revision: 2, name: "renamed".into(), ..second_row }).unwrap();
-    store.delete_adapter(second, 2, 200).unwrap();
+    store.delete_adapter(second, 2, Loss::ANY, 200).unwrap();
     while !store.empty_deleted_adapter(second, 7).unwrap().is_empty() {}
     let third = AdapterRow { root_key: OTHER, ..adapter_row("renamed") };
     store.insert_adapter(third.clone()).unwrap();
@@ -323,6 +324,43 @@ fn a_migration_from_version_2_ends_in_the_schema_of_a_new_database() {
     let check: String =
         Connection::open(&path).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
+}
+
+/// A database as version 3 wrote it, by its own SQL: somebody who administers, and what they asked for.
+fn database_of_version_3(path: &std::path::Path) -> Connection {
+    let (_, _, connection) = database_of_version_2(path, 3);
+    connection.execute_batch(include_str!("../../migrations/0003_admin.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO identity (id, kind, name, disabled, revision, created_at, changed_at)
+             VALUES (zeroblob(16), 'operator', 'alice', 0, 1, 5, 5), (randomblob(16), 'operator', 'bob', 0, 1, 5, 5);
+             INSERT INTO identity_grant (identity, role) VALUES (1, 'administrator'), (2, 'security-officer');
+             INSERT INTO api_key (id, identity, name, hash, single_use, created_at)
+             VALUES (zeroblob(16), 1, 'key', zeroblob(32), 0, 5), (randomblob(16), 2, 'key', zeroblob(32), 0, 5);
+             INSERT INTO approval (id, action, subject, parameters, impact, reason, requested_by, requested_name,
+                                   requested_at, expires_at, state, revision)
+             VALUES (zeroblob(16), 'a', 's', '{}', '{}', 'r', zeroblob(16), 'alice', 5, 9, 1, 1);",
+        )
+        .unwrap();
+    connection
+}
+
+#[test]
+fn access_of_version_3_came_through_nobodys_hands_and_what_is_given_now_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keystead.db");
+    drop(database_of_version_3(&path));
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    let (key, alice) = store.api_key(Uuid::nil()).unwrap().unwrap();
+    let asked = store.approval(Uuid::nil()).unwrap().unwrap();
+    assert!(key.hands.is_empty() && alice.hands.is_empty() && asked.hands.is_empty());
+    assert_eq!(asked.requested_name, "alice");
+    // Two could decide before there was anything to keep.
+    let hands = std::collections::BTreeSet::from([alice.id]);
+    let made = ApiKeyRow { id: Uuid::new_v4(), hands: hands.clone(), ..key };
+    store.insert_api_key(made.clone(), None).unwrap();
+    assert_eq!(store.api_key(made.id).unwrap().unwrap().0.hands, hands);
 }
 
 #[test]

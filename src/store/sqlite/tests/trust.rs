@@ -1,7 +1,7 @@
 //! Adapters, certificates, rules, and the generation that tells of their changes.
 
 use super::*;
-use crate::store::{AdapterCredential, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, RuleKind};
+use crate::store::{AdapterCredential, AuthorityRow, CaRuleRow, CertificateRow, Fingerprint, IssuedRow, RuleKind};
 
 fn certificate(adapter: AdapterId, number: u8) -> CertificateRow {
     CertificateRow {
@@ -134,6 +134,41 @@ fn certificates_are_limited_for_each_adapter() {
     assert!(matches!(error, StoreError::LimitReached { limit: 2 }));
     noticed(&fixture.store, || fixture.store.delete_certificate(Fingerprint([1; 32])));
     noticed(&fixture.store, || fixture.store.insert_certificate(third));
+}
+
+#[test]
+fn for_whom_a_certificate_was_issued_outlives_its_registration_and_its_adapter() {
+    const DAY: i64 = 86_400;
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let other = add_adapter(store, "other");
+    let issued =
+        |number, adapter, expires_at| IssuedRow { fingerprint: Fingerprint([number; 32]), adapter, expires_at };
+    noticed(store, || store.insert_issued(certificate(other, 1), 100 * DAY));
+    noticed(store, || store.record_issued(vec![issued(2, other, 200 * DAY)], 9));
+    let known = [issued(1, other, 100 * DAY), issued(2, other, 200 * DAY)];
+    assert_eq!(store.trust().unwrap().issued, known);
+    // Whoever is first it is for, also when it is registered elsewhere later.
+    store.delete_certificate(Fingerprint([1; 32])).unwrap();
+    store.insert_issued(certificate(fixture.adapter, 1), 100 * DAY).unwrap();
+    store.record_issued(vec![issued(2, fixture.adapter, 200 * DAY)], 9).unwrap();
+    assert_eq!(store.trust().unwrap().issued, known);
+    // What cannot be registered was not issued.
+    let error = refused(store, || store.insert_issued(certificate(fixture.adapter, 1), 300 * DAY));
+    assert!(matches!(error, StoreError::Duplicate));
+    let nobody = AdapterId(Uuid::new_v4());
+    let error = refused(store, || store.record_issued(vec![issued(4, other, DAY), issued(5, nobody, DAY)], 9));
+    assert!(matches!(error, StoreError::NotFound));
+    store.delete_adapter(other, 1, Loss::ANY, 50).unwrap();
+    while !store.empty_deleted_adapter(other, 7).unwrap().is_empty() {}
+    assert_eq!(store.trust().unwrap().issued, known);
+    // Some time after its end it is forgotten.
+    let later = |days| store.record_issued(vec![issued(3, fixture.adapter, 900 * DAY)], days * DAY);
+    later(130).unwrap();
+    assert_eq!(store.trust().unwrap().issued.len(), 3);
+    later(131).unwrap();
+    let left: Vec<_> = store.trust().unwrap().issued.iter().map(|row| row.fingerprint.0[0]).collect();
+    assert_eq!(left, [2, 3]);
 }
 
 #[test]

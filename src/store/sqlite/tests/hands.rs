@@ -1,0 +1,224 @@
+//! Through whose hands access came, since when that is kept, and that somebody with a role remains.
+
+use std::{collections::BTreeSet, sync::Barrier, thread};
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::store::{ApiKeyRow, Fingerprint, GrantRow, IdentityCertificate, IdentityRow, Keep};
+
+const GIVER: Uuid = Uuid::from_u128(0x61);
+/// After keys that end were made, and before they end.
+const KEEP: Option<Keep> = Some(Keep { role: "administrator", at: 250 });
+
+/// An identity with this role that came through the hands of [`GIVER`].
+fn identity(name: &str, role: &str) -> IdentityRow {
+    IdentityRow {
+        id: Uuid::new_v4(),
+        kind: "operator".into(),
+        name: name.into(),
+        description: None,
+        certificate: None,
+        disabled: false,
+        revision: 1,
+        created_at: 100,
+        changed_at: 100,
+        created_by: None,
+        grants: vec![GrantRow { role: role.into(), adapter: None }],
+        hands: given(),
+    }
+}
+
+fn key(identity: &IdentityRow) -> ApiKeyRow {
+    ApiKeyRow {
+        id: Uuid::new_v4(),
+        identity: identity.id,
+        name: "key".into(),
+        hash: [5; 32],
+        single_use: false,
+        created_at: 200,
+        expires_at: Some(300),
+        revoked_at: None,
+        used_at: None,
+        hands: given(),
+    }
+}
+
+fn given() -> BTreeSet<Uuid> {
+    [GIVER, Uuid::from_u128(0x62)].into()
+}
+
+fn added(store: &Store, row: IdentityRow) -> IdentityRow {
+    store.insert_identity(row.clone(), None).unwrap();
+    row
+}
+
+fn added_key(store: &Store, identity: &IdentityRow) -> ApiKeyRow {
+    let row = key(identity);
+    store.insert_api_key(row.clone(), None).unwrap();
+    row
+}
+
+/// Somebody who can log in.
+fn holder(store: &Store, name: &str, role: &str) -> IdentityRow {
+    let row = added(store, identity(name, role));
+    added_key(store, &row);
+    row
+}
+
+fn certificate(number: u8) -> Option<IdentityCertificate> {
+    Some(IdentityCertificate { fingerprint: Fingerprint([number; 32]), der: vec![0x30, number] })
+}
+
+/// Whether the hands of an identity and of a key that are made now are kept.
+fn are_kept(store: &Store) -> bool {
+    let probe = identity(&Uuid::new_v4().to_string(), "viewer");
+    let row = added(store, probe);
+    let key = added_key(store, &row);
+    let (key, row) = store.api_key(key.id).unwrap().unwrap();
+    assert_eq!(key.hands, row.hands);
+    assert!(row.hands.is_empty() || row.hands == given());
+    !row.hands.is_empty()
+}
+
+#[test]
+fn hands_are_kept_from_the_moment_on_when_two_can_decide_whatever_becomes_of_them() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let first = holder(store, "first", "administrator");
+    holder(store, "operator", "operator");
+    assert!(!are_kept(store));
+    // Whom nobody can log in as decides nothing.
+    let second = added(store, identity("second", "security-officer"));
+    assert!(!are_kept(store));
+    let completes = added_key(store, &second);
+    assert_eq!(store.api_key(completes.id).unwrap().unwrap().0.hands, BTreeSet::new(), "what completes the pair");
+    assert!(are_kept(store));
+    store.delete_identity(second.id, 1, None).unwrap();
+    store.delete_identity(first.id, 1, None).unwrap();
+    assert!(are_kept(store));
+    let fixture = fixture.reopened();
+    assert!(are_kept(&fixture.store));
+}
+
+#[test]
+fn a_pair_that_is_gone_before_anything_else_is_given_counts() {
+    let fixture = Fixture::new();
+    let scoped = GrantRow { role: "security-officer".into(), adapter: Some(fixture.adapter) };
+    holder(&fixture.store, "first", "administrator");
+    let second = IdentityRow { certificate: certificate(1), grants: vec![scoped], ..identity("second", "") };
+    added(&fixture.store, second.clone());
+    fixture.store.delete_identity(second.id, 1, None).unwrap();
+    assert!(are_kept(&fixture.store));
+}
+
+#[test]
+fn two_that_decide_nothing_or_one_that_does_are_no_pair() {
+    let fixture = Fixture::new();
+    let first = holder(&fixture.store, "first", "administrator");
+    added_key(&fixture.store, &first);
+    for (name, role) in [("a", "operator"), ("b", "auditor"), ("c", "viewer"), ("d", "")] {
+        holder(&fixture.store, name, role);
+    }
+    assert!(!are_kept(&fixture.store));
+}
+
+#[test]
+fn a_change_replaces_the_hands_once_they_are_kept() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let first = holder(store, "first", "administrator");
+    let stored = |id| store.identity(id).unwrap().unwrap();
+    store.update_identity(IdentityRow { revision: 2, ..first.clone() }, None).unwrap();
+    assert_eq!(stored(first.id).hands, BTreeSet::new());
+    holder(store, "second", "administrator");
+    store.update_identity(IdentityRow { revision: 3, ..first.clone() }, None).unwrap();
+    assert_eq!(stored(first.id).hands, given());
+    let nobody = IdentityRow { revision: 4, hands: BTreeSet::new(), ..first.clone() };
+    store.update_identity(nobody, None).unwrap();
+    assert_eq!(stored(first.id).hands, BTreeSet::new());
+}
+
+#[test]
+fn hands_that_are_no_identifiers_are_damage() {
+    let fixture = Fixture::new();
+    let row = holder(&fixture.store, "first", "administrator");
+    for damage in ["x", ",", "00000000-0000-4000-8000-000000000000,"] {
+        Connection::open(fixture.path()).unwrap().execute("UPDATE identity SET hands = ?1", [damage]).unwrap();
+        assert!(matches!(fixture.store.identity(row.id), Err(StoreError::Damaged)), "{damage:?}");
+    }
+}
+
+/// What takes the role of `row` away, or the way in.
+fn ends(row: &IdentityRow) -> [IdentityRow; 3] {
+    let changed = IdentityRow { revision: 2, changed_at: 250, ..row.clone() };
+    [
+        IdentityRow { disabled: true, ..changed.clone() },
+        IdentityRow { grants: Vec::new(), ..changed.clone() },
+        IdentityRow { grants: vec![GrantRow { role: "viewer".into(), adapter: None }], ..changed },
+    ]
+}
+
+#[test]
+fn the_last_one_with_a_role_stays_and_the_last_but_one_may_go() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let (first, second) = (holder(store, "first", "administrator"), holder(store, "second", "administrator"));
+    // None of these could take the first one's place.
+    holder(store, "viewer", "viewer");
+    added(store, identity("without a key", "administrator"));
+    let disabled = IdentityRow { disabled: true, ..identity("disabled", "administrator") };
+    added(store, disabled.clone());
+    added_key(store, &disabled);
+    let revoked = added(store, identity("revoked", "administrator"));
+    store.revoke_api_key(added_key(store, &revoked).id, 210).unwrap();
+    let scoped = GrantRow { role: "administrator".into(), adapter: Some(fixture.adapter) };
+    let scoped = added(store, IdentityRow { grants: vec![scoped], ..identity("scoped", "") });
+    added_key(store, &scoped);
+
+    store.delete_identity(second.id, 1, KEEP).unwrap();
+    for end in ends(&first) {
+        assert!(matches!(store.update_identity(end, KEEP), Err(StoreError::LastOne)));
+    }
+    assert!(matches!(store.delete_identity(first.id, 1, KEEP), Err(StoreError::LastOne)));
+    assert_eq!(store.identity(first.id).unwrap().unwrap().revision, 1);
+    // Another description takes nothing away; and who is there by a certificate is enough.
+    let renamed = IdentityRow { name: "renamed".into(), revision: 2, ..first.clone() };
+    store.update_identity(renamed, KEEP).unwrap();
+    added(store, IdentityRow { certificate: certificate(1), ..identity("by certificate", "administrator") });
+    store.delete_identity(first.id, 2, KEEP).unwrap();
+}
+
+#[test]
+fn where_nobody_has_the_role_nobody_is_kept() {
+    let fixture = Fixture::new();
+    let row = added(&fixture.store, identity("without a key", "administrator"));
+    fixture.store.delete_identity(row.id, 1, KEEP).unwrap();
+}
+
+#[test]
+fn of_two_who_end_each_other_at_once_one_stays() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let mut first = holder(store, "0", "administrator");
+    for round in 1..=30_usize {
+        let second = holder(store, &round.to_string(), "administrator");
+        let (start, how) = (Barrier::new(2), round % 4);
+        let end = |victim: &IdentityRow| {
+            start.wait();
+            match ends(victim).into_iter().nth(how) {
+                Some(changed) => store.update_identity(changed, KEEP),
+                None => store.delete_identity(victim.id, 1, KEEP),
+            }
+        };
+        let (one, other) = thread::scope(|scope| {
+            let (one, other) = (scope.spawn(|| end(&first)), scope.spawn(|| end(&second)));
+            (one.join().unwrap(), other.join().unwrap())
+        });
+        first = match (one, other) {
+            (Ok(()), Err(StoreError::LastOne)) => second,
+            (Err(StoreError::LastOne), Ok(())) => first,
+            both => panic!("round {round}: {both:?}"),
+        };
+    }
+}

@@ -155,6 +155,39 @@ fn keys_of_all_adapters_are_searched_newest_first() {
 }
 
 #[test]
+fn many_who_search_and_verify_wait_for_one_another_and_nobody_else_for_them() {
+    let api = administrator();
+    adapter(&api, "search crowd");
+    let viewer = api.service("search crowd viewer", &[("viewer", None)]);
+    let auditor = api.service("search crowd auditor", &[("auditor", None)]);
+    std::thread::scope(|threads| {
+        let crowd: Vec<_> = (0..40)
+            .map(|number| {
+                let (who, path) = if number % 2 == 0 {
+                    (viewer.clone(), "/v1/objects?name_contains=crowd")
+                } else {
+                    (auditor.clone(), "/v1/audit/verify")
+                };
+                threads.spawn(move || who.get(path))
+            })
+            .collect();
+        api.get("/v1/session").expect(200);
+        api.get("/v1/adapters?limit=1").expect(200);
+        for one in crowd {
+            let reply = one.join().unwrap();
+            if reply.status == 503 {
+                assert!(reply.headers.contains_key("retry-after"));
+                reply.problem(503, "busy");
+            } else {
+                reply.expect(200);
+            }
+        }
+    });
+    // Who may not learns that, whoever searches.
+    api.service("search crowd nobody", &[]).get("/v1/objects?name_contains=crowd").problem(403, "forbidden");
+}
+
+#[test]
 fn what_would_be_lost_is_told_before_anybody_asks_for_it() {
     let api = administrator();
     let (own, mut client) = adapter(&api, "impact of objects");

@@ -3,14 +3,12 @@
 //! Without the second bound one stranger who connects and says nothing could keep everybody else out. The machine itself may
 //! take all of them: a proxy on it brings many people.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::net::network;
 
 /// The places of a listener.
 #[derive(Debug)]
@@ -70,14 +68,6 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one address: an IPv6 host chooses among those of its network at will.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,13 +88,5 @@ mod tests {
             held.push(places.give(places.free().await.unwrap(), "::1".parse().unwrap()).unwrap());
         }
         assert_eq!(places.all.available_permits(), 0);
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_count_as_one_and_mapped_ones_as_ipv4() {
-        let network = |text: &str| network(text.parse().unwrap());
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
-        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::places::network;
+use crate::net::network;
 
 /// Failures in a row that are answered at once.
 const BURST: u32 = 10;

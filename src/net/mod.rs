@@ -10,6 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 use zeroize::Zeroizing;
 
 pub(crate) use self::hsm_key::{P256_SCHEMES, P384_SCHEMES, RSA_SCHEMES, TlsScheme, verifies};
+pub(crate) use self::network::network;
 pub(crate) use self::paced::Paced;
 pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
@@ -30,6 +31,7 @@ mod handshake;
 mod hsm_key;
 pub mod http;
 mod https;
+mod network;
 mod paced;
 mod registry;
 mod renewal;
@@ -37,6 +39,7 @@ mod report;
 mod server;
 mod throttle;
 mod tls;
+mod turned_away;
 mod workers;
 
 /// Who is at the other end, settled by TLS before the first request.

@@ -213,7 +213,8 @@ impl Admin {
             LoggedInBy::Certificate(fingerprint) => {
                 store.identity_by_certificate(fingerprint)?.map(|identity| (identity, BTreeSet::new()))
             }
-            LoggedInBy::Session(_) => None,
+            // Neither begins a session.
+            LoggedInBy::Session(_) | LoggedInBy::LocalUser(_) => None,
         };
         Ok(found.filter(|(identity, _)| identity.id == session.identity))
     }
@@ -235,7 +236,7 @@ fn caller(known: Known, presented: &Presented) -> Result<Caller, Problem> {
         grants: identity.grants.iter().filter_map(Grant::of).collect(),
         by,
         hands,
-        address: presented.address,
+        address: Some(presented.address),
         correlation: presented.correlation,
     })
 }

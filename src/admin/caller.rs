@@ -22,6 +22,8 @@ pub enum CallerKind {
     Operator,
     /// The holder of the token that `keystead init` printed, who can only make the first administrator.
     Bootstrap,
+    /// Whoever runs a command on the machine itself and may read and write the server's files.
+    LocalUser,
 }
 
 /// What a caller proved to hold.
@@ -33,6 +35,8 @@ pub enum LoggedInBy {
     Certificate(Fingerprint),
     /// The cookie of a browser session; the session's number, which is no part of the cookie.
     Session(Uuid),
+    /// Their real user id on the machine itself.
+    LocalUser(u32),
 }
 
 /// Who asks. Made anew for every request, so that what was taken away is gone at once.
@@ -50,8 +54,8 @@ pub struct Caller {
     pub by: LoggedInBy,
     /// Through whose hands this and its roles came, directly or through others.
     pub hands: BTreeSet<Uuid>,
-    /// Its end of the TCP connection.
-    pub address: SocketAddr,
+    /// Its end of the TCP connection; `None` on the machine itself.
+    pub address: Option<SocketAddr>,
     /// Joins the request's answer, audit events and log lines.
     pub correlation: Uuid,
 }
@@ -66,20 +70,39 @@ pub enum Visible {
 }
 
 impl Caller {
+    /// The user of this machine with the real user id `uid`, who is no identity.
+    #[must_use]
+    pub(super) fn local(uid: u32, correlation: Uuid) -> Self {
+        Self {
+            identity: Uuid::nil(),
+            name: format!("uid:{uid}").into(),
+            kind: CallerKind::LocalUser,
+            grants: Vec::new(),
+            by: LoggedInBy::LocalUser(uid),
+            hands: BTreeSet::new(),
+            address: None,
+            correlation,
+        }
+    }
+
     /// Whether the caller may do what needs `permission` to what is in `scope`. Asked before anything is looked up, so that
     /// the answer tells nothing about what there is.
     ///
     /// # Errors
     /// `Forbidden`; `NotFound` where the caller has such a permission for other adapters only.
     pub fn may(&self, permission: Permission, scope: Scope) -> Result<(), Problem> {
-        if self.kind == CallerKind::Bootstrap {
-            return match permission {
-                Permission::IdentityCreate => Ok(()),
-                _ => Err(Problem::new(
-                    Code::Forbidden,
-                    "this token only makes the first administrator: POST /v1/identities, then POST /v1/identities/{id}/api-keys",
-                )),
-            };
+        match self.kind {
+            CallerKind::Service | CallerKind::Operator => {}
+            CallerKind::LocalUser => return local_user_may(permission),
+            CallerKind::Bootstrap => {
+                return match permission {
+                    Permission::IdentityCreate => Ok(()),
+                    _ => Err(Problem::new(
+                        Code::Forbidden,
+                        "this token only makes the first administrator: POST /v1/identities, then POST /v1/identities/{id}/api-keys",
+                    )),
+                };
+            }
         }
         if self.grants.iter().any(|grant| grant.allows(permission, scope)) {
             return Ok(());
@@ -118,6 +141,7 @@ impl Caller {
             LoggedInBy::ApiKey(key) => Via::ApiKey(key),
             LoggedInBy::Certificate(fingerprint) => Via::Certificate(fingerprint),
             LoggedInBy::Session(number) => Via::Session(number),
+            LoggedInBy::LocalUser(uid) => return Actor::LocalUser { uid },
         };
         Actor::Identity(Identity { id: self.identity, name: Name::new(&self.name), via })
     }
@@ -132,6 +156,23 @@ impl Caller {
     fn is_scoped(&self) -> bool {
         self.grants.iter().any(|grant| grant.adapter.is_some())
     }
+}
+
+/// Whoever has the server's files may do everything with them but be one of two people, or make people: in the records these
+/// must be identities that somebody gave to somebody.
+fn local_user_may(permission: Permission) -> Result<(), Problem> {
+    let detail = match permission {
+        Permission::ApprovalRequest | Permission::ApprovalDecide => {
+            "two people agree over the admin API, each with an identity of their own, and the files of the machine are nobody's: use a \
+             context (`keystead context add`)"
+        }
+        Permission::IdentityCreate | Permission::IdentityDelete => {
+            "identities are made and deleted over the admin API, by an identity: use a context (`keystead context add`); on the machine \
+             itself, `keystead admin-token` prints a token that makes an administrator"
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::new(Code::Forbidden, detail).with("permission", permission.name()))
 }
 
 impl Visible {
@@ -157,7 +198,7 @@ mod tests {
             grants: grants.iter().map(|&(role, adapter)| Grant { role, adapter: adapter.map(adapter_id) }).collect(),
             by: LoggedInBy::ApiKey(Uuid::nil()),
             hands: BTreeSet::new(),
-            address: "192.0.2.1:1".parse().unwrap(),
+            address: "192.0.2.1:1".parse().ok(),
             correlation: Uuid::nil(),
         }
     }
@@ -193,6 +234,22 @@ mod tests {
         assert_eq!(scoped.sees(Permission::RootKeyList).unwrap_err().code(), Code::Forbidden);
         let viewer = caller(CallerKind::Service, &[(Role::Viewer, None)]);
         assert_eq!(viewer.sees(Permission::KmipList).unwrap(), Visible::All);
+    }
+
+    #[test]
+    fn a_local_user_does_everything_but_what_takes_people() {
+        let local = Caller::local(1000, Uuid::nil());
+        for &permission in Permission::ALL {
+            let takes_people = ["approval.", "identity.create", "identity.delete"];
+            let expected = takes_people.iter().any(|name| permission.name().starts_with(name));
+            for scope in [Scope::Everything, Scope::Adapter(adapter_id(1))] {
+                let refused = refusal(&local, permission, scope);
+                assert_eq!(refused, expected.then_some(Code::Forbidden), "{permission}");
+            }
+        }
+        assert_eq!(local.sees(Permission::KmipList).unwrap(), Visible::All);
+        assert!(local.sees(Permission::ApprovalDecide).is_err());
+        assert_eq!(local.actor(), Actor::LocalUser { uid: 1000 });
     }
 
     #[test]

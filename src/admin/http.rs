@@ -7,24 +7,28 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Bytes,
+    body::{Bytes, HttpBody as _},
     extract::{FromRequest, FromRequestParts, OriginalUri, Path, Query, Request},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use http_body_util::BodyExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     Admin, auth,
     caller::Caller,
     etag::etag,
     idempotency::{self, RequestDigest},
+    local::LocalUser,
     problem::{self, Code, Problem},
     service::Service,
+    wiped::wiped_json,
 };
 use crate::store::Fingerprint;
 
@@ -78,8 +82,16 @@ impl FromRequestParts<Arc<Admin>> for Call {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, Problem> {
-        let presented = auth::Presented::read(parts)?;
-        let caller = admin.blocking(move |admin| admin.authenticate(&presented)).await?;
+        let caller = match parts.extensions.get::<LocalUser>() {
+            Some(user) => {
+                let correlation = parts.extensions.get::<Correlation>().map_or_else(Uuid::new_v4, |found| found.0);
+                Caller::local(user.uid, correlation)
+            }
+            None => {
+                let presented = auth::Presented::read(parts)?;
+                admin.blocking(move |admin| admin.authenticate(&presented)).await?
+            }
+        };
         tracing::Span::current().record("principal", &*caller.name);
         let target = format!("{} {}", parts.method, parts.uri.path());
         Ok(Self { admin: Arc::clone(admin), caller, headers: parts.headers.clone(), target })
@@ -174,8 +186,8 @@ impl Call {
         let made = admin.blocking(move |admin| {
             let (made, replayed) = idempotency::once(admin, key, request, keep, || {
                 let made = work(&admin.service, &caller, value)?;
-                let body = serde_json::to_string(&made).map_err(Problem::internal)?;
-                Ok(idempotency::Made { path: made.path(), revision: made.revision(), body: body.into() })
+                let body = wiped_json(&made).map_err(Problem::internal)?;
+                Ok(idempotency::Made { path: made.path(), revision: made.revision(), body })
             })?;
             if replayed {
                 admin.service.note(&caller, "request.replay")?;
@@ -183,7 +195,8 @@ impl Call {
             Ok((made, replayed))
         });
         let (made, replayed) = made.await?;
-        let mut response = (StatusCode::CREATED, made.body.as_str().to_owned()).into_response();
+        // Wiped when it has been handed to the connection.
+        let mut response = (StatusCode::CREATED, Bytes::from_owner(made.body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Ok(path) = HeaderValue::try_from(&made.path) {
@@ -213,21 +226,36 @@ pub struct Body<T> {
 impl<T: DeserializeOwned> FromRequest<Arc<Admin>> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &Arc<Admin>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &Arc<Admin>) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
             return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let bytes = timeout(BODY_TIME, Bytes::from_request(request, state))
+        let bytes = timeout(BODY_TIME, whole(request.into_body()))
             .await
-            .map_err(|_| Problem::new(Code::Timeout, "send the body within 30 s of the headers"))?
-            .map_err(|rejection| Problem::of_status(rejection.status()))?;
+            .map_err(|_| Problem::new(Code::Timeout, "send the body within 30 s of the headers"))??;
         let value = serde_json::from_slice(&bytes).map_err(|error| {
             let code = if error.is_data() { Code::Invalid } else { Code::Malformed };
             Problem::new(code, format!("the body: {error}"))
         })?;
         Ok(Self { value, digest: RequestDigest::new(&bytes) })
     }
+}
+
+/// All of a body, which may hold a password: in memory that is wiped afterwards and never grows. What it came through on its way
+/// here, the buffers of TLS and HTTP, is theirs to free.
+async fn whole(mut body: axum::body::Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(MAX_BODY).min(MAX_BODY)));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::of_status(StatusCode::BAD_REQUEST))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if data.len() > MAX_BODY - bytes.len() {
+            return Err(Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes)
 }
 
 /// The identifiers in a path. What cannot be one is not there.

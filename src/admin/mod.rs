@@ -30,6 +30,8 @@
 //!    `call.create` (201, idempotent), `call.create_secret` (the same, the answer is never kept) or `call.done` (204).
 //! 4. `tests/admin/THING.rs`: for each route an allowed role, a refused role, bad input, a conflict, the ends of a page.
 //!
+//! A command on the machine itself sends its requests to the same routes in its own process ([`local`]).
+//!
 //! Errors are [`problem::Problem`]s of the table there; `?` turns errors of store, HSM and audit log into them. Answers that every
 //! route of a kind can give (401, 403, 404, 422 …) are added to the OpenAPI document in [`openapi`], so a handler documents
 //! only what it answers when it succeeds.
@@ -42,6 +44,7 @@ pub mod executor;
 pub mod first;
 pub mod http;
 mod idempotency;
+pub(crate) mod local;
 mod login;
 pub mod model;
 mod openapi;
@@ -54,13 +57,14 @@ pub mod server;
 pub mod service;
 mod session;
 mod throttle;
+pub(crate) mod wiped;
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn};
+use axum::{Router, middleware::from_fn};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -117,10 +121,10 @@ impl Admin {
 /// All routes, with what stands around them.
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     let (routes, document) = routes::all().split_for_parts();
-    routes
-        .merge(openapi::router(document))
-        .merge(console::router())
-        .layer(DefaultBodyLimit::max(http::MAX_BODY))
-        .layer(from_fn(http::finish))
-        .with_state(admin)
+    surrounded(routes.merge(openapi::router(document)).merge(console::router()), admin)
+}
+
+/// What stands around every route.
+fn surrounded(routes: Router<Arc<Admin>>, admin: Arc<Admin>) -> Router {
+    routes.layer(from_fn(http::finish)).with_state(admin)
 }

@@ -165,6 +165,16 @@ impl SubjectAltName {
     }
 }
 
+/// CertificationRequestInfo (RFC 2986) that wishes for nothing: the bytes to sign.
+pub(super) fn request_info(subject: &[u8], public_key: &[u8]) -> Vec<u8> {
+    sequence(|w| {
+        w.next().write_u8(0);
+        w.next().write_der(subject);
+        w.next().write_der(public_key);
+        w.next().write_tagged_implicit(Tag::context(0), |w| w.write_set(|_| {}));
+    })
+}
+
 /// The Name with `common_name` under the organisation Keystead, DER.
 pub(super) fn name(common_name: &str) -> Vec<u8> {
     sequence(|w| {

@@ -132,15 +132,8 @@ impl CertificateAuthority {
         Ok(ClientFile { certificate, pkcs12 })
     }
 
-    /// A client certificate for the request in `file` (PEM or DER), with the subject and key exactly as they are there.
-    ///
-    /// # Errors
-    /// As for [`CertificateAuthority::sign_request_for`].
-    pub fn sign_request(&self, file: &[u8], now: Timestamp) -> Result<IssuedCertificate, CaError> {
-        Ok(self.sign_request_for(file, Lifetime::default(), now)?.certificate)
-    }
-
-    /// The same, valid for `lifetime`, and says what the request wished for in vain.
+    /// A client certificate for the request in `file` (PEM or DER), with the subject and key exactly as they are there, valid for
+    /// `lifetime`; says what the request wished for in vain.
     ///
     /// # Errors
     /// It is no request, its signature is wrong, its key is weak or unknown, or it is for an authority; signing failed.
@@ -197,7 +190,7 @@ impl CertificateAuthority {
     }
 }
 
-fn check_common_name(name: &str) -> Result<(), CaError> {
+pub(super) fn check_common_name(name: &str) -> Result<(), CaError> {
     let length = name.chars().count();
     if length == 0 || length > MAX_COMMON_NAME || name.contains(char::is_control) {
         return Err(CaError::BadCommonName);

@@ -28,7 +28,7 @@ pub use self::{
     key::{KeyKind, PrivateKey},
     pem::read_certificates,
     pkcs12::FilePassword,
-    request::MIN_RSA_BITS,
+    request::{MIN_RSA_BITS, request_for},
     subject::canonical_name,
 };
 use self::{

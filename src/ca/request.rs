@@ -1,4 +1,5 @@
-//! Certificate signing requests (PKCS#10, RFC 2986): read, and refused unless their key is good and was proven.
+//! Certificate signing requests (PKCS#10, RFC 2986): read, and refused unless their key is good and was proven; and made for a key
+//! that stays where it was made.
 
 use x509_parser::{
     certification_request::{X509CertificationRequest, X509CertificationRequestInfo},
@@ -13,7 +14,7 @@ use x509_parser::{
     x509::SubjectPublicKeyInfo,
 };
 
-use super::{CaError, pem};
+use super::{CaError, PrivateKey, der, issue::check_common_name, pem};
 
 /// Smallest RSA modulus that is signed, in bits.
 pub const MIN_RSA_BITS: usize = 2048;
@@ -53,6 +54,17 @@ impl CheckedRequest {
             wishes: extensions(info).map(name_of).collect(),
         })
     }
+}
+
+/// A request for a certificate of `key` with this common name, in PEM form.
+///
+/// # Errors
+/// The common name is not allowed; signing failed.
+pub fn request_for(key: &PrivateKey, common_name: &str) -> Result<String, CaError> {
+    check_common_name(common_name)?;
+    let info = der::request_info(&der::name(common_name), key.public());
+    let request = key.algorithm().join(&info, &key.sign(&info)?);
+    Ok(pem::encode("CERTIFICATE REQUEST", &request).to_string())
 }
 
 fn extensions<'a>(info: &'a X509CertificationRequestInfo<'a>) -> impl Iterator<Item = &'a X509Extension<'a>> {

@@ -19,6 +19,11 @@ fn authority(kind: KeyKind) -> CertificateAuthority {
     CertificateAuthority::create(PrivateKey::generate(kind).unwrap(), now()).unwrap()
 }
 
+/// The certificate that `ca` makes for the request in `file`.
+fn sign(ca: &CertificateAuthority, file: &[u8]) -> Result<IssuedCertificate, CaError> {
+    ca.sign_request_for(file, Lifetime::default(), now()).map(|signed| signed.certificate)
+}
+
 fn names(texts: &[&str]) -> Vec<SubjectAltName> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
@@ -193,7 +198,7 @@ fn signs_a_request_with_an_odd_version_and_keeps_its_subject_and_key_to_the_byte
     for version in [0, 1, 2, 3] {
         let (request, subject) = odd_request(&key, version, CLIENT);
         for file in [request.clone(), pem::encode("NEW CERTIFICATE REQUEST", &request).as_bytes().to_vec()] {
-            let issued = ca.sign_request(&file, now()).unwrap();
+            let issued = sign(&ca, &file).unwrap();
             let certificate = parse(&issued.der).unwrap();
             assert_eq!(certificate.subject().as_raw(), subject);
             assert_eq!(certificate.public_key().raw, key.public());
@@ -219,8 +224,31 @@ fn signs_what_openssl_requests_for_each_kind_of_key() {
         let run = format!("req -new -newkey {key} -nodes -keyout key.pem -subj /O=Array/CN=esx-1 -out request.pem");
         openssl(folder.path(), &run).unwrap();
         let request = std::fs::read(folder.path().join("request.pem")).unwrap();
-        let issued = ca.sign_request(&request, now()).unwrap();
+        let issued = sign(&ca, &request).unwrap();
         assert_eq!(parse(&issued.der).unwrap().subject().to_string(), "O=Array, CN=esx-1");
+    }
+}
+
+#[test]
+fn a_request_made_here_is_signed_like_any_other_and_openssl_reads_it() {
+    let ca = authority(KeyKind::EcdsaP256);
+    for kind in [KeyKind::EcdsaP256, KeyKind::Rsa3072] {
+        let key = PrivateKey::generate(kind).unwrap();
+        let request = request_for(&key, "Schlüssel 1").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("request.pem"), &request).unwrap();
+        let said = openssl(folder.path(), "req -in request.pem -noout -verify -subject -nameopt utf8").unwrap();
+        assert!(said.contains("Schlüssel 1"), "{said}");
+        let signed = ca.sign_request_for(request.as_bytes(), Lifetime::default(), now()).unwrap();
+        assert!(signed.not_granted.is_empty());
+        assert!(key.certifies(&signed.certificate.der).unwrap());
+        let same = ca.issue_client(&key, "Schlüssel 1", now()).unwrap();
+        let subject = |der: &[u8]| describe(der).unwrap().subject;
+        assert_eq!(subject(&signed.certificate.der), subject(&same.der));
+    }
+    let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
+    for bad in ["", &"n".repeat(65), "a\nb"] {
+        assert!(matches!(request_for(&key, bad), Err(CaError::BadCommonName)), "{bad:?}");
     }
 }
 
@@ -231,7 +259,7 @@ fn refuses_a_request_with_a_weak_or_strange_key() {
     let refusal = |key: &str| {
         let run = format!("req -new -newkey {key} -nodes -keyout key.pem -subj /CN=a -out request.pem");
         openssl(folder.path(), &run).unwrap();
-        ca.sign_request(&std::fs::read(folder.path().join("request.pem")).unwrap(), now()).unwrap_err()
+        sign(&ca, &std::fs::read(folder.path().join("request.pem")).unwrap()).unwrap_err()
     };
     assert!(matches!(refusal("rsa:1024"), CaError::WeakKey { bits: 1024 }));
     assert!(matches!(refusal("ec -pkeyopt ec_paramgen_curve:secp256k1"), CaError::UnsupportedKey));
@@ -243,7 +271,7 @@ fn refuses_a_request_to_become_an_authority_or_that_might_be_one() {
     let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
     for constraints in [AUTHORITY, b"\x30\x03\x01", b""] {
         let (request, _) = odd_request(&key, 0, constraints);
-        assert!(matches!(ca.sign_request(&request, now()), Err(CaError::WantsAuthority)), "{constraints:?}");
+        assert!(matches!(sign(&ca, &request), Err(CaError::WantsAuthority)), "{constraints:?}");
     }
     let (request, _) = odd_request(&key, 0, CLIENT);
     let signed = ca.sign_request_for(&request, Lifetime::default(), now()).unwrap();
@@ -379,13 +407,13 @@ fn refuses_a_request_that_was_changed_or_signed_with_another_key() {
     let place = request.windows(subject.len()).position(|window| window == subject).unwrap();
     let mut changed = request.clone();
     changed[place + subject.len() - 1] ^= 1;
-    assert!(matches!(ca.sign_request(&changed, now()), Err(CaError::BadRequestSignature)));
+    assert!(matches!(sign(&ca, &changed), Err(CaError::BadRequestSignature)));
 
     let (_, parsed) = x509_parser::certification_request::X509CertificationRequest::from_der(&request).unwrap();
     let info = parsed.certification_request_info.raw;
     let signature = PrivateKey::generate(KeyKind::EcdsaP256).unwrap().sign(info).unwrap();
     let forged = key.algorithm().join(info, &signature);
-    assert!(matches!(ca.sign_request(&forged, now()), Err(CaError::BadRequestSignature)));
+    assert!(matches!(sign(&ca, &forged), Err(CaError::BadRequestSignature)));
 }
 
 #[test]
@@ -393,10 +421,10 @@ fn refuses_what_is_no_request_or_has_no_subject_or_trails() {
     let ca = authority(KeyKind::EcdsaP256);
     let key = PrivateKey::generate(KeyKind::EcdsaP256).unwrap();
     let (mut request, _) = odd_request(&key, 0, CLIENT);
-    assert!(matches!(ca.sign_request(&ca.certificate().der, now()), Err(CaError::NotARequest)));
-    assert!(matches!(ca.sign_request(b"hello", now()), Err(CaError::NotARequest)));
+    assert!(matches!(sign(&ca, &ca.certificate().der), Err(CaError::NotARequest)));
+    assert!(matches!(sign(&ca, b"hello"), Err(CaError::NotARequest)));
     request.push(0);
-    assert!(matches!(ca.sign_request(&request, now()), Err(CaError::NotARequest)));
+    assert!(matches!(sign(&ca, &request), Err(CaError::NotARequest)));
     let info = der::sequence(|w| {
         w.next().write_u8(0);
         w.next().write_sequence(|_| ());
@@ -404,7 +432,7 @@ fn refuses_what_is_no_request_or_has_no_subject_or_trails() {
         w.next().write_tagged_implicit(Tag::context(0), |w| w.write_set_of(|_| ()));
     });
     let nameless = key.algorithm().join(&info, &key.sign(&info).unwrap());
-    assert!(matches!(ca.sign_request(&nameless, now()), Err(CaError::NoSubject)));
+    assert!(matches!(sign(&ca, &nameless), Err(CaError::NoSubject)));
 }
 
 #[test]

@@ -1,37 +1,32 @@
 //! `keystead adapter`: tenants and their KMIP credentials.
 
-mod remote;
-
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
 };
 
-use argon2::{Argon2, password_hash::PasswordHasher as _};
 use clap::{Args, Subcommand};
-use hal::RootKeyId;
-use jiff::Timestamp;
-use serde::Serialize;
-use uuid::Uuid;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
     CliError,
-    admin::{Admin, Subject, shown_time},
+    api::Api,
     error::UsageError,
-    output::{as_text, json, say, table},
+    events,
+    output::say,
     place::Where,
     root_key,
+    view::{self, text},
 };
 use crate::{
+    admin::model::{NewCredential, Password},
     config::read_secret_file,
-    root_keys::{Failure, must_be_usable},
-    store::{AdapterCredential, AdapterId, AdapterRow, RootKeyRow, RootKeyState, StoreError},
-    text::{self, BadText},
+    text::{self as texts, BadText},
 };
 
-pub(super) use self::remote::{PATH as ADAPTERS, path as adapter_path};
-
+/// Where the admin API has adapters.
+pub(super) const ADAPTERS: &str = "/v1/adapters";
 /// Longest password in bytes.
 const MAX_PASSWORD: usize = 1024;
 
@@ -43,15 +38,15 @@ pub(super) enum AdapterCommand {
     /// List the adapters
     List(ListArgs),
     /// Show one adapter
-    Show(remote::ShowArgs),
+    Show(ShowArgs),
     /// Change an adapter's name, description or hold period
-    Update(remote::UpdateArgs),
+    Update(UpdateArgs),
     /// Delete an adapter with its certificates and keys; where keys are Active, another person must have approved it
-    Delete(remote::DeleteArgs),
+    Delete(DeleteArgs),
     /// Set or remove the KMIP user name and password that an adapter's clients may have to give
     Credential(CredentialArgs),
     /// Show what clients and administrators did lately with an adapter
-    Activity(remote::ActivityArgs),
+    Activity(ActivityArgs),
 }
 
 #[derive(Debug, Args)]
@@ -65,8 +60,8 @@ pub(super) struct CreateArgs {
     /// The label of the root key that wraps its keys; may be left out where there is only one root key
     #[arg(long, value_name = "LABEL")]
     root_key: Option<String>,
-    /// For how many seconds the material of destroyed keys is held, out of reach, before it is erased (with a server only)
-    #[arg(long, value_name = "SECONDS", conflicts_with = "config")]
+    /// For how many seconds the material of destroyed keys is held, out of reach, before it is erased
+    #[arg(long, value_name = "SECONDS")]
     hold_seconds: Option<u32>,
     #[command(flatten)]
     config: Where,
@@ -98,172 +93,167 @@ pub(super) struct CredentialArgs {
     config: Where,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The adapter's name or id
+    name: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Where,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["rename", "description", "no_description", "hold_seconds"])]
+pub(super) struct UpdateArgs {
+    /// The adapter's name or id
+    name: String,
+    /// Another name, 2 to 40 characters
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    rename: Option<String>,
+    /// What it is for, 2 to 240 characters
+    #[arg(long, value_parser = parse_description)]
+    description: Option<String>,
+    /// Without a description from now on
+    #[arg(long, conflicts_with = "description")]
+    no_description: bool,
+    /// For how many seconds the material of destroyed keys is held, out of reach, before it is erased; 0 for not at all
+    #[arg(long, value_name = "SECONDS")]
+    hold_seconds: Option<u32>,
+    #[command(flatten)]
+    config: Where,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// The adapter's name or id
+    name: String,
+    #[command(flatten)]
+    config: Where,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ActivityArgs {
+    /// The adapter's name or id
+    name: String,
+    /// At most so many events, the latest first
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Where,
+}
+
 pub(super) fn run(command: &AdapterCommand) -> Result<(), CliError> {
     match command {
         AdapterCommand::Create(args) => create(args),
         AdapterCommand::List(args) => list(args),
-        AdapterCommand::Show(args) => remote::show(args),
-        AdapterCommand::Update(args) => remote::update(args),
-        AdapterCommand::Delete(args) => remote::delete(args),
+        AdapterCommand::Show(args) => show(args),
+        AdapterCommand::Update(args) => update(args),
+        AdapterCommand::Delete(args) => delete(args),
         AdapterCommand::Credential(args) => credential(args),
-        AdapterCommand::Activity(args) => remote::activity(args),
+        AdapterCommand::Activity(args) => activity(args),
     }
+}
+
+/// The path of the adapter of this name or id.
+pub(super) fn adapter_path(api: &Api, name: &str) -> Result<String, CliError> {
+    Ok(format!("{ADAPTERS}/{}", api.id("adapter", ADAPTERS, "name", name)?))
 }
 
 fn create(args: &CreateArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::create(&api, args);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let root_key = choose_root_key(&admin, args.root_key.as_deref())?;
-    let row = insert(&admin, &args.name, args.description.clone(), RootKeyId::from_uuid(root_key.id))?;
-    say(format_args!("adapter {:?} made: {}, root key {:?}", row.name, row.id.0, root_key.label));
+    let api = args.config.api()?;
+    let root_key = choose_root_key(&api, args.root_key.as_deref())?;
+    let body = json!({
+        "name": args.name,
+        "description": args.description,
+        "root_key": text(&root_key, "/id"),
+        "hold_seconds": args.hold_seconds,
+    });
+    let made = api.create(ADAPTERS, &body)?;
+    let label = text(&root_key, "/label");
+    say(format_args!("adapter {:?} made: {}, root key {label:?}", args.name, text(&made, "/id")));
     Ok(())
 }
 
-/// Adds an adapter under `root_key`.
-pub(super) fn insert(
-    admin: &Admin,
-    name: &str,
-    description: Option<String>,
-    root_key: RootKeyId,
-) -> Result<AdapterRow, CliError> {
-    let now = Timestamp::now().as_second();
-    let row = AdapterRow {
-        id: AdapterId(Uuid::new_v4()),
-        name: name.to_owned(),
-        description,
-        root_key: *root_key.as_uuid(),
-        credential: None,
-        created_at: now,
-        revision: 1,
-        changed_at: now,
-        hold_seconds: 0,
-    };
-    let about = Subject { adapter: Some(row.id), root_key: Some(row.root_key), ..Subject::default() };
-    admin.act("adapter.create", about, || match admin.store.insert_adapter(row.clone()) {
-        Err(StoreError::Duplicate) => Err(CliError::Exists { what: "an adapter", name: row.name.clone() }),
-        result => Ok(result?),
-    })?;
-    Ok(row)
-}
-
-/// The root key that was asked for, or the only one that there is; it must be active.
-fn choose_root_key(admin: &Admin, label: Option<&str>) -> Result<RootKeyRow, CliError> {
-    root_key::identify(admin);
-    let chosen = match label {
-        Some(label) => root_key::find(admin, label)?,
-        None => {
-            let mut active = admin.store.root_keys()?;
-            active.retain(|row| row.state == RootKeyState::Active);
-            if active.len() > 1 {
-                return Err(
-                    UsageError::RootKeyNotChosen { labels: active.into_iter().map(|row| row.label).collect() }.into()
-                );
-            }
-            active.pop().ok_or(CliError::NoRootKey)?
-        }
-    };
-    must_be_usable(&chosen)?;
-    let label = chosen.label.clone();
-    match chosen.state {
-        RootKeyState::Active => Ok(chosen),
-        RootKeyState::Suspended => Err(Failure::Suspended { label }.into()),
-        RootKeyState::Destroyed => Err(Failure::Destroyed { label }.into()),
+/// The root key that was asked for, or the only active one that there is.
+fn choose_root_key(api: &Api, label: Option<&str>) -> Result<Value, CliError> {
+    if let Some(label) = label {
+        return api.find("root key", root_key::PATH, "label", label);
     }
-}
-
-#[derive(Serialize)]
-struct Listed {
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    name: String,
-    description: Option<String>,
-    #[serde(serialize_with = "as_text")]
-    root_key: Uuid,
-    credential_user: Option<String>,
-    certificates: usize,
-    live_objects: u64,
-    destroyed_objects: u64,
-    created_at: String,
+    let mut all = api.list(root_key::PATH, None)?;
+    all.retain(|root| text(root, "/state") == "active");
+    if all.len() > 1 {
+        let labels = all.iter().map(|root| text(root, "/label")).collect();
+        return Err(UsageError::RootKeyNotChosen { labels }.into());
+    }
+    all.pop().ok_or(CliError::NoRootKey)
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::list(&api, args);
+    let items = args.config.api()?.list(ADAPTERS, None)?;
+    let columns = [
+        ("NAME", "/name"),
+        ("KEYS", "/objects/live"),
+        ("CERTIFICATES", "/certificates"),
+        ("USER", "/credential_user"),
+        ("ROOT KEY", "/root_key/label"),
+        ("ID", "/id"),
+    ];
+    view::list(&items, args.json, &columns, "no adapters: make one with `keystead adapter create`")
+}
+
+fn show(args: &ShowArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    view::one(&api.get(&adapter_path(&api, &args.name)?)?, args.json)
+}
+
+fn update(args: &UpdateArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let mut body = serde_json::Map::new();
+    if let Some(name) = &args.rename {
+        body.insert("name".to_owned(), name.clone().into());
     }
-    let admin = Admin::open(args.config.load()?)?;
-    let trust = admin.store.trust()?;
-    let mut listing = Vec::with_capacity(trust.adapters.len());
-    for row in trust.adapters {
-        let count = admin.store.count(row.id)?;
-        listing.push(Listed {
-            id: row.id.0,
-            certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
-            name: row.name,
-            description: row.description,
-            root_key: row.root_key,
-            credential_user: row.credential.map(|credential| credential.username),
-            live_objects: count.live,
-            destroyed_objects: count.destroyed,
-            created_at: shown_time(row.created_at),
-        });
+    if args.description.is_some() || args.no_description {
+        body.insert("description".to_owned(), args.description.clone().into());
     }
-    listing.sort_by(|a, b| a.name.cmp(&b.name));
-    if args.json {
-        return json(&listing);
+    if let Some(seconds) = args.hold_seconds {
+        body.insert("hold_seconds".to_owned(), seconds.into());
     }
-    let rows: Vec<_> = listing
-        .into_iter()
-        .map(|row| {
-            let user = row.credential_user.unwrap_or_else(|| "-".to_owned());
-            [row.name, row.live_objects.to_string(), row.certificates.to_string(), user, row.root_key.to_string()]
-        })
-        .collect();
-    table(
-        ["NAME", "KEYS", "CERTIFICATES", "USER", "ROOT KEY"],
-        &rows,
-        "no adapters: make one with `keystead adapter create`",
-    );
+    let changed = api.change(&adapter_path(&api, &args.name)?, &Value::Object(body))?;
+    say(format_args!("adapter {:?} changed", text(&changed, "/name")));
+    Ok(())
+}
+
+fn delete(args: &DeleteArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    api.delete(&adapter_path(&api, &args.name)?)?;
+    say(format_args!("adapter {:?} deleted; its clients' connections end within a second", args.name));
     Ok(())
 }
 
 fn credential(args: &CredentialArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::credential(&api, args);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.name)?;
-    match &args.user {
-        Some(user) => {
-            let password = read_password(args.password_file.as_deref())?;
-            set_credential(&admin, &adapter, Some((user, &password)))?;
-            say(format_args!("adapter {:?}: clients that give a credential must now give user {user:?}", adapter.name));
-        }
-        None => {
-            set_credential(&admin, &adapter, None)?;
-            say(format_args!("adapter {:?}: credential removed", adapter.name));
-        }
-    }
+    let api = args.config.api()?;
+    let path = adapter_path(&api, &args.name)?;
+    let Some(user) = &args.user else {
+        api.delete_below(&path, "credential")?;
+        say(format_args!("adapter {:?}: credential removed", args.name));
+        return Ok(());
+    };
+    let password = read_password(args.password_file.as_deref())?;
+    api.put(&path, "credential", &NewCredential { user: user.clone(), password: Password(password) })?;
+    say(format_args!("adapter {:?}: clients that give a credential must now give user {user:?}", args.name));
     Ok(())
 }
 
-/// Sets or removes an adapter's user name and password.
-pub(super) fn set_credential(
-    admin: &Admin,
-    adapter: &AdapterRow,
-    credential: Option<(&str, &str)>,
-) -> Result<(), CliError> {
-    let credential = match credential {
-        Some((user, password)) => {
-            let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| CliError::PasswordHash)?;
-            Some(AdapterCredential { username: user.to_owned(), password_hash: hash.to_string() })
-        }
-        None => None,
-    };
-    let about = Subject { adapter: Some(adapter.id), ..Subject::default() };
-    let action = if credential.is_some() { "adapter.credential.set" } else { "adapter.credential.remove" };
-    admin.act(action, about, || Ok(admin.store.set_credential(adapter.id, credential)?))
+fn activity(args: &ActivityArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let items = api.list(&format!("{}/activity", adapter_path(&api, &args.name)?), Some(limit))?;
+    view::list(&items, args.json, &events::OF_ADAPTER, "no activity")
 }
 
 fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
@@ -289,21 +279,21 @@ fn read_password(file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
 
 /// Checks an adapter's name.
 pub(super) fn parse_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, text::NAME)
+    parse_text(text, texts::NAME)
 }
 
 /// Checks a description.
 pub(super) fn parse_description(text: &str) -> Result<String, BadText> {
-    parse_text(text, text::DESCRIPTION)
+    parse_text(text, texts::DESCRIPTION)
 }
 
 fn parse_user(text: &str) -> Result<String, BadText> {
-    parse_text(text, text::USER)
+    parse_text(text, texts::USER)
 }
 
 /// Checks a text that people read; its length is (least, greatest).
 pub(super) fn parse_text(text: &str, length: (usize, usize)) -> Result<String, BadText> {
-    text::check(text, length).map(|()| text.to_owned())
+    texts::check(text, length).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

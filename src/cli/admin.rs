@@ -2,7 +2,7 @@
 //!
 //! Commands work on the files directly, beside a running server, which notices a change within a second.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustix::process::getuid;
@@ -13,7 +13,7 @@ pub(super) use crate::audit::Subject;
 use crate::{
     audit::{Actor, AdminEvent, Audit, Event, Outcome},
     config::{Config, Limits},
-    store::{AdapterId, AdapterRow, Store, StoreError, StoreOptions, TrustRows},
+    store::{Store, StoreError, StoreOptions},
 };
 
 /// The store and audit log of a data directory.
@@ -87,18 +87,6 @@ impl Admin {
         self.audit.append(&[event(outcome)])?;
         result
     }
-
-    /// The adapter called `name`.
-    pub(super) fn adapter(&self, name: &str) -> Result<AdapterRow, CliError> {
-        let mut adapters = self.store.trust()?.adapters;
-        match adapters.iter().position(|adapter| adapter.name == name) {
-            Some(place) => Ok(adapters.swap_remove(place)),
-            None => {
-                let others = adapters.into_iter().map(|adapter| adapter.name).collect();
-                Err(CliError::NoSuch { what: "adapter", name: name.to_owned(), others })
-            }
-        }
-    }
 }
 
 /// Opens the store that `config` names, beside a server that may run on it: a database of an older version is brought up to
@@ -116,11 +104,6 @@ pub(super) fn open_store(config: &Config) -> Result<Store, CliError> {
         }
         opened => Ok(opened?),
     }
-}
-
-/// The names of adapters by their identifiers, for listings.
-pub(super) fn adapter_names(rows: &TrustRows) -> HashMap<AdapterId, &str> {
-    rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect()
 }
 
 /// The store's share of the limits.
@@ -144,7 +127,7 @@ fn code(error: &CliError) -> &'static str {
         CliError::Store(_) => "store_failed",
         CliError::Hal(_) => "hsm_failed",
         CliError::NoSuch { .. } => "not_found",
-        CliError::Exists { .. } | CliError::CertificateTaken { .. } => "exists",
+        CliError::Exists { .. } => "exists",
         _ => "failed",
     }
 }

@@ -1,6 +1,9 @@
-//! The admin API as commands speak to it: one typed call, whichever server it is.
+//! The admin API as commands speak to it: one typed call, whether a server answers it over HTTPS or the same routes in this process
+//! do, on the files of this machine.
 
 mod error;
+mod here;
+mod hsm;
 mod https;
 
 use axum::{
@@ -8,28 +11,41 @@ use axum::{
     http::{HeaderValue, Method, Request, Response, header},
 };
 use http_body_util::Full;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub(super) use self::error::ApiError;
 use self::error::Refused;
-pub(super) use self::https::{BadServer, parse_server};
-use super::{CliError, context::Context, output::say};
+pub(super) use self::{
+    error::ApiError,
+    here::Here,
+    https::{BadServer, parse_server},
+};
+use super::{CliError, context::Context, output::say, view::items};
+use crate::{admin::wiped::wiped_json, config::Config};
 
 /// Most items on a page of a list.
 const PAGE: u32 = 1000;
 
-/// A server.
+/// What answers.
 pub(super) struct Api {
-    server: https::Https,
+    place: Place,
     runtime: tokio::runtime::Runtime,
+}
+
+enum Place {
+    /// A server.
+    There(Box<https::Https>),
+    /// This process, on the files of this machine.
+    Here(Box<Here>),
 }
 
 /// What a request brings along.
 #[derive(Default)]
-struct Extra<'a> {
-    body: Option<&'a Value>,
+struct Extra {
+    /// JSON.
+    body: Option<Bytes>,
     /// Makes repeating the request harmless.
     once: bool,
     /// The revision that is changed.
@@ -39,13 +55,30 @@ struct Extra<'a> {
 impl Api {
     /// The server of a context.
     pub(super) fn of(name: &str, context: &Context) -> Result<Self, CliError> {
+        Self::at(Place::There(Box::new(https::Https::of(name, context)?)))
+    }
+
+    /// The files that `config` names.
+    pub(super) fn on(config: Config) -> Result<Self, CliError> {
+        Self::at(Place::Here(Box::new(Here::open(config)?)))
+    }
+
+    fn at(place: Place) -> Result<Self, CliError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ApiError::System)?;
-        Ok(Self { server: https::Https::of(name, context)?, runtime })
+        Ok(Self { place, runtime })
+    }
+
+    /// The files of this machine, where it is they: for what is done on the machine itself alone.
+    pub(super) fn here(&self) -> Option<&Here> {
+        match &self.place {
+            Place::Here(here) => Some(here),
+            Place::There(_) => None,
+        }
     }
 
     /// Reads one thing.
     pub(super) fn get(&self, path: &str) -> Result<Value, CliError> {
-        Ok(self.value(self.send(&Method::GET, path, Extra::default())?)?)
+        self.value(self.send(&Method::GET, path, Extra::default())?)
     }
 
     /// Reads all of a list, page after page, or at most `limit` items of it. `path` may have a query.
@@ -73,44 +106,49 @@ impl Api {
     }
 
     /// Makes something.
-    pub(super) fn create(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        Ok(self.value(self.send(&Method::POST, path, Extra { body: Some(body), once: true, revision: None })?)?)
+    pub(super) fn create(&self, path: &str, body: &impl Serialize) -> Result<Value, CliError> {
+        self.value(self.send(&Method::POST, path, Extra { body: Some(json_of(body)?), once: true, revision: None })?)
     }
 
-    /// Asks for something to be done.
-    pub(super) fn act(&self, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
-        Ok(self.value(self.send(&Method::POST, path, Extra { body, ..Extra::default() })?)?)
+    /// Asks for something to be done that needs no saying how.
+    pub(super) fn act(&self, path: &str) -> Result<Value, CliError> {
+        self.value(self.send(&Method::POST, path, Extra::default())?)
+    }
+
+    /// Asks for something to be done, and says how.
+    pub(super) fn act_with(&self, path: &str, body: &impl Serialize) -> Result<Value, CliError> {
+        let extra = Extra { body: Some(json_of(body)?), ..Extra::default() };
+        self.value(self.send(&Method::POST, path, extra)?)
     }
 
     /// Asks for `verb` to be done to what is at `path`, as it is now.
-    pub(super) fn act_on(&self, path: &str, verb: &str, body: Option<&Value>) -> Result<Value, CliError> {
-        let revision = self.revision(path)?;
-        let path = format!("{path}/{verb}");
-        Ok(self.value(self.send(&Method::POST, &path, Extra { body, once: false, revision })?)?)
+    pub(super) fn act_on(&self, path: &str, verb: &str) -> Result<Value, CliError> {
+        let extra = Extra { revision: self.revision(path)?, ..Extra::default() };
+        self.value(self.send(&Method::POST, &format!("{path}/{verb}"), extra)?)
     }
 
     /// Puts something in the place of what is below the thing at `of`, which changes with it.
-    pub(super) fn put(&self, of: &str, below: &str, body: &Value) -> Result<Value, CliError> {
-        let extra = Extra { body: Some(body), once: false, revision: self.revision(of)? };
-        Ok(self.value(self.send(&Method::PUT, &format!("{of}/{below}"), extra)?)?)
+    pub(super) fn put(&self, of: &str, below: &str, body: &impl Serialize) -> Result<Value, CliError> {
+        let extra = Extra { body: Some(json_of(body)?), once: false, revision: self.revision(of)? };
+        self.value(self.send(&Method::PUT, &format!("{of}/{below}"), extra)?)
     }
 
     /// Removes what is below the thing at `of`, which changes with it.
     pub(super) fn delete_below(&self, of: &str, below: &str) -> Result<Value, CliError> {
         let extra = Extra { body: None, once: false, revision: self.revision(of)? };
-        Ok(self.value(self.send(&Method::DELETE, &format!("{of}/{below}"), extra)?)?)
+        self.value(self.send(&Method::DELETE, &format!("{of}/{below}"), extra)?)
     }
 
     /// Changes what is at `path`, unless somebody else changes it at this moment.
     pub(super) fn change(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         let revision = self.revision(path)?;
-        Ok(self.value(self.send(&Method::PATCH, path, Extra { body: Some(body), once: false, revision })?)?)
+        self.value(self.send(&Method::PATCH, path, Extra { body: Some(json_of(body)?), once: false, revision })?)
     }
 
     /// Removes what is at `path`, as it is now.
     pub(super) fn delete(&self, path: &str) -> Result<Value, CliError> {
         let revision = self.revision(path)?;
-        Ok(self.value(self.send(&Method::DELETE, path, Extra { body: None, once: false, revision })?)?)
+        self.value(self.send(&Method::DELETE, path, Extra { body: None, once: false, revision })?)
     }
 
     /// The one thing of the list at `path` whose member `member`, or whose id, is `text`.
@@ -142,8 +180,7 @@ impl Api {
     pub(super) fn test(&self) -> Result<(), CliError> {
         let session = self.get("/v1/session")?;
         let text = |member: &str| session.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let grants = session.get("grants").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let roles: Vec<_> = grants
+        let roles: Vec<_> = items(&session, "grants")
             .iter()
             .map(|grant| {
                 let role = grant.get("role").and_then(Value::as_str).unwrap_or_default();
@@ -151,7 +188,7 @@ impl Api {
                 only.map_or_else(|| role.to_owned(), |adapter| format!("{role} of adapter {adapter}"))
             })
             .collect();
-        say(format_args!("server  {}", self.server.server()));
+        say(format_args!("server  {}", self.name()));
         say(format_args!("you     {} ({})", super::output::visible(&text("name")), text("identity")));
         say(format_args!("roles   {}", if roles.is_empty() { "none".to_owned() } else { roles.join(", ") }));
         Ok(())
@@ -162,49 +199,67 @@ impl Api {
         match self.send(&Method::GET, path, Extra::default()) {
             Ok(answer) => Ok(answer.headers().get(header::ETAG).cloned()),
             // Some things can be changed and not read by themselves.
-            Err(ApiError::Refused(refused)) if refused.status == 405 => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(CliError::Api(ApiError::Refused(refused))) if refused.status == 405 => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    fn send(&self, method: &Method, path: &str, extra: Extra<'_>) -> Result<Response<Bytes>, ApiError> {
-        let once = extra.once.then(|| Uuid::new_v4().to_string());
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.runtime.block_on(self.server.send(request(method, path, &extra, once.as_deref()))) {
-                // The answer may be lost while the thing was made: with the same key it is not made twice.
-                Err(ApiError::Unreachable { .. }) if once.is_some() && attempts == 1 => {}
-                Err(error) => return Err(error),
-                Ok(answer) => return self.accept(answer),
+    fn send(&self, method: &Method, path: &str, extra: Extra) -> Result<Response<Bytes>, CliError> {
+        match &self.place {
+            // Nothing is lost on the way, so nothing has to be repeated.
+            Place::Here(here) => self.accept(self.runtime.block_on(here.send(request(method, path, &extra, None)))?),
+            Place::There(server) => {
+                let once = extra.once.then(|| Uuid::new_v4().to_string());
+                let send = || self.runtime.block_on(server.send(request(method, path, &extra, once.as_deref())));
+                let answer = match send() {
+                    // The answer may be lost while the thing was made: with the same key it is not made twice.
+                    Err(ApiError::Unreachable { .. }) if once.is_some() => send(),
+                    answer => answer,
+                };
+                self.accept(answer?)
             }
         }
     }
 
-    fn accept(&self, answer: Response<Bytes>) -> Result<Response<Bytes>, ApiError> {
+    fn accept(&self, answer: Response<Bytes>) -> Result<Response<Bytes>, CliError> {
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
         }
-        match serde_json::from_slice::<Refused>(answer.body()) {
-            Ok(refused) => Err(ApiError::Refused(Box::new(refused))),
-            Err(_) => Err(ApiError::OtherServer { server: self.server.server(), status: status.as_u16() }),
-        }
+        let refused = serde_json::from_slice::<Refused>(answer.body());
+        let refused = refused.map_err(|_| ApiError::OtherServer { server: self.name(), status: status.as_u16() })?;
+        Err(ApiError::Refused(Box::new(match &self.place {
+            Place::There(_) => refused,
+            Place::Here(here) => refused.on_these_files(here.hsm_said().filter(|_| status.is_server_error())),
+        }))
+        .into())
     }
 
-    fn value(&self, answer: Response<Bytes>) -> Result<Value, ApiError> {
+    fn value(&self, answer: Response<Bytes>) -> Result<Value, CliError> {
         let status = answer.status().as_u16();
         if answer.body().is_empty() {
             return Ok(json!({}));
         }
-        serde_json::from_slice(answer.body())
-            .map_err(|_| ApiError::OtherServer { server: self.server.server(), status })
+        let value = serde_json::from_slice(answer.body());
+        Ok(value.map_err(|_| ApiError::OtherServer { server: self.name(), status })?)
+    }
+
+    /// What people call it.
+    fn name(&self) -> String {
+        match &self.place {
+            Place::There(server) => server.server(),
+            Place::Here(here) => here.admin.config.store.path.display().to_string(),
+        }
     }
 }
 
-fn request(method: &Method, path: &str, extra: &Extra<'_>, once: Option<&str>) -> Request<Full<Bytes>> {
-    let body = extra.body.map(Value::to_string).unwrap_or_default();
-    let mut request = Request::new(Full::new(Bytes::from(body)));
+/// A request's body. It may hold a password.
+fn json_of(body: &impl Serialize) -> Result<Bytes, CliError> {
+    wiped_json(body).map(Bytes::from_owner).map_err(CliError::Json)
+}
+
+fn request(method: &Method, path: &str, extra: &Extra, once: Option<&str>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(extra.body.clone().unwrap_or_default()));
     *request.method_mut() = method.clone();
     if let Ok(uri) = path.parse() {
         *request.uri_mut() = uri;
@@ -251,8 +306,8 @@ mod tests {
 
     #[test]
     fn a_request_says_what_it_changes_and_that_it_may_be_repeated() {
-        let body = json!({"name": "a"});
-        let extra = Extra { body: Some(&body), once: true, revision: Some(HeaderValue::from_static("\"3\"")) };
+        let body = json_of(&json!({"name": "a"})).ok();
+        let extra = Extra { body, once: true, revision: Some(HeaderValue::from_static("\"3\"")) };
         let request = request(&Method::POST, "/v1/adapters?limit=1", &extra, Some("key"));
         assert_eq!(request.uri(), "/v1/adapters?limit=1");
         assert_eq!(request.headers()[header::IF_MATCH], "\"3\"");

@@ -11,7 +11,7 @@ use super::{
     output::{note, say},
     place::Where,
     root_key,
-    view::{self, text},
+    view::{self, items, text},
 };
 
 const PATH: &str = "/v1/approvals";
@@ -164,26 +164,31 @@ pub(super) fn show_impact(impact: &Value) {
         text(impact, "/active_objects"),
         text(impact, "/held_objects")
     ));
-    for adapter in impact.get("adapters").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+    if impact.get("wrapped_keks").is_some_and(Value::is_u64) {
+        say(format_args!("wrapped keys that would be erased: {}", text(impact, "/wrapped_keks")));
+    }
+    for adapter in items(impact, "adapters") {
+        let count = |state| format!("{} {}", text(state, "/objects"), text(state, "/state"));
+        let states: Vec<_> = items(adapter, "states").iter().map(count).collect();
         say(format_args!(
-            "  adapter {:?}: {} objects, {} Active, last use {}",
+            "  adapter {:?}: {} objects ({}), last use {}",
             text(adapter, "/name"),
             text(adapter, "/objects"),
-            text(adapter, "/active_objects"),
+            if states.is_empty() { "none".to_owned() } else { states.join(", ") },
             text(adapter, "/last_use_at")
         ));
-        for client in adapter.get("clients").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+        for client in items(adapter, "clients") {
             let (subject, address) = (text(client, "/subject"), text(client, "/address"));
             say(format_args!("    client {subject} from {address}, seen {}", text(client, "/seen_at")));
         }
     }
-    for warning in impact.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+    for warning in items(impact, "warnings") {
         note(format_args!("note: {}", text(warning, "")));
     }
 }
 
 fn decide(args: &DecideArgs, verb: &str) -> Result<(), CliError> {
-    let decided = args.place.api()?.act_on(&format!("{PATH}/{}", args.id), verb, None)?;
+    let decided = args.place.api()?.act_on(&format!("{PATH}/{}", args.id), verb)?;
     match text(&decided, "/hold_until").as_str() {
         until if verb == "approve" && !until.is_empty() && until != "-" => {
             say(format_args!(

@@ -1,11 +1,8 @@
 //! `keystead audit`: checks copied files of an audit log offline, and finds and exports records of this machine's.
 
-mod remote;
+mod at_server;
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{io::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -13,23 +10,29 @@ use uuid::Uuid;
 
 use super::{
     CliError, ConfigArgs,
+    adapter::ADAPTERS,
     admin::{Admin, open_store},
+    api::escaped,
     backend,
     data_dir::write_new_file,
     error::UsageError,
-    output::{json, note, say, table, visible},
+    events,
+    output::{json, note, say, visible},
     place::Where,
-    signer,
+    signer, view,
 };
 use crate::{
     audit::{
-        self, MAX_PAGE, Query, Record,
+        self, Query, Record,
         verify::{Evidence, Report, verify},
     },
     config::Config,
     statement::PublicKey,
     store::AdapterId,
 };
+
+/// Where the admin API has records.
+const PATH: &str = "/v1/audit/events";
 
 /// Verify, search and export the audit log.
 #[derive(Debug, Subcommand)]
@@ -153,7 +156,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), CliError> {
     let has_evidence =
         args.dir.is_some() || [&args.files, &args.checkpoint, &args.signer].iter().any(|all| !all.is_empty());
     if !has_evidence && let Some(api) = args.place.there()? {
-        return remote::verify(&api, args.json);
+        return at_server::verify(&api, args.json);
     }
     let mut evidence = match &args.dir {
         Some(dir) => Evidence::of_folder(dir).map_err(CliError::file(dir))?,
@@ -256,65 +259,28 @@ fn adapter(config: &Config, name: &str) -> Result<AdapterId, CliError> {
     })
 }
 
+/// Lists records, the newest first.
 fn search(args: &SearchArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::search(&api, args);
-    }
-    let config = Config::load(&args.config.path())?;
-    let query = args.filters.query(&config)?;
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let records = find(&config.audit.path, &query, limit)?;
-    if args.json {
-        return json(&records);
-    }
-    let rows: Vec<_> = records.iter().map(row).collect();
-    table(["NUMBER", "TIME", "WHO", "FROM", "ACTION", "ABOUT", "OUTCOME"], &rows, "no such records");
-    Ok(())
-}
-
-/// Page after page, until there are enough.
-fn find(log: &Path, query: &Query, limit: usize) -> Result<Vec<Record>, CliError> {
-    let mut records = Vec::new();
-    let mut token = None;
-    loop {
-        let page = audit::search(log, query, (limit - records.len()).min(MAX_PAGE), token.as_deref())?;
-        records.extend(page.records);
-        token = page.next;
-        if token.is_none() || records.len() >= limit {
-            return Ok(records);
-        }
-    }
-}
-
-fn row(record: &Record) -> [String; 7] {
-    let who = match (&record.actor_name, &record.actor, record.adapter) {
-        (Some(name), ..) => name.clone(),
-        (None, Some(actor), _) => actor.clone(),
-        (None, None, adapter) => adapter.map(|id| format!("adapter {id}")).unwrap_or_default(),
-    };
-    let id = |what: &str, id: Option<Uuid>| id.map(|id| format!("{what} {id}"));
-    let about = record
-        .name
-        .clone()
-        .or_else(|| id("object", record.object))
-        .or_else(|| id("root key", record.root_key))
-        .or_else(|| id("approval", record.approval))
-        .or_else(|| id("identity", record.identity))
-        .or_else(|| id("rule", record.ca_rule))
-        .or_else(|| id("adapter", record.adapter.filter(|_| record.actor.is_some())));
-    let outcome = match &record.permission {
-        Some(permission) => format!("{} ({permission})", record.outcome),
-        None => record.outcome.clone(),
-    };
-    [
-        record.sequence.to_string(),
-        record.time.to_string(),
-        visible(&who),
-        visible(record.peer.as_deref().unwrap_or_default()),
-        visible(&record.operation),
-        visible(&about.unwrap_or_default()),
-        visible(&outcome),
-    ]
+    let api = args.config.api()?;
+    let filters = &args.filters;
+    let adapter = filters.adapter.as_deref().map(|name| api.id("adapter", ADAPTERS, "name", name)).transpose()?;
+    let given = [
+        ("since", filters.since.map(|time| time.to_string())),
+        ("until", filters.until.map(|time| time.to_string())),
+        ("adapter", adapter),
+        ("object", filters.object.map(|id| id.to_string())),
+        ("identity", filters.identity.map(|id| id.to_string())),
+        ("approval", filters.approval.map(|id| id.to_string())),
+        ("actor", filters.actor.clone()),
+        ("action", filters.action.clone()),
+        ("outcome", filters.outcome.clone()),
+        ("correlation", filters.correlation.clone()),
+    ];
+    let query: Vec<_> =
+        given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?)))).collect();
+    let path = if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{}", query.join("&")) };
+    let items = api.list(&path, Some(usize::try_from(args.limit).unwrap_or(usize::MAX)))?;
+    view::list(&items, args.json, &events::OF_LOG, "no such records")
 }
 
 fn export(args: &ExportArgs) -> Result<(), CliError> {

@@ -7,7 +7,7 @@ use super::{
     CliError,
     output::say,
     place::Where,
-    view::{self, text},
+    view::{self, items, text},
 };
 
 const PATH: &str = "/v1/backups";
@@ -46,8 +46,7 @@ pub(super) fn run(command: &BackupCommand) -> Result<(), CliError> {
                 text(&made, "/bytes"),
                 text(&made, "/sha256")
             ));
-            for root in made.pointer("/root_keys").and_then(|all| all.as_array()).map(Vec::as_slice).unwrap_or_default()
-            {
+            for root in items(&made, "root_keys") {
                 let (label, version, kcv) = (text(root, "/label"), text(root, "/version"), text(root, "/kcv"));
                 say(format_args!("it opens with version {version} of the root key {label:?}, key check value {kcv}"));
             }

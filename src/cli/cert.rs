@@ -1,38 +1,29 @@
-//! `keystead cert`: which client certificates act as which adapter, and certificates from the own authority.
+//! `keystead cert`: which client certificates act as which adapter, and certificates from the server's own authority.
 
-mod register;
-mod remote;
 mod rule;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding as _};
 use clap::{Args, Subcommand};
-use hal::RootKeys;
-use jiff::Timestamp;
-use serde::Serialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-pub(super) use self::register::{IsOwn, insert};
-use self::register::{own_trust, say_registered};
 use super::{
     CliError, KeyArg,
-    adapter::parse_text,
-    admin::{Admin, Subject, adapter_names, shown_time},
-    backend,
-    data_dir::{create_folder, exists, write_file, write_new_file},
+    adapter::{ADAPTERS, adapter_path, parse_name},
+    api::{Api, ApiError, take_secret},
+    data_dir::{create_folder, must_be_new, write_file, write_new_file},
     error::UsageError,
-    output::{json, progress, say, table},
+    output::{note, say},
     place::Where,
-    signer,
+    setup::private_key,
+    view::{self, items, text},
 };
 use crate::{
-    ca::{CertificateAuthority, KeyKind, PrivateKey, Thumbprints, describe},
-    config::{KeyPlace, read_secret_file, write_secret_file},
-    store::{AdapterRow, CertificateRow},
-    text::BadText,
-    trust::{self, issued_row},
+    admin::model::{ClientKey, NewIssued, Password},
+    ca::{IssuedCertificate, read_certificates, request_for},
+    config::{read_secret_file, write_secret_file},
 };
 
 /// Shortest beginning of a fingerprint that names a certificate.
@@ -47,9 +38,9 @@ pub(super) enum CertCommand {
     /// List the registered certificates
     List(ListArgs),
     /// Show one registered certificate
-    Show(remote::ShowArgs),
+    Show(ShowArgs),
     /// List the certificates that end soon or have ended, the server's own among them
-    Expiring(remote::ExpiringArgs),
+    Expiring(ExpiringArgs),
     /// Remove a registered certificate; its open connections are cut within a second
     Remove(RemoveArgs),
     /// Issue a client certificate with a new private key from the own authority, and register it
@@ -78,8 +69,8 @@ struct Owner {
     /// The adapter's name
     #[arg(long)]
     adapter: String,
-    /// A name for people, 1 to 100 characters; without it the certificate's common name
-    #[arg(long, value_parser = parse_certificate_name)]
+    /// A name for people, 2 to 40 characters; without it the certificate's common name
+    #[arg(long, value_parser = parse_name)]
     name: Option<String>,
 }
 
@@ -116,11 +107,12 @@ pub(super) struct IssueArgs {
     /// The kind of its private key
     #[arg(long, value_enum, default_value = "rsa-3072")]
     key: KeyArg,
-    /// A folder for ca.pem, cert.pem and key.pem, or from a server ca.pem and client.p12; files that are there are never replaced
+    /// A folder for ca.pem, cert.pem and key.pem, or ca.pem and client.p12; files that are there are never replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A file (mode 600) with the password for client.p12, 12 to 128 printable ASCII characters (with a server only)
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    /// A file (mode 600) with a password of 12 to 128 printable ASCII characters: then the server makes the private key, too, and
+    /// hands both over in client.p12; without it the private key is made here and stays here, in key.pem
+    #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     #[command(flatten)]
     config: Where,
@@ -139,12 +131,35 @@ pub(super) struct SignArgs {
     config: Where,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Its SHA-256 fingerprint, with or without colons, or the first 8 digits or more of it
+    fingerprint: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Where,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExpiringArgs {
+    /// Those that end within so many days
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=3660))]
+    within_days: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: Where,
+}
+
 pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     match command {
-        CertCommand::Register(args) => register::run(args),
+        CertCommand::Register(args) => register(args),
         CertCommand::List(args) => list(args),
-        CertCommand::Show(args) => remote::show(args),
-        CertCommand::Expiring(args) => remote::expiring(args),
+        CertCommand::Show(args) => show(args),
+        CertCommand::Expiring(args) => expiring(args),
         CertCommand::Remove(args) => remove(args),
         CertCommand::Issue(args) => issue(args),
         CertCommand::SignCsr(args) => sign(args),
@@ -152,198 +167,188 @@ pub(super) fn run(command: &CertCommand) -> Result<(), CliError> {
     }
 }
 
-#[derive(Serialize)]
-struct Listed {
-    fingerprint: String,
-    name: String,
-    adapter: String,
-    subject: String,
-    not_after: String,
-    thumbprint_sha1: String,
-    thumbprint_sha256: String,
-    added_at: String,
-}
-
-fn list(args: &ListArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::list(&api, args);
+fn register(args: &RegisterArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let file = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
+    let chain = read_certificates(&file).map_err(CliError::content(&args.file))?;
+    // In a chain the client's own certificate comes first.
+    let Some(own) = chain.first() else { return Ok(()) };
+    let body = json!({ "name": args.owner.name, "pem": IssuedCertificate::from_der(own.to_vec()).pem });
+    let made = api.create(&format!("{}/certificates", adapter_path(&api, &args.owner.adapter)?), &body)?;
+    for item in items(&made, "items") {
+        say_acts(&text(item, "/name"), &args.owner.adapter, item);
     }
-    let admin = Admin::open(args.config.load()?)?;
-    let only = args.adapter.as_deref().map(|name| admin.adapter(name)).transpose()?.map(|adapter| adapter.id);
-    let trust = admin.store.trust()?;
-    let names = adapter_names(&trust);
-    let mut listing = Vec::new();
-    for row in trust.certificates.iter().filter(|row| only.is_none_or(|adapter| row.adapter == adapter)) {
-        let shown = describe(&row.der)?;
-        let thumbprints = Thumbprints::of(&row.der);
-        listing.push(Listed {
-            fingerprint: row.fingerprint.to_string(),
-            name: row.name.clone(),
-            adapter: names.get(&row.adapter).copied().unwrap_or_default().to_owned(),
-            subject: shown.subject,
-            not_after: shown.not_after.to_string(),
-            thumbprint_sha1: thumbprints.sha1,
-            thumbprint_sha256: thumbprints.sha256,
-            added_at: shown_time(row.added_at),
-        });
-    }
-    listing.sort_by(|a, b| (&a.adapter, &a.name, &a.fingerprint).cmp(&(&b.adapter, &b.name, &b.fingerprint)));
-    if args.json {
-        return json(&listing);
-    }
-    let rows: Vec<_> =
-        listing.into_iter().map(|row| [row.adapter, row.name, row.not_after, row.subject, row.fingerprint]).collect();
-    table(
-        ["ADAPTER", "NAME", "ENDS", "SUBJECT", "SHA-256"],
-        &rows,
-        "no certificates: `keystead cert register` adds one",
-    );
+    items(&made, "notes").iter().for_each(|told| note(format_args!("note: {}", text(told, ""))));
     Ok(())
 }
 
-fn remove(args: &RemoveArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::remove(&api, args);
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let columns = [
+        ("ADAPTER", "/adapter_name"),
+        ("NAME", "/name"),
+        ("ENDS", "/not_after"),
+        ("LAST SEEN", "/last_seen/at"),
+        ("FROM", "/last_seen/address"),
+        ("SUBJECT", "/subject"),
+        ("SHA-256", "/fingerprint"),
+    ];
+    let all = of_adapters(&args.config.api()?, "certificates", args.adapter.as_deref())?;
+    view::list(&all, args.json, &columns, "no certificates: `keystead cert register` adds one")
+}
+
+/// What is at `below` under each adapter, or under one, with the adapter's name.
+fn of_adapters(api: &Api, below: &str, adapter: Option<&str>) -> Result<Vec<Value>, CliError> {
+    let adapters = match adapter {
+        Some(name) => vec![api.find("adapter", ADAPTERS, "name", name)?],
+        None => api.list(ADAPTERS, None)?,
+    };
+    let mut all = Vec::new();
+    for adapter in &adapters {
+        for mut item in api.list(&format!("{ADAPTERS}/{}/{below}", text(adapter, "/id")), None)? {
+            if let Value::Object(members) = &mut item {
+                members.insert("adapter_name".to_owned(), adapter.get("name").cloned().unwrap_or_default());
+            }
+            all.push(item);
+        }
     }
-    let admin = Admin::open(args.config.load()?)?;
-    let wanted = args.fingerprint.replace(':', "").to_ascii_lowercase();
+    Ok(all)
+}
+
+/// The path of the one certificate whose fingerprint begins like this, and the certificate as it is listed.
+fn find(api: &Api, fingerprint: &str) -> Result<(String, Value), CliError> {
+    let wanted = fingerprint.replace(':', "").to_ascii_lowercase();
     if wanted.len() < MIN_PREFIX {
         return Err(UsageError::ShortFingerprint { given: wanted.len(), least: MIN_PREFIX }.into());
     }
-    let rows = admin.store.trust()?.certificates;
-    let found: Vec<_> = rows.iter().filter(|row| row.fingerprint.to_string().starts_with(&wanted)).collect();
-    let [row] = found.as_slice() else {
-        let others = found.iter().map(|row| row.fingerprint.to_string()).collect();
-        return Err(CliError::NoSuch { what: "certificate", name: args.fingerprint.clone(), others });
-    };
-    let about = Subject { adapter: Some(row.adapter), certificate: Some(row.fingerprint), ..Subject::default() };
-    admin.act("certificate.remove", about, || {
-        let rule = own_trust(&admin)?.rule_for(&row.der.as_slice().into(), row.adapter, trust::now());
-        match rule.filter(|_| !args.although_covered) {
-            Some(rule) => Err(CliError::CoveredByRule { rule }),
-            None => Ok(admin.store.delete_certificate(row.fingerprint)?),
+    let mut found = of_adapters(api, "certificates", None)?;
+    found.retain(|item| text(item, "/fingerprint").starts_with(&wanted));
+    let several = found.iter().map(|item| text(item, "/fingerprint")).collect();
+    match (found.len(), found.pop()) {
+        (1, Some(item)) => {
+            let (adapter, fingerprint) = (text(&item, "/adapter"), text(&item, "/fingerprint"));
+            Ok((format!("{ADAPTERS}/{adapter}/certificates/{fingerprint}"), item))
         }
-    })?;
-    say(format_args!("certificate {:?} removed; its connections end within a second", row.name));
+        _ => Err(CliError::NoSuch { what: "certificate", name: fingerprint.to_owned(), others: several }),
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let (path, _) = find(&api, &args.fingerprint)?;
+    view::one(&api.get(&path)?, args.json)
+}
+
+fn expiring(args: &ExpiringArgs) -> Result<(), CliError> {
+    let all = args.config.api()?.list(&format!("/v1/certificates?expiring_within_days={}", args.within_days), None)?;
+    let columns = [
+        ("DAYS LEFT", "/days_left"),
+        ("ENDS", "/not_after"),
+        ("WHOSE", "/kind"),
+        ("NAME", "/name"),
+        ("LAST SEEN", "/last_seen/at"),
+        ("FROM", "/last_seen/address"),
+        ("SHA-256", "/fingerprint"),
+    ];
+    let none = format!("no certificate ends within {} days", args.within_days);
+    view::list(&all, args.json, &columns, &none)
+}
+
+fn remove(args: &RemoveArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let (path, item) = find(&api, &args.fingerprint)?;
+    api.delete(&if args.although_covered { format!("{path}?although_covered=true") } else { path })?;
+    say(format_args!("certificate {:?} removed; its connections end within a second", text(&item, "/name")));
     Ok(())
 }
 
 fn issue(args: &IssueArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::issue(&api, args);
+    let api = args.config.api()?;
+    let own = format!("{}/certificates", adapter_path(&api, &args.owner.adapter)?);
+    let files: &[&str] = if args.password_file.is_some() { &["client.p12"] } else { &["cert.pem", "key.pem"] };
+    for name in files {
+        must_be_new(&args.out.join(name))?;
     }
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.owner.adapter)?;
-    let authority = open_authority(&admin)?;
-    for name in ["cert.pem", "key.pem"] {
-        let path = args.out.join(name);
-        if exists(&path)? {
-            return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
-        }
-    }
-    let (name, common_name) = (args.owner.name.clone(), &args.common_name);
-    let new = NewCertificate { name, common_name, kind: args.key.into(), folder: &args.out };
-    say_registered(&issue_files(&admin, &authority, &adapter, &new)?, &adapter);
-    say(format_args!("{}: ca.pem, cert.pem and key.pem for the client", args.out.display()));
+    create_folder(&args.out)?;
+    let made = match &args.password_file {
+        Some(password) => issue_file(&api, &own, args, password)?,
+        None => issue_for_key(&api, &own, args)?,
+    };
+    write_file(&args.out.join("ca.pem"), member(&made, &own, "ca_pem")?)?;
+    say_acts(args.owner.name.as_ref().unwrap_or(&args.common_name), &args.owner.adapter, &made);
+    say(format_args!("{}: ca.pem and {} for the client", args.out.display(), files.join(" and ")));
     Ok(())
 }
 
-/// A client certificate to be issued.
-pub(super) struct NewCertificate<'a> {
-    /// A name for people.
-    pub(super) name: Option<String>,
-    /// Its subject's common name.
-    pub(super) common_name: &'a str,
-    /// The kind of its key.
-    pub(super) kind: KeyKind,
-    /// Where its files go.
-    pub(super) folder: &'a Path,
-}
-
-/// Issues and registers a client certificate and writes it, its private key and the authority's certificate. A key that is
-/// there is used again. The certificate's own file comes last, so that it stands for everything before it.
-pub(super) fn issue_files(
-    admin: &Admin,
-    authority: &CertificateAuthority,
-    adapter: &AdapterRow,
-    new: &NewCertificate<'_>,
-) -> Result<CertificateRow, CliError> {
-    create_folder(new.folder)?;
-    let key = private_key(&new.folder.join("key.pem"), new.kind, "the client's")?;
-    let issued = authority.issue_client(&key, new.common_name, Timestamp::now())?;
-    let row = insert(admin, adapter, new.name.clone(), issued.der, IsOwn::Yes)?;
-    write_file(&new.folder.join("ca.pem"), &authority.certificate().pem)?;
-    write_file(&new.folder.join("cert.pem"), &issued.pem)?;
-    Ok(row)
-}
-
-/// The private key in the file `path`, or a new one that is then there.
-pub(super) fn private_key(path: &Path, kind: KeyKind, whose: &str) -> Result<PrivateKey, CliError> {
-    if exists(path)? {
-        let text = read_secret_file(path).map_err(CliError::secret(path))?;
-        return PrivateKey::from_pem(&text).map_err(CliError::content(path));
-    }
-    let key = match kind {
-        KeyKind::EcdsaP256 => PrivateKey::generate(kind)?,
-        KeyKind::Rsa3072 => {
-            progress(format_args!("making {whose} private key (RSA with 3072 bits)"), || PrivateKey::generate(kind))?
-        }
+/// Has certificate and private key made, both in a file under a password.
+fn issue_file(api: &Api, own: &str, args: &IssueArgs, password: &Path) -> Result<Value, CliError> {
+    let read = read_secret_file(password).map_err(CliError::secret(password))?;
+    let password = std::str::from_utf8(&read).map_err(|_| UsageError::BadPassword)?;
+    let key = match args.key {
+        KeyArg::Rsa3072 => ClientKey::Rsa3072,
+        KeyArg::EcdsaP256 => ClientKey::EcdsaP256,
     };
-    write_secret_file(path, key.to_pem()?.as_bytes()).map_err(CliError::file(path))?;
-    Ok(key)
-}
-
-/// The own authority, able to sign. The HSM is only opened where it holds the authority's key.
-fn open_authority(admin: &Admin) -> Result<CertificateAuthority, CliError> {
-    load_authority(admin, || backend::open(&admin.config.hsm))
-}
-
-/// The same with an HSM that may be open already.
-pub(super) fn load_authority(
-    admin: &Admin,
-    hal: impl FnOnce() -> Result<Arc<dyn RootKeys>, CliError>,
-) -> Result<CertificateAuthority, CliError> {
-    let tls = &admin.config.tls;
-    let certificate = std::fs::read(&tls.ca).map_err(CliError::file(&tls.ca))?;
-    let key = match &tls.ca_key {
-        KeyPlace::File(path) => {
-            let text = read_secret_file(path).map_err(CliError::secret(path))?;
-            PrivateKey::from_pem(&text).map_err(CliError::content(path))?
-        }
-        KeyPlace::Hsm(label) => signer::private_key(&admin.store, &hal()?, signer::Purpose::Ca, label)?,
+    let new = NewIssued {
+        common_name: args.common_name.clone(),
+        name: args.owner.name.clone(),
+        password: Password(Zeroizing::new(password.to_owned())),
+        key,
+        days: None,
     };
-    CertificateAuthority::load(&certificate, key).map_err(CliError::content(&tls.ca))
+    let mut made = api.create(&format!("{own}/issue"), &new)?;
+    let secret = take_secret(&mut made, "pkcs12").and_then(|text| Base64::decode_vec(&text).ok());
+    let secret = Zeroizing::new(secret.ok_or_else(|| incomplete(own, "pkcs12"))?);
+    let file = args.out.join("client.p12");
+    write_secret_file(&file, &secret).map_err(CliError::file(&file))?;
+    Ok(made)
+}
+
+/// Makes a private key, which stays here, and has a certificate made for it.
+fn issue_for_key(api: &Api, own: &str, args: &IssueArgs) -> Result<Value, CliError> {
+    let file = args.out.join("key.pem");
+    let key = private_key(&file, args.key.into(), "the client's")?;
+    let signed = request_for(&key, &args.common_name).map_err(CliError::from).and_then(|request| {
+        api.create(&format!("{own}/sign"), &json!({ "request": request, "name": args.owner.name }))
+    });
+    let made = signed.inspect_err(|_| {
+        // This run made it; it is worth nothing without a certificate, and what failed matters more than its removal.
+        let _ = std::fs::remove_file(&file);
+    })?;
+    write_file(&args.out.join("cert.pem"), member(&made, own, "certificate_pem")?)?;
+    Ok(made)
 }
 
 fn sign(args: &SignArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::sign(&api, args);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.owner.adapter)?;
-    let authority = open_authority(&admin)?;
+    let api = args.config.api()?;
     let request = std::fs::read(&args.file).map_err(CliError::file(&args.file))?;
-    let issued = authority.sign_request(&request, Timestamp::now()).map_err(CliError::content(&args.file))?;
-    let Some(path) = &args.out else {
-        insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes)?;
-        say(issued.pem.trim_end());
-        return Ok(());
-    };
-    if exists(path)? {
-        return Err(CliError::Exists { what: "a file", name: path.display().to_string() });
+    // Text is PEM; what is not goes as the base64 of its DER form.
+    let request = String::from_utf8(request).unwrap_or_else(|error| Base64::encode_string(error.as_bytes()));
+    args.out.as_deref().map_or(Ok(()), must_be_new)?;
+    let path = format!("{}/certificates/sign", adapter_path(&api, &args.owner.adapter)?);
+    let made = api.create(&path, &json!({ "request": request, "name": args.owner.name }))?;
+    for told in items(&made, "not_granted") {
+        note(format_args!("note: not granted: {}", text(told, "")));
     }
-    // Nobody has it before it is on record for whom it is, also if this is cut off before it is registered.
-    let issued_for = issued_row(&issued.der, adapter.id).into_iter().collect();
-    admin.store.record_issued(issued_for, Timestamp::now().as_second())?;
-    write_new_file(path, &issued.pem)?;
-    let row = insert(&admin, &adapter, args.owner.name.clone(), issued.der, IsOwn::Yes).inspect_err(|_| {
-        // This run made it; it is worth nothing without its registration, and what failed matters more than its removal.
-        let _ = std::fs::remove_file(path);
-    })?;
-    say_registered(&row, &adapter);
+    let certificate = member(&made, &path, "certificate_pem")?;
+    match &args.out {
+        None => say(certificate.trim_end()),
+        Some(out) => {
+            write_new_file(out, certificate)?;
+            say_acts(&text(&made, "/subject"), &args.owner.adapter, &made);
+        }
+    }
     Ok(())
 }
 
-fn parse_certificate_name(text: &str) -> Result<String, BadText> {
-    parse_text(text, (1, 100))
+fn say_acts(name: &str, adapter: &str, certificate: &Value) {
+    let fingerprint = text(certificate, "/fingerprint");
+    say(format_args!("certificate {name:?} now acts as adapter {adapter:?}; SHA-256 {fingerprint}"));
+}
+
+/// A text of an answer.
+fn member<'a>(answer: &'a Value, path: &str, member: &'static str) -> Result<&'a str, CliError> {
+    Ok(answer.get(member).and_then(Value::as_str).ok_or_else(|| incomplete(path, member))?)
+}
+
+fn incomplete(path: &str, member: &'static str) -> ApiError {
+    ApiError::Incomplete { path: path.to_owned(), member }
 }

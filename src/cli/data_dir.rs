@@ -85,6 +85,14 @@ pub(super) fn write_new_file(path: &Path, content: &str) -> Result<(), CliError>
     })
 }
 
+/// Refuses a file that is there, before anything is made that would then be lost.
+pub(super) fn must_be_new(path: &Path) -> Result<(), CliError> {
+    match exists(path)? {
+        true => Err(CliError::Exists { what: "a file", name: path.display().to_string() }),
+        false => Ok(()),
+    }
+}
+
 /// Held while a server serves a data directory. The system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct ServerLock {

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use argon2::{Argon2, password_hash::PasswordHasher as _};
 use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::{
     CliError, KeyArg,
-    adapter::set_credential,
     admin::{Admin, Subject},
     data_dir::{ServerLock, exists},
     error::UsageError,
@@ -22,6 +22,7 @@ use crate::{
     admin::first,
     ca::SubjectAltName,
     config::{read_secret_file, write_secret_file},
+    store::{AdapterCredential, StoreError},
 };
 
 /// The file with the API key of the administrator.
@@ -100,9 +101,8 @@ pub(super) fn run(args: &DevArgs) -> Result<(), CliError> {
         ],
     })?;
     let lock = ServerLock::take(&ready.admin.config.store.path)?;
-    if let Some((user, password)) = &credential {
-        let adapter = ready.admin.adapter(FIRST_ADAPTER)?;
-        set_credential(&ready.admin, &adapter, Some((user, password)))?;
+    if let Some((user, password)) = credential {
+        set_credential(&ready.admin, user, &password)?;
     }
     ready.admin.config.server.kmip_listen = vec![args.kmip_listen];
     ready.admin.config.admin.listen = args.admin_listen;
@@ -127,6 +127,16 @@ fn keep_administrator(admin: &Admin, dir: &Path) -> Result<(), CliError> {
     write_secret_file(&path, format!("{}\n", *key.text).as_bytes()).map_err(CliError::file(&path))?;
     note(format_args!("made  API key of the administrator: {}", path.display()));
     Ok(())
+}
+
+/// Gives the first adapter a user name and password.
+fn set_credential(admin: &Admin, username: String, password: &str) -> Result<(), CliError> {
+    let adapter = admin.store.trust()?.adapters.into_iter().find(|row| row.name == FIRST_ADAPTER);
+    let adapter = adapter.ok_or(StoreError::NotFound)?.id;
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| CliError::PasswordHash)?;
+    let credential = AdapterCredential { username, password_hash: hash.to_string() };
+    let about = Subject { adapter: Some(adapter), ..Subject::default() };
+    admin.act("adapter.credential.set", about, || Ok(admin.store.set_credential(adapter, Some(credential))?))
 }
 
 fn parse_loopback(text: &str) -> Result<SocketAddr, NotLoopback> {

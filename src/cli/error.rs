@@ -36,9 +36,6 @@ pub enum CliError {
     /// The audit log shows something wrong; the report says what.
     #[error("the audit log is not as it was written: the report says where")]
     AuditBroken,
-    /// The audit log cannot be searched.
-    #[error(transparent)]
-    AuditSearch(#[from] crate::audit::SearchError),
     /// The audit log cannot be checked.
     #[error(transparent)]
     AuditUnreadable(#[from] crate::audit::verify::VerifyError),
@@ -127,34 +124,6 @@ pub enum CliError {
         what: &'static str,
         /// Its name.
         name: String,
-    },
-    /// The certificate belongs to an adapter already.
-    #[error(
-        "this certificate is registered already, with the adapter {adapter:?}; a certificate belongs to one adapter only"
-    )]
-    CertificateTaken {
-        /// The adapter's name.
-        adapter: String,
-    },
-    /// The certificate is no client's.
-    #[error(
-        "this is the certificate of this directory's own {whose} ({}), not a client's: register the client's own certificate",
-        path.display()
-    )]
-    OwnCertificate {
-        /// The authority's or the server's.
-        whose: &'static str,
-        /// Its file.
-        path: PathBuf,
-    },
-    /// Without its registration the certificate opens connections as before.
-    #[error(
-        "the rule {rule} of its adapter lets this certificate in also when it is not registered, so nothing was removed: remove that \
-         rule first (keystead cert rule remove {rule}), or say with --although-covered that the rule is to be what lets it in"
-    )]
-    CoveredByRule {
-        /// The rule.
-        rule: uuid::Uuid,
     },
     /// Half of a pair of files is there.
     #[error("{present} is there but {missing} is not: restore it, or remove both to have new ones made")]
@@ -360,9 +329,6 @@ pub enum UsageError {
         /// The context's name.
         context: String,
     },
-    /// A private key leaves a server only under a password.
-    #[error("a server hands the private key over in a PKCS#12 file: give a password for it with --password-file")]
-    NoFilePassword,
     /// A client's sequence needs its certificate.
     #[error("--as needs the client's certificate: give --cert and --key, or --client-token")]
     NoClientCertificate,

@@ -5,7 +5,7 @@ use super::view::Column;
 /// The columns of what was done with an adapter.
 pub(super) const OF_ADAPTER: [Column; 7] = [
     ("TIME", "/time"),
-    ("WHO", "/actor_name"),
+    ("WHO", "/actor_name|/actor"),
     ("FROM", "/peer"),
     ("WHAT", "/operation"),
     ("OUTCOME", "/outcome"),
@@ -13,14 +13,14 @@ pub(super) const OF_ADAPTER: [Column; 7] = [
     ("OBJECT", "/object"),
 ];
 
-/// The columns of records of the audit log.
+/// The columns of records of the audit log. A KMIP client is known by its adapter.
 pub(super) const OF_LOG: [Column; 8] = [
     ("NUMBER", "/sequence"),
     ("TIME", "/time"),
-    ("WHO", "/actor_name"),
+    ("WHO", "/actor_name|/actor|/adapter"),
     ("FROM", "/peer"),
     ("WHAT", "/action"),
+    ("ABOUT", "/name|/object|/root_key|/approval|/identity|/ca_rule|/adapter"),
     ("OUTCOME", "/outcome"),
-    ("NAME", "/name"),
-    ("OBJECT", "/object"),
+    ("LACKED", "/permission"),
 ];

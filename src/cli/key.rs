@@ -1,37 +1,32 @@
-//! `keystead key`: where managed objects lie and how they are sealed. Metadata only: no command shows material.
+//! `keystead key`: managed objects, everything of them but their content, and on the machine itself how they are sealed.
 
-mod remote;
+mod sealed;
 
 use clap::{Args, Subcommand};
-use hal::RootKeyInfo;
-use kmip::enums::ObjectType;
-use serde::Serialize;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::sealed::Sealed;
 use super::{
     CliError,
-    admin::{Admin, shown_time},
-    backend,
-    output::{as_text, json, say, table},
+    adapter::adapter_path,
+    api::escaped,
+    output::say,
     place::Where,
-    root_key::{protection, state_name},
-};
-use crate::{
-    store::{AdapterRow, ObjectId, ObjectRow, RootKeyState, SealedRow, Search},
-    vault::Vault,
+    view::{self, text},
 };
 
 /// See where managed objects lie.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Show one object: of files how it is sealed, and the root key that seals it as the HSM tells about it; of a server its metadata
+    /// Show one object; on the machine itself also how it is sealed, and the root key that seals it as the HSM tells about it
     Show(ShowArgs),
-    /// List the objects of an adapter: of files the oldest first, of a server the newest first
+    /// List the objects of an adapter, the newest first
     List(ListArgs),
-    /// Destroy an object of a server; an Active one needs another person's approval (see `keystead approval`)
-    Destroy(remote::OneArgs),
+    /// Destroy an object; an Active one needs another person's approval (see `keystead approval`)
+    Destroy(OneArgs),
     /// Bring a destroyed object back while its material is held
-    Recover(remote::OneArgs),
+    Recover(OneArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +59,7 @@ pub(super) struct ListArgs {
     #[arg(long, default_value_t = 0)]
     offset: u64,
     #[command(flatten)]
-    filters: remote::Filters,
+    filters: Filters,
     /// At most so many
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     limit: u64,
@@ -75,176 +70,105 @@ pub(super) struct ListArgs {
     config: Where,
 }
 
+/// Which objects are listed.
+#[derive(Debug, Default, Args)]
+struct Filters {
+    /// Only those in this state, such as Active
+    #[arg(long)]
+    state: Option<String>,
+    /// Only those of this type, such as SymmetricKey
+    #[arg(long = "type", value_name = "TYPE")]
+    object_type: Option<String>,
+    /// Only those with this text in one of their names
+    #[arg(long, value_name = "TEXT")]
+    name_contains: Option<String>,
+    /// Only those not fetched at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME")]
+    unused_since: Option<String>,
+    /// Only destroyed ones whose material is held
+    #[arg(long)]
+    held: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OneArgs {
+    /// The object's Unique Identifier
+    #[arg(value_parser = parse_identifier)]
+    id: Uuid,
+    #[command(flatten)]
+    config: Where,
+}
+
 pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
     match command {
-        KeyCommand::Show(args) => match args.config.there()? {
-            Some(api) => remote::show(&api, args),
-            None => show(args),
-        },
-        KeyCommand::List(args) => match args.config.there()? {
-            Some(api) => remote::list(&api, args),
-            None => list(args),
-        },
-        KeyCommand::Destroy(args) => remote::destroy(args),
-        KeyCommand::Recover(args) => remote::recover(args),
+        KeyCommand::Show(args) => show(args),
+        KeyCommand::List(args) => list(args),
+        KeyCommand::Destroy(args) => destroy(args),
+        KeyCommand::Recover(args) => recover(args),
     }
-}
-
-#[derive(Serialize)]
-struct Shown {
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    adapter: String,
-    object_type: &'static str,
-    revision: u64,
-    /// `None` once the object is destroyed: then its material is gone.
-    sealed: Option<Sealed>,
-}
-
-#[derive(Serialize)]
-struct Sealed {
-    /// Bytes in the database: wrapped KEK, nonce, ciphertext and tag.
-    bytes: usize,
-    /// How the root key wraps the object's KEK; `None` where the KEK was erased.
-    scheme: Option<&'static str>,
-    /// Bytes of the wrapped KEK.
-    wrapped_kek_bytes: usize,
-    /// The version of the root key that wraps it.
-    version: Option<u32>,
-    /// What operators decided about the root key.
-    root_key_state: &'static str,
-    /// The root key as the HSM tells it; `None` once it is destroyed.
-    root_key: Option<RootKeyInfo>,
-    /// Why the object's material cannot be had, now or ever.
-    closed: Option<String>,
-}
-
-fn show(args: &ShowArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let (adapter, row) = find(&admin, args.id)?;
-    let sealed = row.sealed.as_ref().map(|sealed| describe(&admin, &adapter, sealed)).transpose()?;
-    let object_type = type_name(&row);
-    let shown = Shown { id: row.id.0, adapter: adapter.name, object_type, revision: row.revision, sealed };
-    if args.json {
-        return json(&shown);
-    }
-    say(format_args!("object      {} ({}), revision {}", shown.id, shown.object_type, shown.revision));
-    say(format_args!("adapter     {}", shown.adapter));
-    say(format_args!("database    {}", admin.config.store.path.display()));
-    let Some(sealed) = shown.sealed else {
-        say("sealed      destroyed: its material is gone");
-        return Ok(());
-    };
-    say(format_args!("sealed      {} bytes: AES-256-GCM under a key of its own (KEK)", sealed.bytes));
-    if let (Some(scheme), Some(version)) = (sealed.scheme, sealed.version) {
-        let kek = sealed.wrapped_kek_bytes;
-        say(format_args!("KEK         wrapped by version {version} of the root key with {scheme}, {kek} bytes"));
-    }
-    if let Some(root) = &sealed.root_key {
-        show_root_key(root);
-    }
-    if let Some(closed) = &sealed.closed {
-        say(format_args!("closed      {closed}"));
-    }
-    Ok(())
-}
-
-fn show_root_key(root: &RootKeyInfo) {
-    say(format_args!("root key    {:?}, {}, KCV {}", root.label.as_str(), root.id, root.kcv));
-    for token in &root.tokens {
-        say(format_args!("token       {:?}, serial {}, {}", token.label, token.serial, token.model));
-    }
-    if root.tokens.is_empty() {
-        say("token       none: software root key, not an HSM");
-    }
-    say(format_args!("it says     {}", protection(root)));
-}
-
-fn describe(admin: &Admin, adapter: &AdapterRow, sealed: &SealedRow) -> Result<Sealed, CliError> {
-    let rows = admin.store.root_keys()?;
-    let root = rows.iter().find(|root| root.id == adapter.root_key).ok_or(CliError::SealedDamaged)?;
-    let closed = match root.state {
-        RootKeyState::Active => None,
-        RootKeyState::Suspended => Some(format!(
-            "its root key {:?} is suspended: the object opens again once that is resumed (keystead root-key resume)",
-            root.label
-        )),
-        RootKeyState::Destroyed => Some(format!(
-            "its root key {:?} was destroyed {}: its material cannot be recovered",
-            root.label,
-            shown_time(root.destroyed_at.unwrap_or(root.changed_at))
-        )),
-    };
-    let wrapped = match root.state {
-        RootKeyState::Destroyed => None,
-        _ => Some(Vault::wrapping_of(sealed).ok_or(CliError::SealedDamaged)?),
-    };
-    let root_key = match &wrapped {
-        Some(wrapped) => Some(backend::open(&admin.config.hsm)?.describe_root(wrapped.key())?),
-        None => None,
-    };
-    Ok(Sealed {
-        bytes: sealed.bytes(),
-        scheme: wrapped.as_ref().map(|wrapped| wrapped.scheme.name()),
-        wrapped_kek_bytes: wrapped.as_ref().map_or(0, |wrapped| wrapped.ciphertext.len()),
-        version: wrapped.as_ref().map(|wrapped| wrapped.version),
-        root_key_state: state_name(root.state),
-        root_key,
-        closed,
-    })
-}
-
-/// The object `id`, whichever adapter owns it.
-fn find(admin: &Admin, id: Uuid) -> Result<(AdapterRow, ObjectRow), CliError> {
-    for adapter in admin.store.trust()?.adapters {
-        if let Some(row) = admin.store.object(adapter.id, ObjectId(id))? {
-            return Ok((adapter, row));
-        }
-    }
-    Err(CliError::NoSuch { what: "object", name: id.to_string(), others: Vec::new() })
-}
-
-#[derive(Serialize)]
-struct Listed {
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    object_type: &'static str,
-    revision: u64,
-    destroyed: bool,
-    sealed_bytes: Option<usize>,
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    let adapter = admin.adapter(&args.adapter)?;
-    let everything =
-        Search { live: true, destroyed: true, offset: args.offset, limit: args.limit, ..Search::default() };
-    let mut listing = Vec::new();
-    for id in admin.store.search(adapter.id, &everything)? {
-        // An object never goes away again, so every one that was found is there.
-        let Some(row) = admin.store.object(adapter.id, id)? else { continue };
-        listing.push(Listed {
-            id: id.0,
-            object_type: type_name(&row),
-            revision: row.revision,
-            destroyed: row.destroyed,
-            sealed_bytes: row.sealed.as_ref().map(SealedRow::bytes),
-        });
-    }
+    let api = args.config.api()?;
+    let Filters { state, object_type, name_contains, unused_since, held } = &args.filters;
+    let filters =
+        [("state", state), ("type", object_type), ("name_contains", name_contains), ("unused_since", unused_since)];
+    let mut query = vec![format!("held={held}")];
+    query.extend(filters.iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(value.as_deref()?)))));
+    let path = format!("{}/objects?{}", adapter_path(&api, &args.adapter)?, query.join("&"));
+    let skip = usize::try_from(args.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut items = api.list(&path, Some(skip.saturating_add(limit)))?;
+    items.drain(..skip.min(items.len()));
+    let columns = [
+        ("ID", "/id"),
+        ("TYPE", "/type"),
+        ("STATE", "/state"),
+        ("NAMES", "/names"),
+        ("LAST USE", "/last_use/at"),
+        ("HELD UNTIL", "/held_until"),
+    ];
+    view::list(&items, args.json, &columns, "no objects")
+}
+
+fn show(args: &ShowArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let mut object = api.get(&path(args.id))?;
+    // Of the sealing a server tells the root key alone.
+    let sealed = api.here().map(|here| Sealed::of(here, args.id, &object)).transpose()?;
     if args.json {
-        return json(&listing);
+        if let (Some(sealed), Value::Object(members)) = (sealed, &mut object) {
+            members.insert("sealed".to_owned(), json!(sealed));
+        }
+        return view::one(&object, true);
     }
-    let rows: Vec<_> = listing
-        .into_iter()
-        .map(|row| {
-            let sealed = row.sealed_bytes.map_or_else(|| "destroyed".to_owned(), |bytes| bytes.to_string());
-            [row.id.to_string(), row.object_type.to_owned(), row.revision.to_string(), sealed]
-        })
-        .collect();
-    table(["ID", "TYPE", "REVISION", "SEALED BYTES"], &rows, "no objects");
+    view::one(&object, false)?;
+    if let (Some(sealed), Some(here)) = (sealed, api.here()) {
+        say(format_args!("database    {}", here.admin.config.store.path.display()));
+        Sealed::print(sealed.as_ref());
+    }
     Ok(())
 }
 
-fn type_name(row: &ObjectRow) -> &'static str {
-    ObjectType::from_code(row.object_type).map_or("unknown", ObjectType::name)
+fn destroy(args: &OneArgs) -> Result<(), CliError> {
+    let object = args.config.api()?.delete(&path(args.id))?;
+    match text(&object, "/held_until").as_str() {
+        "" | "-" => say(format_args!("object {} destroyed: its material is gone", args.id)),
+        until => say(format_args!(
+            "object {} destroyed: out of reach now, its material is held until {until} (keystead key recover)",
+            args.id
+        )),
+    }
+    Ok(())
+}
+
+fn recover(args: &OneArgs) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let object = api.act_on(&path(args.id), "recover")?;
+    say(format_args!("object {} is {} again", args.id, text(&object, "/state")));
+    Ok(())
+}
+
+fn path(id: Uuid) -> String {
+    format!("/v1/objects/{id}")
 }

@@ -4,7 +4,7 @@
 
 use std::{fmt::Display, io::Write as _, time::Instant};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::CliError;
 
@@ -50,11 +50,6 @@ pub(super) fn progress<T, E>(what: impl Display, work: impl FnOnce() -> Result<T
 pub(super) fn json(listing: &impl Serialize) -> Result<(), CliError> {
     say(serde_json::to_string_pretty(listing).map_err(CliError::Json)?);
     Ok(())
-}
-
-/// Writes a value in JSON as people read it.
-pub(super) fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }
 
 /// Prints a listing as a table, for people; `none` where it has no rows.

@@ -1,4 +1,4 @@
-//! Which server a command is about: the files of this machine, or the admin API of a server.
+//! Which server a command is about: that of a context, over HTTPS, or the files of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,16 @@ pub(super) struct Where {
 }
 
 impl Where {
+    /// The admin API, of a server or on the files of this machine.
+    pub(super) fn api(&self) -> Result<Api, CliError> {
+        self.there()?.map_or_else(|| Api::on(self.load()?), Ok)
+    }
+
+    /// The admin API of a server, for what only one that runs can do.
+    pub(super) fn server(&self) -> Result<Api, CliError> {
+        Ok(self.there()?.ok_or(ContextError::NeedsServer)?)
+    }
+
     /// The admin API to speak to: of the context that `--context` names, or of the current one; `None` where the command is about
     /// the files of this machine, as `--config` says, or `keystead.toml` in this directory where no context is chosen.
     pub(super) fn there(&self) -> Result<Option<Api>, CliError> {
@@ -40,18 +50,12 @@ impl Where {
         }
     }
 
-    /// The admin API, which alone does what the command is about.
-    pub(super) fn api(&self) -> Result<Api, CliError> {
-        Ok(self.there()?.ok_or(ContextError::NeedsServer)?)
-    }
-
-    /// The configuration of this machine, where [`Where::there`] is not the place.
-    pub(super) fn load(&self) -> Result<Config, CliError> {
-        ConfigArgs { config: self.path() }.load()
-    }
-
-    /// Its file.
+    /// The file of the configuration of this machine, where [`Where::there`] is not the place.
     pub(super) fn path(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| USUAL_CONFIG.into())
+    }
+
+    fn load(&self) -> Result<Config, CliError> {
+        ConfigArgs { config: self.path() }.load()
     }
 }

@@ -8,7 +8,6 @@ mod destroy;
 mod error;
 mod import;
 mod list;
-mod remote;
 mod retire;
 mod rotate;
 mod signer;
@@ -25,6 +24,7 @@ pub(super) use self::{create::make, error::RootKeyError, list::identify};
 use super::{
     CliError,
     admin::{Admin, Subject},
+    api::Api,
     backend,
     output::table,
 };
@@ -43,7 +43,7 @@ pub(super) enum RootKeyCommand {
     Create(create::CreateArgs),
     /// List the root keys on record, with their state and what is sealed under them
     List(list::ListArgs),
-    /// Show one root key: its versions, on record and as the HSM tells them, and how far its rotation is
+    /// Show one root key: its versions, on the machine itself also as the HSM tells them, and how far its rotation is
     Describe(describe::DescribeArgs),
     /// Let a root key neither seal nor open anything until it is resumed
     Suspend(suspend::StateArgs),
@@ -83,6 +83,11 @@ pub(super) fn run(command: &RootKeyCommand) -> Result<(), CliError> {
         RootKeyCommand::Signer(args) => signer::run(args),
         RootKeyCommand::Destroy(args) => destroy::run(args),
     }
+}
+
+/// The path of the root key with this label or id.
+fn path(api: &Api, label: &str) -> Result<String, CliError> {
+    Ok(format!("{PATH}/{}", api.id("root key", PATH, "label", label)?))
 }
 
 /// The root key on record with this label, or of this id.

@@ -32,14 +32,14 @@ pub(super) struct ReloadArgs {
 
 pub(super) fn run(command: &ServerCommand) -> Result<(), CliError> {
     match command {
-        ServerCommand::Show(args) => view::one(&args.place.api()?.get("/v1/server")?, args.json),
+        ServerCommand::Show(args) => view::one(&args.place.server()?.get("/v1/server")?, args.json),
         ServerCommand::Reload(args) => act(args, "reload", "reloaded"),
         ServerCommand::RenewCertificate(args) => act(args, "certificate/renew", "renewed"),
     }
 }
 
 fn act(args: &ReloadArgs, verb: &str, done: &str) -> Result<(), CliError> {
-    let server = args.place.api()?.act(&format!("/v1/server/{verb}"), None)?;
+    let server = args.place.server()?.act(&format!("/v1/server/{verb}"))?;
     let thumbprint = view::text(&server, "/certificate/thumbprint_sha256");
     say(format_args!("{done}; the server's certificate has the thumbprint {thumbprint}"));
     Ok(())

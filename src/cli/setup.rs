@@ -5,6 +5,7 @@
 //! with a new key.
 
 mod certificates;
+mod clients;
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use hal::{Label, RootKeyInfo, RootKeys, SignerKind, software::SoftwareHal};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
-pub(super) use self::certificates::usual_names;
+pub(super) use self::{certificates::usual_names, clients::private_key};
 use super::{
     CliError,
     admin::Admin,

@@ -11,6 +11,7 @@ use super::{
     CliError,
     adapter::{parse_description, parse_name},
     api::Api,
+    data_dir::must_be_new,
     output::say,
     place::Where,
     view::{self, text},
@@ -221,7 +222,7 @@ fn path(api: &Api, name: &str) -> Result<String, CliError> {
 
 fn create(args: &CreateArgs) -> Result<(), CliError> {
     let api = args.place.api()?;
-    key::must_be_new(args.api_key_out.as_deref())?;
+    args.api_key_out.as_deref().map_or(Ok(()), must_be_new)?;
     let kind = match args.kind {
         Kind::Service => "service",
         Kind::Operator => "operator",

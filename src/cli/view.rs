@@ -10,7 +10,8 @@ use super::{
 /// Longer texts are files of their own, such as signed statements, and not for reading here.
 const LONGEST: usize = 240;
 
-/// A column of a table: its head, and where in an item (a JSON pointer) its cells are.
+/// A column of a table: its head, and where in an item (JSON pointers, joined by `|`, of which the first that leads to something
+/// counts) its cells are.
 pub(super) type Column = (&'static str, &'static str);
 
 /// Shows a list.
@@ -22,7 +23,7 @@ pub(super) fn list(items: &[Value], as_json: bool, columns: &[Column], none: &st
         note(none);
         return Ok(());
     }
-    let cells = |item: &Value| columns.iter().map(|(_, pointer)| cell(item.pointer(pointer))).collect::<Vec<_>>();
+    let cells = |item: &Value| columns.iter().map(|(_, pointers)| cell(first(item, pointers))).collect::<Vec<_>>();
     let mut rows = vec![columns.iter().map(|(head, _)| (*head).to_owned()).collect::<Vec<_>>()];
     rows.extend(items.iter().map(cells));
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max().unwrap_or(0);
@@ -32,6 +33,10 @@ pub(super) fn list(items: &[Value], as_json: bool, columns: &[Column], none: &st
         say(padded.collect::<Vec<_>>().join("  ").trim_end());
     }
     Ok(())
+}
+
+fn first<'a>(item: &'a Value, pointers: &str) -> Option<&'a Value> {
+    pointers.split('|').filter_map(|pointer| item.pointer(pointer)).find(|value| !value.is_null())
 }
 
 /// Shows one thing, with all that the server tells of it.
@@ -98,6 +103,11 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
+/// The list in the member `member`, empty where there is none.
+pub(super) fn items<'a>(of: &'a Value, member: &str) -> &'a [Value] {
+    of.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// The text at `pointer`, escaped; nothing where there is none.
 pub(super) fn text(item: &Value, pointer: &str) -> String {
     item.pointer(pointer).map(|value| cell(Some(value))).unwrap_or_default()
@@ -126,5 +136,8 @@ mod tests {
             assert_eq!(cell(Some(&value)), shown, "{value}");
         }
         assert_eq!(text(&json!({"a": {"b": "c"}}), "/a/b"), "c");
+        let item = json!({"name": null, "id": 7});
+        assert_eq!(first(&item, "/none|/name|/id"), Some(&json!(7)));
+        assert_eq!(first(&item, "/none|/name"), None);
     }
 }

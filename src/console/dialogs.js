@@ -56,12 +56,12 @@ export function Impact({ of }) {
       ${of.held_objects > 0 && html`<${Stat} value=${number(of.held_objects)} label="destroyed and held, lost as well" kind="warn" />`}
       ${several && html`<${Stat} value=${number(of.adapters.length)} label=${of.adapters.length === 1 ? "adapter affected" : "adapters affected"} />`}
     </div>
-    ${of.object && html`<p>${of.object.names[0] ? html`<strong><bdi>${of.object.names.join(", ")}</bdi></strong>` : "A key without a name"}, <${Badge} of=${objectStates} is=${of.object.state} />,
+    ${of.object && html`<p>${of.object.names[0] ? html`<strong><bdi>${of.object.names.join(", ")}</bdi></strong>` : "The key"}, <${Badge} of=${objectStates} is=${of.object.state} />,
       ${of.object.last_use_at ? html` handed out last <${Time} at=${of.object.last_use_at} ago />` : " never handed out"}.
       ${of.object.hold_seconds > 0 ? ` Its material is held for ${duration(of.object.hold_seconds)} and can be recovered until then.` : " It is erased at once."}</p>`}
     ${of.adapters.map((adapter) => html`<details open=${of.adapters.length === 1}><summary><strong><bdi>${adapter.name}</bdi></strong>: ${count(adapter.objects, "key")}, ${number(adapter.active_objects)} in use</summary>
       <p>${adapter.states.filter((one) => one.objects).map((one) => html`<${Badge} of=${objectStates} is=${one.state} /> ${number(one.objects)}  `)}</p>
-      <p>Newest key <${Time} at=${adapter.newest_at} none="none" />; a key was handed out last <${Time} at=${adapter.last_use_at} ago none="never, as far as is on record" />.</p>
+      <p>Newest key <${Time} at=${adapter.newest_at} none="none" />; ${adapter.last_use_at ? html`a key was handed out last <${Time} at=${adapter.last_use_at} ago />` : "no key was ever handed out, as far as is on record"}.</p>
       ${adapter.clients.length > 0 && html`<p>Clients that connected: ${adapter.clients.slice(0, 5).map((client, place) => html`${place ? "; " : ""}<bdi>${client.subject}</bdi> from <code>${client.address}</code> <${Time} at=${client.seen_at} ago />`)}${adapter.clients.length + adapter.more_clients > 5 && ` and ${number(adapter.clients.length + adapter.more_clients - 5)} more`}.</p>`}</details>`)}
     ${of.warnings.map((text) => html`<${Notice} kind="warn">${text}<//>`)}</div>`;
 }

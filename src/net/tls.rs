@@ -13,9 +13,9 @@ use std::{
 use hal::{HalError, Label};
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    CertificateError, OtherError, ServerConfig,
+    CertificateError, OtherError, ServerConfig, SignatureAlgorithm, SignatureScheme,
     server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
-    sign::{CertifiedKey, SigningKey},
+    sign::{CertifiedKey, Signer, SigningKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
@@ -127,6 +127,17 @@ impl ServerCertificate {
         })
     }
 
+    /// Takes a chain to be looked at, without its key: no handshake is answered with it, and there is nothing to read again.
+    #[must_use]
+    pub fn without_key(chain: Vec<CertificateDer<'static>>) -> Self {
+        Self {
+            current: RwLock::new(Arc::new(CertifiedKey::new(chain, Arc::new(NoKey)))),
+            hsm_key: RwLock::new(None),
+            source: None,
+            renewing: Mutex::default(),
+        }
+    }
+
     /// Reads what [`ServerCertificate::load`] read once more, for all handshakes from now on. On an error the old one stays.
     ///
     /// # Errors
@@ -160,6 +171,20 @@ impl ServerCertificate {
     /// Whether signing may have to wait for an HSM.
     pub(super) fn may_wait_for_hsm(&self) -> bool {
         matches!(self.source, Some((_, ServerKey::Hsm(..))))
+    }
+}
+
+/// Signs nothing.
+#[derive(Debug)]
+struct NoKey;
+
+impl SigningKey for NoKey {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        None
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::Anonymous
     }
 }
 

@@ -59,6 +59,27 @@ impl LiveTrust {
     /// # Errors
     /// The source failed, an own CA's certificate cannot be used, or the thread could not be started.
     pub fn start(source: TrustSource, own_ca: &[CertificateDer<'static>]) -> Result<Arc<Self>, TrustError> {
+        let (live, ended) = Self::first(source, own_ca)?;
+        let follower = Arc::downgrade(&live);
+        thread::Builder::new()
+            .name("trust".to_owned())
+            .spawn(move || follow(&follower, &ended))
+            .map_err(TrustError::Thread)?;
+        Ok(live)
+    }
+
+    /// Reads the first snapshot; others come into force by [`LiveTrust::refresh_now`] alone. For a process of one command.
+    ///
+    /// # Errors
+    /// As for [`LiveTrust::start`].
+    pub fn still(source: TrustSource, own_ca: &[CertificateDer<'static>]) -> Result<Arc<Self>, TrustError> {
+        Self::first(source, own_ca).map(|(live, _)| live)
+    }
+
+    fn first(
+        source: TrustSource,
+        own_ca: &[CertificateDer<'static>],
+    ) -> Result<(Arc<Self>, mpsc::Receiver<()>), TrustError> {
         let chain_verifier = own_ca_verifier(own_ca)?;
         let generation = (source.generation)()?;
         let first = Trust::new((source.rows)()?, chain_verifier.clone());
@@ -71,12 +92,7 @@ impl LiveTrust {
             changed: watch::Sender::new(generation),
             _alive: alive,
         });
-        let follower = Arc::downgrade(&live);
-        thread::Builder::new()
-            .name("trust".to_owned())
-            .spawn(move || follow(&follower, &ended))
-            .map_err(TrustError::Thread)?;
-        Ok(live)
+        Ok((live, ended))
     }
 
     /// The snapshot in force.

@@ -39,7 +39,7 @@ fn a_key_is_shown_once_works_at_once_and_is_revoked_at_once() {
         .read(201);
     let path = format!("/v1/identities/{}/api-keys", owner.id);
     let made: NewlyMadeApiKey = api.post(&path, &json!({"name": "first", "expires_in_days": 1})).read(201);
-    let (key, one) = (made.key.clone(), format!("{path}/{}", made.info.id));
+    let (key, one) = (made.key.0.clone(), format!("{path}/{}", made.info.id));
     let caller = api.with_key(&key);
     caller.get("/v1/adapters").expect(200);
 

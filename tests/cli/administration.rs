@@ -9,7 +9,7 @@ fn adapters_are_made_once_and_listed() {
     let data = Data::new();
     data.succeed("adapter create vsphere --description for-the-cluster");
     let said = data.fail(1, "adapter create vsphere");
-    assert!(said.contains("already an adapter \"vsphere\""), "{said}");
+    assert!(said.contains("409 exists") && said.contains("an adapter called \"vsphere\""), "{said}");
     data.fail(2, "adapter create v");
     data.fail(2, &format!("adapter create {}", "v".repeat(41)));
     let said = data.fail(1, "adapter create other --root-key none");
@@ -18,7 +18,8 @@ fn adapters_are_made_once_and_listed() {
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[1]["name"], "vsphere");
     assert_eq!(listed[1]["description"], "for-the-cluster");
-    assert_eq!(listed[1]["live_objects"], 0);
+    assert_eq!(listed[1]["objects"]["live"], 0);
+    assert_eq!(listed[1]["root_key"]["label"], "keystead-root");
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn a_request_is_signed_and_registered_but_not_one_that_was_changed() {
     let (request, out) = (folder.join("request.pem"), folder.join("cert.pem"));
     data.succeed(&format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
     assert!(std::fs::read_to_string(&out).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
-    assert_eq!(data.list("cert list")[1]["subject"], "O=Array, CN=element");
+    assert_eq!(data.list("cert list")[1]["subject"], "CN=element,O=Array");
     let before = std::fs::read(&out).unwrap();
     let said = data.fail(1, &format!("cert sign-csr {} --adapter default --out {}", request.display(), out.display()));
     assert!(said.contains("there is already a file") && said.contains("cert.pem"), "{said}");
@@ -154,9 +155,9 @@ fn rules_are_added_once_listed_and_removed() {
     let data = Data::new();
     data.succeed("cert rule add --adapter default --common-name app");
     let said = data.fail(1, "cert rule add --adapter default --common-name app");
-    assert!(said.contains("already a rule for \"app\""), "{said}");
+    assert!(said.contains("this adapter already"), "{said}");
     let rules = data.list("cert rule list");
-    assert_eq!(rules[0]["common_name"], "app");
+    assert_eq!((&rules[0]["kind"], &rules[0]["value"]), (&"cn".into(), &"app".into()));
     let id = rules[0]["id"].as_str().unwrap();
     data.succeed(&format!("cert rule remove {id}"));
     data.fail(1, &format!("cert rule remove {id}"));
@@ -192,7 +193,7 @@ fn wrong_arguments_are_named() {
     assert!(said.contains("give --config, or --module"), "{said}");
     let file = data.file("keystead.toml");
     let said = data.fail(1, &format!("cert sign-csr {} --adapter default", file.display()));
-    assert!(said.contains(&format!("{}: there is no certificate request in it", file.display())), "{said}");
+    assert!(said.contains("request: neither PEM"), "{said}");
     let tls = data.file("tls");
     let (tls, client) = (tls.display(), data.file("client"));
     let files = format!("--ca {tls}/ca.pem --cert {0}/cert.pem --key {tls}/server.key", client.display());
@@ -206,9 +207,9 @@ fn wrong_arguments_are_named() {
 #[test]
 fn certificates_that_are_no_clients_are_refused_or_noted() {
     let (data, other) = (Data::new(), Data::new());
-    for (name, whose) in [("tls/ca.pem", "own authority"), ("tls/server.pem", "own server")] {
+    for name in ["tls/ca.pem", "tls/server.pem"] {
         let said = data.fail(1, &format!("cert register {} --adapter default", data.file(name).display()));
-        assert!(said.contains(whose), "{said}");
+        assert!(said.contains("the server's own certificate, or that of its authority"), "{said}");
     }
     assert_eq!(data.list("cert list").as_array().unwrap().len(), 1);
     let config = data.file("keystead.toml");
@@ -217,6 +218,78 @@ fn certificates_that_are_no_clients_are_refused_or_noted() {
         let line = format!("cert register {} --adapter default --config {}", file.display(), config.display());
         let ran = keystead(&line);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        assert_eq!(ran.stderr.contains("note: this is an authority's certificate"), noted, "{}", ran.stderr);
+        assert_eq!(
+            ran.stderr.contains("an authority's certificate; certificates that it issued are not accepted"),
+            noted,
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn whatever_a_server_does_is_done_on_the_files_too() {
+    let (data, other) = (Data::new(), Data::new());
+    data.succeed("adapter update default --description Moved --hold-seconds 60");
+    assert_eq!(data.list("adapter show default")["hold_seconds"], 60);
+    data.succeed("adapter create gone");
+    data.succeed("adapter delete gone");
+    let said = data.fail(1, "adapter show gone");
+    assert!(said.contains("no adapter \"gone\"; there is default"), "{said}");
+    let activity = data.succeed("adapter activity default");
+    assert!(activity.contains(&format!("uid:{}", rustix::process::getuid().as_raw())), "{activity}");
+
+    data.succeed(&format!("authority add {} --name theirs", other.file("tls/ca.pem").display()));
+    let fingerprint = data.list("authority list")[0]["fingerprint"].as_str().unwrap().to_owned();
+    data.succeed(&format!("cert rule add --adapter default --dns array.example.com --issuer {fingerprint}"));
+    let said = data.fail(1, &format!("authority remove {fingerprint}"));
+    assert!(said.contains("409 state") && said.contains("in the audit log: "), "{said}");
+    assert!(data.succeed("cert expiring --within-days 3660").contains("default"));
+    assert!(data.succeed("cert show --help").contains("fingerprint"));
+
+    let password = data.secret("password", "correct horse battery");
+    let out = data.dir().with_file_name("file");
+    let issue = "cert issue --adapter default --common-name app --key ecdsa-p256";
+    data.succeed(&format!("{issue} --out {} --password-file {}", out.display(), password.display()));
+    assert_eq!(super::mode(&out.join("client.p12")), 0o600);
+    assert!(!out.join("key.pem").exists());
+
+    data.succeed("backup create");
+    assert_eq!(data.list("backup list").as_array().unwrap().len(), 1);
+    let found = data.list("audit search --action backup.create");
+    assert_eq!(found[0]["outcome"], "success");
+}
+
+#[test]
+fn the_files_of_a_machine_are_nobody_who_could_be_one_of_two_people() {
+    let data = Data::new();
+    let refused = [
+        ("user create alice --role administrator", "identity.create"),
+        ("approval request --delete-adapter default --reason Moved", "approval.request"),
+        ("root-key destroy keystead-root --reason Moved", "approval.request"),
+    ];
+    for (line, permission) in refused {
+        let said = data.fail(1, line);
+        assert!(said.contains("403 forbidden") && said.contains("keystead context add"), "{said}");
+        let found = data.list("audit search --outcome denied --limit 1");
+        assert_eq!((&found[0]["permission"], &found[0]["actor_name"]), (&permission.into(), &serde_json::Value::Null));
+        assert_eq!(found[0]["actor"], format!("uid:{}", rustix::process::getuid().as_raw()));
+    }
+    // Who there is may be seen.
+    assert!(data.list("user list").as_array().unwrap().iter().all(|user| user["name"] == "bootstrap"));
+    assert_eq!(data.list("approval list"), serde_json::json!([]));
+    assert_eq!(data.list("root-key describe keystead-root")["state"], "active");
+}
+
+#[test]
+fn an_hsm_that_is_not_needed_is_not_opened_and_one_that_cannot_be_is_told_in_its_own_words() {
+    let data = Data::new();
+    let passphrase = data.file("hsm/passphrase");
+    std::fs::rename(&passphrase, data.dir().with_file_name("passphrase")).unwrap();
+    data.succeed("adapter create vsphere");
+    assert_eq!(data.list("root-key list")[0]["state"], "active");
+    for line in ["root-key create second", "root-key list --hsm", "root-key describe keystead-root"] {
+        let said = data.fail(1, line);
+        assert!(said.contains("hsm/passphrase"), "{line}: {said}");
     }
 }

@@ -141,7 +141,7 @@ impl Browser {
     /// Goes to an address of the console, such as `/adapters`.
     pub fn go(&self, path: &str) {
         let now = self.run("return location.origin", &[]);
-        if now == Value::from(self.base.as_str()) {
+        if now == self.base.as_str() {
             self.run("location.hash = arguments[0]", &[path.into()]);
         } else {
             self.ask("POST", "/url", &json!({"url": format!("{}/#{path}", self.base)}));

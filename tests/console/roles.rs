@@ -5,6 +5,12 @@ use serde_json::json;
 use super::Browser;
 use crate::harness::server::Server;
 
+/// A page, the buttons on it and those that are not.
+type Page<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
+
+/// A role, the pages in its menu, those that are not, and what is on some pages.
+type Role<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [Page<'a>]);
+
 #[test]
 fn each_role_finds_its_pages_and_buttons_and_no_others() {
     let server = Server::start();
@@ -13,7 +19,7 @@ fn each_role_finds_its_pages_and_buttons_and_no_others() {
     let adapters = api.get("/v1/adapters").expect(200);
     let adapter = adapters["items"][0]["id"].as_str().unwrap();
     let (adapter, root_key) = (format!("/adapters/{adapter}"), format!("/root-keys/{}", api.root_key()));
-    let cases: [(&str, &[&str], &[&str], &[(&str, &[&str], &[&str])]); 4] = [
+    let cases: [Role<'_>; 4] = [
         (
             "viewer",
             &["Adapters", "Keys", "Root keys", "Identities", "Server"],

@@ -131,7 +131,7 @@ fn a_netapp_cluster_by_its_request() {
         let signed = if kind == "NetApp ONTAP" {
             browser.copied("Client certificate")
         } else {
-            let call: serde_json::Value = serde_json::from_str(&browser.wait("the call", "return [...document.querySelectorAll('.copybox pre')].map(one => one.textContent).find(text => text.includes('CreateKeyServerKmip'))", &[]).as_str().unwrap().to_owned()).unwrap();
+            let call: serde_json::Value = serde_json::from_str(browser.wait("the call", "return [...document.querySelectorAll('.copybox pre')].map(one => one.textContent).find(text => text.includes('CreateKeyServerKmip'))", &[]).as_str().unwrap()).unwrap();
             assert_eq!(call["params"]["kmipKeyServerPort"], server.addr().port());
             call["params"]["kmipClientCertificate"].as_str().unwrap().to_owned()
         };

@@ -96,7 +96,12 @@ fn a_new_root_key_is_imported_once_and_used_by_adapters() {
     assert_eq!((&ours["id"], &ours["kcv"]), (&protocol["root_key"], &protocol["kcv"]));
     // Doing it again, with other shares of it, changes nothing.
     data.succeed(&format!("root-key import {}", shares(&files[..2])));
-    assert_eq!(data.list("root-key list"), listed);
+    let ids = |listed: &serde_json::Value| -> Vec<serde_json::Value> {
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| serde_json::json!([row["id"], row["label"], row["state"], row["kcv"], row["adapters"]]))
+            .collect()
+    };
+    assert_eq!(ids(&data.list("root-key list")), ids(&listed));
     data.succeed("adapter create vsphere --root-key escrowed");
     let listed = data.list("root-key list");
 
@@ -177,7 +182,7 @@ fn a_rotation_takes_the_shares_of_the_next_version_and_no_others() {
     assert_eq!(versions(&data.dir(), "escrowed").len(), 1);
     data.succeed(&format!("root-key rotate escrowed --wait {}", shares(&next)));
     let listed = versions(&data.dir(), "escrowed");
-    assert_eq!((&listed[1]["kcv"], &listed[1]["attested"]), (&protocol["kcv"], &true.into()));
+    assert_eq!((&listed[1]["kcv"], listed[1]["attestation"].is_string()), (&protocol["kcv"], true));
     assert_eq!((&listed[0]["state"], &listed[1]["state"]), (&"superseded".into(), &"current".into()));
 
     let (proof, pem) = (at("proof.json"), at("signer.pem"));

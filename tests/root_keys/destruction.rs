@@ -47,7 +47,7 @@ const DESTROY: &str = "root-key destroy doomed --yes";
 fn active_objects_must_be_approved_by_their_number() {
     let (data, _) = doomed();
     let report = data.succeed("root-key destroy doomed --dry-run");
-    for part in ["doomed", "1 PreActive", "1 Active", "2 wrapped keys of 2 objects, of which 1 are Active"] {
+    for part in ["\"doomed\": 2 objects", "1 PreActive", "1 Active", "lost: 2, 1 of them Active", "erased: 2"] {
         assert!(report.contains(part), "{part} in {report}");
     }
     for (approval, why) in [

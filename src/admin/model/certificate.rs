@@ -173,7 +173,7 @@ impl From<ClientKey> for KeyKind {
     }
 }
 
-/// A password, which is in no answer and in no log.
+/// A text that is in no log, such as a password.
 #[derive(Clone, ToSchema)]
 #[schema(value_type = String, format = Password)]
 pub struct Password(pub Zeroizing<String>);

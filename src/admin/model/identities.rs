@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{CertificateInfo, present};
+use super::{CertificateInfo, Password, present};
 use crate::admin::{http::Resource, permission::Role};
 
 /// Somebody, or some program, that administers.
@@ -164,7 +164,7 @@ pub struct NewApiKey {
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct NewlyMadeApiKey {
     /// The key, for the header `Authorization: Bearer`. It is shown only now.
-    pub key: String,
+    pub key: Password,
     /// What is kept of it.
     #[serde(flatten)]
     pub info: ApiKeyInfo,

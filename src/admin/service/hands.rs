@@ -12,7 +12,7 @@ use super::Service;
 use crate::{
     admin::{
         caller::{Caller, CallerKind},
-        permission::{Grant, Role},
+        permission::{Grant, Permission, Role},
         problem::{Code, Problem},
     },
     store::{ApprovalRow, IdentityRow, StoreError},
@@ -76,6 +76,8 @@ pub(super) fn hands_of(caller: &Caller, to: Uuid) -> Result<BTreeSet<Uuid>, Prob
     let mut hands = caller.hands.clone();
     match caller.kind {
         CallerKind::Bootstrap => return Ok(BTreeSet::new()),
+        // The files of the machine are nobody's hands; see `Caller::may`.
+        CallerKind::LocalUser => return Err(Problem::forbidden(Permission::IdentityCreate)),
         CallerKind::Service | CallerKind::Operator if caller.identity != to => drop(hands.insert(caller.identity)),
         CallerKind::Service | CallerKind::Operator => {}
     }
@@ -171,7 +173,7 @@ mod tests {
             grants: vec![Grant { role: Role::Administrator, adapter: None }],
             by: LoggedInBy::ApiKey(Uuid::nil()),
             hands: hands.into_iter().collect(),
-            address: "192.0.2.1:1".parse().unwrap(),
+            address: "192.0.2.1:1".parse().ok(),
             correlation: Uuid::nil(),
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         etag::IfMatch,
         model::{
             ApiKeyInfo, CertificateInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity,
-            NewlyMadeApiKey, shown_time,
+            NewlyMadeApiKey, Password, shown_time,
         },
         page::{Page, Window},
         permission::{Grant, Permission, Role, Scope},
@@ -224,7 +224,7 @@ impl Service {
             let spend = spend(caller, at);
             self.store.insert_api_key(row, spend).map_err(|error| taken(error, spend))?;
             let (row, _) = self.find_api_key(identity, key.id)?;
-            Ok(NewlyMadeApiKey { key: key.text().to_string(), info: key_shown(row, at) })
+            Ok(NewlyMadeApiKey { key: Password(key.text()), info: key_shown(row, at) })
         })
     }
 

@@ -140,7 +140,7 @@ impl Service {
             warnings,
             object: Some(object_report(&found, adapter.hold_seconds)),
         };
-        let name = found.names.into_iter().next().unwrap_or_else(|| id.0.to_string());
+        let name = name_of(&found).map_or_else(|| id.0.to_string(), str::to_owned);
         Ok(Stake { name, adapter: Some(adapter.id), impact })
     }
 
@@ -172,6 +172,12 @@ impl Service {
             more_clients,
         })
     }
+}
+
+/// What people know an object by: its first Name, or else what vCenter notes of the machine or datastore that it is for.
+fn name_of(found: &Summary) -> Option<&str> {
+    let noted = found.attributes.iter().find(|attribute| attribute.name == "x-Name");
+    found.names.first().or_else(|| noted.map(|attribute| &attribute.value)).map(String::as_str)
 }
 
 fn object_report(found: &Summary, hold_seconds: u32) -> ObjectImpactReport {

@@ -177,7 +177,7 @@ impl Service {
 fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outcome) -> Event {
     Event::Admin(AdminEvent {
         actor: caller.actor(),
-        peer: Some(caller.address),
+        peer: caller.address,
         action,
         subject,
         outcome,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hal::HalError;
 use serde::Deserialize;
 
 use crate::cli::output::visible;
@@ -68,6 +69,19 @@ pub struct Refused {
     /// Finds it in the server's logs.
     #[serde(default)]
     correlation: String,
+    /// It was asked of the files of this machine.
+    #[serde(skip)]
+    here: bool,
+    /// What the HSM said.
+    #[serde(skip)]
+    hsm: Option<HalError>,
+}
+
+impl Refused {
+    /// The same, asked of the files of this machine; the HSM of which said that.
+    pub(super) fn on_these_files(self, hsm: Option<HalError>) -> Self {
+        Self { here: true, hsm, ..self }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -76,8 +90,12 @@ impl fmt::Display for Refused {
         if !self.detail.is_empty() {
             write!(f, ": {}", visible(&self.detail))?;
         }
+        if let Some(said) = &self.hsm {
+            write!(f, "\n  the HSM says: {said}")?;
+        }
         let (code, path) = (visible(&self.code), visible(&self.instance));
-        write!(f, "\n  {} {code}, asked for {path}; in the server's logs: {}", self.status, visible(&self.correlation))
+        let logs = if self.here { "the audit log" } else { "the server's logs" };
+        write!(f, "\n  {} {code}, asked for {path}; in {logs}: {}", self.status, visible(&self.correlation))
     }
 }
 

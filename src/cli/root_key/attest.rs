@@ -5,21 +5,23 @@ use std::path::PathBuf;
 use clap::Args;
 use hal::{RootKeyVersion, RootKeys};
 
-use super::{about, find, open_hsm, remote};
+use super::path;
 use crate::{
+    admin::model::AttestVersion,
     cli::{
         CliError,
         admin::Admin,
+        api::ApiError,
         data_dir::write_new_file,
         output::{note, say},
         place::Where,
     },
-    root_keys::{self, attest},
+    root_keys::attest,
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AttestArgs {
-    /// The root key's label
+    /// The root key's label or id
     label: String,
     /// Its version; the current one where this is not given
     #[arg(long, value_name = "N")]
@@ -32,20 +34,17 @@ pub(in crate::cli) struct AttestArgs {
 }
 
 pub(super) fn run(args: &AttestArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::attest(&api, &args.label, args.version, args.out.as_deref());
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let row = find(&admin, &args.label)?;
-    let key = root_keys::key(row.id, args.version.unwrap_or(row.current_version));
-    let hal = open_hsm(&admin)?;
-    let attestation = admin.act("root_key.attest", about(&row), || Ok(attest(&admin.store, &*hal, key)?))?;
+    let api = args.config.api()?;
+    let path = format!("{}/attest", path(&api, &args.label)?);
+    let answer = api.act_with(&path, &AttestVersion { version: args.version })?;
+    let statement = answer.get("statement").and_then(|statement| statement.as_str());
+    let statement = statement.ok_or(ApiError::Incomplete { path, member: "statement" })?;
     match &args.out {
-        Some(path) => {
-            write_new_file(path, &attestation)?;
-            note(format_args!("wrote {}: check it with `keystead root-key verify-attestation`", path.display()));
+        Some(file) => {
+            write_new_file(file, statement)?;
+            note(format_args!("wrote {}: check it with `keystead root-key verify-attestation`", file.display()));
         }
-        None => say(attestation.trim_end()),
+        None => say(statement.trim_end()),
     }
     Ok(())
 }

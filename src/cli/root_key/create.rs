@@ -3,13 +3,15 @@
 use clap::Args;
 use hal::{Label, RootKeyInfo, RootKeys};
 
-use super::{attest::attest_new, open_hsm, remote, show};
+use super::{PATH, attest::attest_new};
 use crate::{
+    admin::model::NewRootKey,
     cli::{
         CliError,
         admin::{Admin, Subject},
-        output::{note, progress},
+        output::{note, progress, say},
         place::Where,
+        view::text,
     },
     root_keys,
 };
@@ -24,22 +26,16 @@ pub(in crate::cli) struct CreateArgs {
 }
 
 pub(super) fn run(args: &CreateArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::create(&api, args.label.as_str());
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let hal = open_hsm(&admin)?;
-    let making = format_args!("making root key {:?}", args.label.as_str());
-    let root = progress(making, || make(&admin, &*hal, &args.label))?;
-    show(&[root]);
-    note(format_args!(
-        "make adapters under it with: keystead adapter create NAME --root-key {:?}",
-        args.label.as_str()
-    ));
+    let api = args.config.api()?;
+    let (label, new) = (args.label.as_str(), NewRootKey { label: args.label.to_string() });
+    let made = progress(format_args!("making root key {label:?}"), || api.create(PATH, &new))?;
+    let kcv = text(&made, "/versions/0/kcv");
+    say(format_args!("root key {label:?} made inside the HSM: {}, key check value {kcv}", text(&made, "/id")));
+    note(format_args!("make adapters under it with: keystead adapter create NAME --root-key {label:?}"));
     Ok(())
 }
 
-/// Makes a root key in the HSM and records it.
+/// Makes the first root key of a data directory in the HSM and records it.
 pub(in crate::cli) fn make(admin: &Admin, hal: &dyn RootKeys, label: &Label) -> Result<RootKeyInfo, CliError> {
     let id = root_keys::id_for(&admin.store, label)?;
     let about = Subject { root_key: Some(id), ..Subject::default() };

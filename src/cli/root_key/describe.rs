@@ -1,28 +1,24 @@
-//! `keystead root-key describe`: one root key, what is on record beside what the HSM says now.
+//! `keystead root-key describe`: one root key as it is on record, and on the machine itself beside it what the HSM says now.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use hal::{RootKeyAttributes, RootKeyInfo, RootKeys, TokenInfo};
-use serde::Serialize;
+use hal::RootKeyInfo;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
-    RootKeyError, find,
-    list::{identify, kcv},
-    protection, remote, state_name,
-};
+use super::{RootKeyError, path, protection};
 use crate::{
     cli::{
         CliError,
-        admin::{Admin, shown_time},
-        backend,
+        api::Here,
         data_dir::write_new_file,
-        output::{as_text, json, note, say, table},
+        output::{json as print_json, note, say},
         place::Where,
+        view::{self, items, text},
     },
     root_keys,
-    store::{RootKeyRow, RootKeyVersionRow, RotationRow, VersionState},
+    store::{RootKeyVersionRow, VersionState},
 };
 
 #[derive(Debug, Args)]
@@ -32,210 +28,131 @@ pub(in crate::cli) struct DescribeArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Also write the signed proof of the last finished rotation to FILE
+    /// Also write the signed proof of the last rotation, once it is finished, to FILE
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
     #[command(flatten)]
     config: Where,
 }
 
-#[derive(Serialize)]
-struct Described {
-    label: String,
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    state: &'static str,
-    current_version: u32,
-    created_at: String,
-    changed_at: String,
-    destroyed_at: Option<String>,
-    /// Whether the signed certificate of its destruction is on record.
-    certificate: bool,
-    adapters: Vec<String>,
-    versions: Vec<Version>,
-    rotations: Vec<Rotation>,
-}
-
-#[derive(Serialize)]
-struct Version {
-    version: u32,
-    state: &'static str,
-    /// Objects sealed under it.
-    objects: u64,
-    created_at: String,
-    retired_at: Option<String>,
-    /// The key check value on record.
-    kcv: String,
-    /// Whether a signed attestation is on record.
-    attested: bool,
-    /// What the HSM says of it now; `None` once it is retired.
-    hsm: Option<InHsm>,
-}
-
-/// What the HSM says.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum InHsm {
-    Found {
-        kcv: String,
-        same_key: bool,
-        scheme: &'static str,
-        attributes: RootKeyAttributes,
-        tokens: Vec<TokenInfo>,
-        says: String,
-    },
-    Error {
-        error: String,
-    },
-}
-
-#[derive(Serialize)]
-struct Rotation {
-    from_version: u32,
-    to_version: u32,
-    started_at: String,
-    finished_at: Option<String>,
-    total: u64,
-    done: u64,
-    damaged: u64,
-}
-
 pub(super) fn run(args: &DescribeArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::describe(&api, &args.label, args.json, args.proof.as_deref());
+    let api = args.config.api()?;
+    let mut root = api.get(&path(&api, &args.label)?)?;
+    if let Some(file) = &args.proof {
+        let found = root.pointer("/rotation/proof").and_then(Value::as_str);
+        write_new_file(file, found.ok_or_else(|| RootKeyError::NoProof { label: args.label.clone() })?)?;
+        note(format_args!("made  the signed proof of the last finished rotation: {}", file.display()));
     }
-    let admin = Admin::open(args.config.load()?)?;
-    identify(&admin);
-    let row = find(&admin, &args.label)?;
-    let rotations: Vec<_> = admin.store.rotations()?.into_iter().filter(|rotation| rotation.root == row.id).collect();
-    if let Some(path) = &args.proof {
-        let last = rotations.iter().rev().find_map(|rotation| rotation.proof.as_deref());
-        write_new_file(path, last.ok_or_else(|| RootKeyError::NoProof { label: row.label.clone() })?)?;
-        note(format_args!("made  the signed proof of the last finished rotation: {}", path.display()));
+    if let Some(here) = api.here() {
+        ask(here, &mut root)?;
     }
-    let described = describe(&admin, row, &rotations)?;
     if args.json {
-        return json(&described);
+        return print_json(&root);
     }
-    show(&described);
+    show(&root)
+}
+
+/// Adds to each version how many objects are under it, and what the HSM says of it now.
+fn ask(here: &Here, root: &mut Value) -> Result<(), CliError> {
+    let store = &here.admin.store;
+    let id: Option<Uuid> = root.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    let Some(row) = store.root_keys()?.into_iter().find(|row| Some(row.id) == id) else { return Ok(()) };
+    let counts = store.kek_counts()?;
+    let versions = root.get_mut("versions").and_then(Value::as_array_mut);
+    for shown in versions.into_iter().flatten() {
+        let number = shown.get("version").and_then(Value::as_u64);
+        let Some(version) = row.versions.iter().find(|version| Some(version.version.into()) == number) else {
+            continue;
+        };
+        let under = counts.iter().find(|count| (count.root, count.version) == (row.id, version.version));
+        let hsm = if version.state == VersionState::Retired { Value::Null } else { says(here, row.id, version)? };
+        if let Value::Object(members) = shown {
+            members.insert("objects".to_owned(), under.map_or(0, |count| count.keks).into());
+            members.insert("hsm".to_owned(), hsm);
+        }
+    }
     Ok(())
 }
 
-fn describe(admin: &Admin, row: RootKeyRow, rotations: &[RotationRow]) -> Result<Described, CliError> {
-    let hal = backend::open(&admin.config.hsm)?;
-    let counts = admin.store.kek_counts()?;
-    let trust = admin.store.trust()?;
-    let of_it = trust.adapters.into_iter().filter(|adapter| adapter.root_key == row.id);
-    let version = |version: &RootKeyVersionRow| Version {
-        version: version.version,
-        state: match version.state {
-            VersionState::Current => "current",
-            VersionState::Superseded => "superseded",
-            VersionState::Retired => "retired",
-        },
-        objects: counts
-            .iter()
-            .find(|count| (count.root, count.version) == (row.id, version.version))
-            .map_or(0, |count| count.keks),
-        created_at: shown_time(version.created_at),
-        retired_at: version.retired_at.map(shown_time),
-        kcv: kcv(version.kcv),
-        attested: version.attestation.is_some(),
-        hsm: (version.state != VersionState::Retired).then(|| ask(&*hal, row.id, version)),
-    };
-    Ok(Described {
-        id: row.id,
-        state: if row.is_unmade() { "unfinished" } else { state_name(row.state) },
-        current_version: row.current_version,
-        created_at: shown_time(row.created_at),
-        changed_at: shown_time(row.changed_at),
-        destroyed_at: row.destroyed_at.map(shown_time),
-        certificate: row.certificate.is_some(),
-        adapters: of_it.map(|adapter| adapter.name).collect(),
-        versions: row.versions.iter().map(version).collect(),
-        rotations: rotations.iter().map(rotation).collect(),
-        label: row.label,
-    })
-}
-
 /// What the HSM says of a version. An HSM that is away is a part of the answer, not the end of it.
-fn ask(hal: &dyn RootKeys, root: Uuid, version: &RootKeyVersionRow) -> InHsm {
-    match hal.describe_root(root_keys::key(root, version.version)) {
+fn says(here: &Here, root: Uuid, version: &RootKeyVersionRow) -> Result<Value, CliError> {
+    Ok(match here.hsm()?.describe_root(root_keys::key(root, version.version)) {
         Ok(info) => {
             let says = protection(&info);
             let RootKeyInfo { kcv, scheme, attributes, tokens, .. } = info;
             // Values of two methods say nothing about each other.
             let same_key = root_keys::recorded_kcv(version).is_none_or(|kept| kept.method != kcv.method || kept == kcv);
-            InHsm::Found { kcv: kcv.to_string(), same_key, scheme: scheme.name(), attributes, tokens, says }
+            json!({
+                "kcv": kcv.to_string(),
+                "same_key": same_key,
+                "scheme": scheme.name(),
+                "attributes": attributes,
+                "tokens": tokens,
+                "says": says,
+            })
         }
-        Err(error) => InHsm::Error { error: error.to_string() },
-    }
+        Err(error) => json!({ "error": error.to_string() }),
+    })
 }
 
-fn rotation(row: &RotationRow) -> Rotation {
-    Rotation {
-        from_version: row.from_version,
-        to_version: row.to_version,
-        started_at: shown_time(row.started_at),
-        finished_at: row.finished_at.map(shown_time),
-        total: row.total,
-        done: row.done,
-        damaged: row.failed,
+fn show(root: &Value) -> Result<(), CliError> {
+    say(format_args!("root key    {:?}, {}", text(root, "/label"), text(root, "/id")));
+    say(format_args!("state       {}, since {}", text(root, "/state"), text(root, "/changed_at")));
+    if root.get("destroyed_at").is_some_and(Value::is_string) {
+        let is_certified = root.get("destruction_certificate").is_some_and(Value::is_string);
+        let certificate = if is_certified { "a signed certificate of that is on record" } else { "not certified" };
+        say(format_args!("destroyed   {}; {certificate}", text(root, "/destroyed_at")));
     }
-}
-
-fn show(root: &Described) {
-    say(format_args!("root key    {:?}, {}", root.label, root.id));
-    say(format_args!("state       {}, since {}", root.state, root.changed_at));
-    if let Some(at) = &root.destroyed_at {
-        let certificate = if root.certificate { "a signed certificate of that is on record" } else { "not certified" };
-        say(format_args!("destroyed   {at}; {certificate}"));
-    }
-    say(format_args!("made        {}", root.created_at));
-    let adapters = if root.adapters.is_empty() { "none".to_owned() } else { root.adapters.join(", ") };
-    say(format_args!("adapters    {adapters}"));
-    for rotation in root.rotations.iter().rev().take(1) {
-        let Rotation { from_version, to_version, total, done, damaged, started_at, finished_at } = rotation;
-        let state = finished_at.as_ref().map_or("at work".to_owned(), |at| format!("finished {at}"));
-        say(format_args!("rotation    from version {from_version} to {to_version}, begun {started_at}, {state}"));
+    say(format_args!("made        {}", text(root, "/created_at")));
+    let adapters: Vec<_> = items(root, "adapters").iter().map(|adapter| text(adapter, "/name")).collect();
+    say(format_args!("adapters    {}", if adapters.is_empty() { "none".to_owned() } else { adapters.join(", ") }));
+    if let Some(rotation) = root.get("rotation").filter(|rotation| rotation.is_object()) {
+        let ended = rotation.get("finished_at").filter(|at| at.is_string());
+        let state = ended.map_or("at work".to_owned(), |_| format!("finished {}", text(rotation, "/finished_at")));
+        let (from, to, begun) =
+            (text(rotation, "/from_version"), text(rotation, "/to_version"), text(rotation, "/started_at"));
+        say(format_args!("rotation    from version {from} to {to}, begun {begun}, {state}"));
+        let (done, total, damaged) = (text(rotation, "/done"), text(rotation, "/total"), text(rotation, "/damaged"));
         say(format_args!("            {done} objects re-wrapped of {total} that there were, {damaged} damaged"));
     }
-    let rows: Vec<_> = root.versions.iter().map(line).collect();
-    table(
-        ["VERSION", "STATE", "OBJECTS", "KCV", "KCV IN HSM", "ATTESTED", "TOKENS", "ATTRIBUTES"],
-        &rows,
-        "no versions: the root key was not made yet",
-    );
-    for version in &root.versions {
-        match &version.hsm {
-            Some(InHsm::Error { error }) => note(format_args!("version {}: {error}", version.version)),
-            Some(InHsm::Found { same_key: false, .. }) => note(format_args!(
-                "version {}: the HSM holds another key under this id than the one on record: attach the right token",
-                version.version
-            )),
-            _ => {}
+    let versions: Vec<_> = items(root, "versions").iter().map(line).collect();
+    let columns = [
+        ("VERSION", "/version"),
+        ("STATE", "/state"),
+        ("OBJECTS", "/objects"),
+        ("KCV", "/kcv"),
+        ("KCV IN HSM", "/hsm/kcv"),
+        ("ATTESTED", "/attested"),
+        ("TOKENS", "/serials"),
+        ("ATTRIBUTES", "/hsm/says"),
+    ];
+    view::list(&versions, false, &columns, "no versions: the root key was not made yet")?;
+    for version in items(root, "versions") {
+        let number = text(version, "/version");
+        if version.pointer("/hsm/error").is_some() {
+            note(format_args!("version {number}: {}", text(version, "/hsm/error")));
+        }
+        if version.pointer("/hsm/same_key") == Some(&Value::Bool(false)) {
+            note(format_args!(
+                "version {number}: the HSM holds another key under this id than the one on record: attach the right token"
+            ));
         }
     }
+    Ok(())
 }
 
-fn line(version: &Version) -> [String; 8] {
-    let (kcv, tokens, says) = match &version.hsm {
-        Some(InHsm::Found { kcv, tokens, says, .. }) => {
-            let serials: Vec<_> = tokens.iter().map(|token| token.serial.as_str()).collect();
-            let tokens = if serials.is_empty() { "(software)".to_owned() } else { serials.join(", ") };
-            (kcv.clone(), tokens, says.clone())
-        }
-        Some(InHsm::Error { .. }) => ("?".to_owned(), "?".to_owned(), "?".to_owned()),
-        None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
-    };
-    [
-        version.version.to_string(),
-        version.state.to_owned(),
-        version.objects.to_string(),
-        version.kcv.clone(),
-        kcv,
-        if version.attested { "yes" } else { "no" }.to_owned(),
-        tokens,
-        says,
-    ]
+/// A version as a line of the table.
+fn line(version: &Value) -> Value {
+    let mut line = version.clone();
+    let tokens = version.pointer("/hsm/tokens").and_then(Value::as_array);
+    let serials = tokens.map(|tokens| match tokens.as_slice() {
+        [] => "(software)".to_owned(),
+        several => several.iter().map(|token| text(token, "/serial")).collect::<Vec<_>>().join(", "),
+    });
+    if let Value::Object(members) = &mut line {
+        let attested = version.get("attestation").is_some_and(Value::is_string);
+        members.insert("attested".to_owned(), attested.into());
+        members.insert("serials".to_owned(), serials.into());
+    }
+    line
 }

@@ -10,33 +10,35 @@ use std::{
 
 use clap::Args;
 use hal::RootKeys;
-use jiff::Timestamp;
-use serde::Serialize;
+use serde_json::Value;
 
-use super::{RootKeyError, about, find, open_hsm, remote};
+use super::{PATH, RootKeyError, about, find};
 use crate::{
     cli::{
         CliError,
         adapter::parse_description,
         admin::{Admin, shown_time},
+        api::{Api, Here},
+        approval,
+        context::ContextError,
         data_dir::write_new_file,
-        output::{json, note, progress, say, table},
+        output::{note, progress},
         place::Where,
+        view::{self, text},
     },
-    root_keys::{self, Active, AdapterImpact, Agreed, Failure, Impact},
-    statement::StateCount,
+    root_keys::{self, Active, Agreed, Failure},
     store::{RootKeyRow, RootKeyState},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DestroyArgs {
-    /// The root key's label
+    /// The root key's label or id
     label: String,
     /// Destroy it although that many objects under it are Active; the number must be right
     #[arg(long, value_name = "OBJECTS")]
     approve_destruction_of: Option<u64>,
-    /// Ask a server for it, and say why; another person must approve (with a server only)
-    #[arg(long, value_parser = parse_description, conflicts_with_all = ["config", "yes", "approve_destruction_of", "dry_run", "out", "json"])]
+    /// Ask for it, and say why; another person must approve
+    #[arg(long, value_parser = parse_description, conflicts_with_all = ["yes", "approve_destruction_of", "dry_run", "out", "json"])]
     reason: Option<String>,
     /// Do not ask
     #[arg(long)]
@@ -54,69 +56,68 @@ pub(in crate::cli) struct DestroyArgs {
     config: Where,
 }
 
-/// What is lost with a root key.
-#[derive(Debug, Serialize)]
-struct Report {
-    root_key: String,
-    label: String,
-    adapters: Vec<AdapterReport>,
-    objects: u64,
-    active_objects: u64,
-    wrapped_keks: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct AdapterReport {
-    #[serde(serialize_with = "crate::cli::output::as_text")]
-    id: uuid::Uuid,
-    name: String,
-    objects: u64,
-    active_objects: u64,
-    states: Vec<StateCount>,
-    /// When the newest object was made.
-    newest: Option<String>,
-}
-
 pub(super) fn run(args: &DestroyArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        // These are for whoever is at the machine itself; a server wants a second person.
-        if args.yes || args.approve_destruction_of.is_some() || args.out.is_some() {
-            return Err(remote::not_there());
-        }
-        return remote::destroy(&api, &args.label, args.reason.as_deref(), args.json);
+    let api = args.config.api()?;
+    let root = text(&api.find("root key", PATH, "label", &args.label)?, "/id");
+    if let Some(reason) = &args.reason {
+        return approval::request(&api, "root_key.destroy", &root, reason);
     }
-    let admin = Admin::open(args.config.load()?)?;
-    let row = find(&admin, &args.label)?;
+    match api.here() {
+        Some(here) => alone(args, &api, here, &root),
+        // These are for whoever is at the machine itself; a server wants a second person.
+        None if args.yes || args.approve_destruction_of.is_some() || args.out.is_some() => {
+            Err(ContextError::OnlyHere.into())
+        }
+        None => {
+            show_impact(args, &api, &root)?;
+            note(
+                "nothing is done: to ask for the destruction, which another person must approve, say why with --reason",
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Says what would be lost.
+fn show_impact(args: &DestroyArgs, api: &Api, root: &str) -> Result<Value, CliError> {
+    let impact = api.get(&format!("{PATH}/{root}/impact"))?;
+    if args.json {
+        view::one(&impact, true)?;
+    } else {
+        approval::show_impact(&impact);
+    }
+    Ok(impact)
+}
+
+/// Destroys it by the decision of one person, at the machine itself.
+fn alone(args: &DestroyArgs, api: &Api, here: &Here, root: &str) -> Result<(), CliError> {
+    let admin = &here.admin;
+    let row = find(admin, root)?;
     if row.state == RootKeyState::Destroyed {
         let when = row.destroyed_at.map(shown_time).unwrap_or_default();
         note(format_args!("the root key {:?} was destroyed on {when}", row.label));
-        return write_certificate(args, &admin, &row);
+        return write_certificate(args, admin, &row);
     }
     if row.is_unmade() {
         return Err(Failure::NotMade { label: row.label }.into());
     }
-    let impact = Report::of(&admin, &row)?;
-    if args.json {
-        json(&impact)?
-    } else {
-        impact.print()
-    }
+    let impact = show_impact(args, api, root)?;
     if args.dry_run {
         return Ok(());
     }
     if row.destruction.is_none() {
-        approve(args, &impact)?;
+        approve(args, &row.label, impact.get("active_objects").and_then(Value::as_u64).unwrap_or(u64::MAX))?;
     } else {
         note("the destruction of this root key has begun already: it goes on");
     }
-    let hal = open_hsm(&admin)?;
+    let hal = here.hsm()?;
     progress(format_args!("destroying root key {:?}", row.label), || {
-        admin.act("root_key.destroy.break_glass", about(&row), || destroy(args, &admin, &*hal, &row))
+        admin.act("root_key.destroy.break_glass", about(&row), || destroy(args, admin, &*hal, &row))
     })?;
     note(
         "If shares of it were made, have their custodians destroy them: with a backup of the database they would open it.",
     );
-    write_certificate(args, &admin, &find(&admin, &args.label)?)
+    write_certificate(args, admin, &find(admin, root)?)
 }
 
 fn destroy(args: &DestroyArgs, admin: &Admin, hal: &dyn RootKeys, row: &RootKeyRow) -> Result<(), CliError> {
@@ -145,64 +146,22 @@ fn write_certificate(args: &DestroyArgs, admin: &Admin, row: &RootKeyRow) -> Res
 }
 
 /// Asks whoever is to answer for it.
-fn approve(args: &DestroyArgs, impact: &Report) -> Result<(), CliError> {
-    if impact.active_objects != args.approve_destruction_of.unwrap_or(0) {
-        let approved = args.approve_destruction_of;
-        return Err(RootKeyError::NotApproved { active: impact.active_objects, approved }.into());
+fn approve(args: &DestroyArgs, label: &str, active: u64) -> Result<(), CliError> {
+    let approved = args.approve_destruction_of;
+    if active != approved.unwrap_or(0) {
+        return Err(RootKeyError::NotApproved { active, approved }.into());
     }
     if args.yes {
         return Ok(());
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        note(format_args!("There is no way back. Type the root key's label, {:?}, to destroy it:", impact.label));
+        note(format_args!("There is no way back. Type the root key's label, {label:?}, to destroy it:"));
     }
     let mut answer = String::new();
     let read = stdin.lock().read_line(&mut answer);
     match read {
-        Ok(_) if answer.trim() == impact.label => Ok(()),
+        Ok(_) if answer.trim() == label => Ok(()),
         _ => Err(RootKeyError::NotConfirmed.into()),
-    }
-}
-
-impl Report {
-    fn of(admin: &Admin, row: &RootKeyRow) -> Result<Self, CliError> {
-        let Impact { adapters, objects, active_objects, wrapped_keks } =
-            Impact::of(&admin.store, row, Timestamp::now().as_second())?;
-        let adapter = |adapter: AdapterImpact| AdapterReport {
-            id: adapter.id,
-            name: adapter.name,
-            objects: adapter.objects,
-            active_objects: adapter.active_objects,
-            states: adapter.states,
-            newest: adapter.newest.map(shown_time),
-        };
-        Ok(Self {
-            root_key: row.id.to_string(),
-            label: row.label.clone(),
-            adapters: adapters.into_iter().map(adapter).collect(),
-            objects,
-            active_objects,
-            wrapped_keks,
-        })
-    }
-
-    fn print(&self) {
-        say(format_args!("root key {:?}, {}", self.label, self.root_key));
-        let rows: Vec<_> = self
-            .adapters
-            .iter()
-            .map(|adapter| {
-                let states: Vec<_> =
-                    adapter.states.iter().map(|count| format!("{} {}", count.objects, count.state)).collect();
-                let newest = adapter.newest.clone().unwrap_or_else(|| "-".to_owned());
-                [adapter.name.clone(), adapter.objects.to_string(), states.join(", "), newest]
-            })
-            .collect();
-        table(["ADAPTER", "OBJECTS", "STATES", "LAST CREATED"], &rows, "no adapter is under this root key");
-        say(format_args!(
-            "With it go {} wrapped keys of {} objects, of which {} are Active.",
-            self.wrapped_keks, self.objects, self.active_objects
-        ));
     }
 }

@@ -1,25 +1,16 @@
-//! `keystead root-key list`: the root keys on record. Needs no HSM, but asks it about keys that an older version of the
-//! program recorded without their labels.
+//! `keystead root-key list`: the root keys on record. Needs no HSM.
 //!
-//! With `--hsm` it also lists what the HSM holds and no record names. That is not asked each time, because every login with a
-//! wrong PIN brings a token closer to locking it.
+//! With `--hsm`, on the machine itself, it also lists what the HSM holds and no record names. That is not asked each time, because
+//! every login with a wrong PIN brings a token closer to locking it.
 
 use clap::Args;
 use hal::RootKeyInfo;
-use serde::Serialize;
-use uuid::Uuid;
+use serde_json::{Value, json};
 
-use super::{remote, state_name};
+use super::PATH;
 use crate::{
-    cli::{
-        CliError,
-        admin::{Admin, shown_time},
-        backend,
-        output::{as_text, json, note, table},
-        place::Where,
-    },
+    cli::{CliError, admin::Admin, api::Here, backend, context::ContextError, output::note, place::Where, view},
     root_keys,
-    store::{KekCount, RootKeyRow},
 };
 
 #[derive(Debug, Args)]
@@ -27,90 +18,32 @@ pub(in crate::cli) struct ListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Ask the HSM too, and list the root keys that it holds and that are not on record
+    /// Ask the HSM of this machine too, and list the root keys that it holds and that are not on record
     #[arg(long)]
     hsm: bool,
     #[command(flatten)]
     config: Where,
 }
 
-#[derive(Serialize)]
-struct Listed {
-    label: String,
-    #[serde(serialize_with = "as_text")]
-    id: Uuid,
-    state: &'static str,
-    /// The version that new objects are sealed under.
-    version: u32,
-    /// That version's key check value; `None` until it was read from the HSM.
-    kcv: Option<String>,
-    /// Objects sealed under any version of it.
-    objects: u64,
-    adapters: Vec<String>,
-    /// When it was recorded; `None` for one that is not on record.
-    created_at: Option<String>,
-    /// How far the rotation is that is not finished.
-    rotation: Option<String>,
-    /// False for a root key, or a version of one, that only the HSM knows.
-    on_record: bool,
-}
-
 pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::list(&api, args.json);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    identify(&admin);
-    let trust = admin.store.trust()?;
-    let counts = admin.store.kek_counts()?;
-    let rotations = admin.store.rotations()?;
-    let list = |row: RootKeyRow| {
-        let of_it = |adapter: &&crate::store::AdapterRow| adapter.root_key == row.id;
-        let adapters = trust.adapters.iter().filter(of_it).map(|adapter| adapter.name.clone()).collect();
-        let open = rotations.iter().find(|rotation| rotation.root == row.id && rotation.finished_at.is_none());
-        Listed {
-            id: row.id,
-            state: if row.is_unmade() { "unfinished" } else { state_name(row.state) },
-            version: row.current_version,
-            kcv: row.version(row.current_version).map(|version| kcv(version.kcv)),
-            objects: objects(&counts, row.id),
-            adapters,
-            created_at: Some(shown_time(row.created_at)),
-            rotation: open.map(|rotation| format!("{} of {}", rotation.done, rotation.total)),
-            label: row.label,
-            on_record: true,
-        }
-    };
-    let mut listing: Vec<_> = trust.root_keys.iter().cloned().map(list).collect();
+    let api = args.config.api()?;
+    let mut listed = api.list(PATH, None)?;
+    listed.iter_mut().for_each(tell_check_value);
+    let known = listed.len();
     if args.hsm {
-        let held = backend::open(&admin.config.hsm)?.list_roots()?;
-        listing.extend(not_on_record(&trust.root_keys, held).map(Listed::held_only));
+        listed.extend(not_on_record(api.here().ok_or(ContextError::OnlyHere)?)?);
     }
-    let strangers = listing.iter().any(|row| !row.on_record);
-    if args.json {
-        return json(&listing);
-    }
-    let rows: Vec<_> = listing
-        .into_iter()
-        .map(|row| {
-            [
-                if row.label.is_empty() { "(not read yet)".to_owned() } else { row.label },
-                row.id.to_string(),
-                row.state.to_owned(),
-                row.version.to_string(),
-                row.kcv.unwrap_or_else(|| "-".to_owned()),
-                row.objects.to_string(),
-                row.adapters.len().to_string(),
-                row.rotation.unwrap_or_else(|| "-".to_owned()),
-            ]
-        })
-        .collect();
-    table(
-        ["LABEL", "ID", "STATE", "VERSION", "KCV", "OBJECTS", "ADAPTERS", "ROTATED"],
-        &rows,
-        "no root keys: make one with `keystead root-key create`",
-    );
-    if strangers {
+    let columns = [
+        ("LABEL", "/label"),
+        ("STATE", "/state"),
+        ("VERSION", "/current_version"),
+        ("KCV", "/kcv"),
+        ("ROTATED", "/rotation/finished_at"),
+        ("MADE", "/created_at"),
+        ("ID", "/id"),
+    ];
+    view::list(&listed, args.json, &columns, "no root keys: make one with `keystead root-key create`")?;
+    if listed.len() > known && !args.json {
         note(
             "Those not on record are in the HSM, and nothing in this database is sealed under them. A version of a root key on \
              record is left by a rotation that was cut short: run `keystead root-key rotate` again. Any other belongs to another \
@@ -120,33 +53,37 @@ pub(super) fn run(args: &ListArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What the HSM holds and no record names.
-fn not_on_record(rows: &[RootKeyRow], held: Vec<RootKeyInfo>) -> impl Iterator<Item = RootKeyInfo> {
-    held.into_iter().filter(|info| {
-        let row = rows.iter().find(|row| row.id == *info.id.as_uuid());
-        // One that is announced, or whose versions an older program did not record, is on record by its current version.
-        !row.is_some_and(|row| row.version(info.version).is_some() || row.current_version == info.version)
-    })
-}
-
-impl Listed {
-    fn held_only(info: RootKeyInfo) -> Self {
-        Self {
-            label: info.label.to_string(),
-            id: *info.id.as_uuid(),
-            state: "not on record",
-            version: info.version,
-            kcv: Some(info.kcv.to_string()),
-            objects: 0,
-            adapters: Vec::new(),
-            created_at: None,
-            rotation: None,
-            on_record: false,
-        }
+/// Puts the key check value of the current version beside the label, for people who compare them.
+fn tell_check_value(root: &mut Value) {
+    let current =
+        view::items(root, "versions").iter().find(|version| version.get("version") == root.get("current_version"));
+    let kcv = current.and_then(|version| version.get("kcv")).cloned().unwrap_or_default();
+    if let Value::Object(members) = root {
+        members.insert("kcv".to_owned(), kcv);
     }
 }
 
-/// Fills in labels that are not on record; a listing without them is better than none.
+/// What the HSM holds and no record names.
+fn not_on_record(here: &Here) -> Result<Vec<Value>, CliError> {
+    let rows = here.admin.store.root_keys()?;
+    let is_known = |info: &RootKeyInfo| {
+        let row = rows.iter().find(|row| row.id == *info.id.as_uuid());
+        // One that is announced, or whose versions an older program did not record, is on record by its current version.
+        row.is_some_and(|row| row.version(info.version).is_some() || row.current_version == info.version)
+    };
+    let shown = |info: RootKeyInfo| {
+        json!({
+            "id": info.id.to_string(),
+            "label": info.label.as_str(),
+            "state": "not on record",
+            "current_version": info.version,
+            "kcv": info.kcv.to_string(),
+        })
+    };
+    Ok(here.hsm()?.list_roots()?.into_iter().filter(|info| !is_known(info)).map(shown).collect())
+}
+
+/// Fills in labels that are not on record, which an older version of the program did not write down.
 pub(in crate::cli) fn identify(admin: &Admin) {
     let unknown = admin.store.root_keys().is_ok_and(|rows| rows.iter().any(|row| row.label.is_empty()));
     if unknown {
@@ -159,12 +96,18 @@ pub(in crate::cli) fn identify(admin: &Admin) {
     }
 }
 
-/// Objects under any version of a root key.
-fn objects(counts: &[KekCount], root: Uuid) -> u64 {
-    counts.iter().filter(|count| count.root == root).map(|count| count.keks).sum()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A key check value in hexadecimal.
-pub(super) fn kcv([a, b, c]: [u8; 3]) -> String {
-    format!("{a:02x}{b:02x}{c:02x}")
+    #[test]
+    fn the_check_value_told_is_that_of_the_current_version() {
+        let versions = json!([{"version": 1, "kcv": "aa"}, {"version": 2, "kcv": "bb"}]);
+        let mut root = json!({"current_version": 2, "versions": versions});
+        tell_check_value(&mut root);
+        assert_eq!(root["kcv"], "bb");
+        let mut unmade = json!({"current_version": 1, "versions": []});
+        tell_check_value(&mut unmade);
+        assert_eq!(unmade["kcv"], Value::Null);
+    }
 }

@@ -2,15 +2,14 @@
 
 use clap::Args;
 
-use super::{RootKeyError, about, find, open_hsm, remote};
+use super::{RootKeyError, path};
 use crate::{
+    admin::model::RetireVersion,
     cli::{
         CliError,
-        admin::Admin,
         output::{progress, say},
         place::Where,
     },
-    root_keys::{may_retire, retire},
 };
 
 #[derive(Debug, Args)]
@@ -28,20 +27,15 @@ pub(in crate::cli) struct RetireArgs {
 }
 
 pub(super) fn run(args: &RetireArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::retire(&api, &args.label, args.version, args.yes);
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    let row = find(&admin, &args.label)?;
-    let (label, version) = (row.label.clone(), args.version);
-    may_retire(&admin.store, &row, version)?;
+    let (label, version) = (args.label.as_str(), args.version);
     if !args.yes {
-        return Err(RootKeyError::BackupsNeedIt { label, version }.into());
+        return Err(RootKeyError::BackupsNeedIt { label: label.to_owned(), version }.into());
     }
-    let hal = open_hsm(&admin)?;
+    let api = args.config.api()?;
+    let path = format!("{}/retire", path(&api, label)?);
     progress(format_args!("destroying version {version} of root key {label:?}"), || {
-        admin.act("root_key.retire", about(&row), || Ok(retire(&admin.store, &*hal, &row, version)?))
+        api.act_with(&path, &RetireVersion { version, backups_may_be_lost: args.yes })
     })?;
-    say(format_args!("root key {:?}: version {version} is retired and no longer in the HSM", row.label));
+    say(format_args!("root key {label:?}: version {version} is retired and no longer in the HSM"));
     Ok(())
 }

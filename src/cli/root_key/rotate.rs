@@ -1,43 +1,45 @@
 //! `keystead root-key rotate`: a new version, and everything brought under it.
 //!
-//! The new version is made in the HSM and becomes current at once. What is under older ones is wrapped again by the server
-//! that runs on this data directory, or, where none runs, by this command. Either may be interrupted at any moment.
+//! The new version is made in the HSM and becomes current at once. What is under older ones is wrapped again by the server, or, on
+//! the machine itself while none runs there, by this command. Either may be interrupted at any moment.
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use hal::RootKeys;
 use rustix::process::getuid;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
-    RootKeyError, about,
-    attest::attest_new,
-    find,
+    PATH, RootKeyError, find,
     import::{self, ShareArgs},
-    list::identify,
-    open_hsm, remote,
 };
 use crate::{
     audit::Actor,
     cli::{
         CliError,
         admin::Admin,
+        api::{Api, Here},
+        context::ContextError,
         data_dir::ServerLock,
         error::UsageError,
         output::{note, progress, say},
         place::Where,
+        view::text,
     },
-    root_keys::{self, must_be_usable},
+    root_keys,
     rotation::{Rotator, Stop},
-    store::{RootKeyRow, RotationRow, StoreError},
+    store::{RotationRow, StoreError},
 };
 
-/// How often progress is looked at.
-const POLL: Duration = Duration::from_millis(200);
+/// How often progress is looked at, in the database of this machine and at a server.
+const POLL_HERE: Duration = Duration::from_millis(200);
+const POLL_THERE: Duration = Duration::from_secs(1);
 /// How often it is printed.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -59,68 +61,47 @@ pub(in crate::cli) struct RotateArgs {
 }
 
 pub(super) fn run(args: &RotateArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return match args.shares.is_empty() {
-            true => remote::rotate(&api, &args.label, !args.finish, args.wait),
-            false => Err(remote::not_there()),
-        };
-    }
-    let admin = Admin::open(args.config.load()?)?;
-    identify(&admin);
-    let row = find(&admin, &args.label)?;
-    must_be_usable(&row)?;
-    let hal = open_hsm(&admin)?;
-    if !args.finish {
-        begin(&admin, &*hal, &row, &args.shares)?;
-    }
-    let Some(rotation) = unfinished(&admin, &row)? else {
-        let version = find(&admin, &args.label)?.current_version;
-        return match last(&admin, &row)? {
-            Some(last) if last.to_version > row.current_version => report(&row, &last),
-            _ => Err(RootKeyError::NotRotating { label: row.label, version }.into()),
-        };
+    let api = args.config.api()?;
+    let known = api.find("root key", PATH, "label", &args.label)?;
+    let (label, path) = (text(&known, "/label"), format!("{PATH}/{}", text(&known, "/id")));
+    let root = if args.finish {
+        known
+    } else if args.shares.is_empty() {
+        progress(format_args!("making the next version of root key {label:?}"), || api.act(&format!("{path}/rotate")))?
+    } else {
+        take_in(api.here().ok_or(ContextError::OnlyHere)?, &label, &args.shares)?;
+        api.get(&path)?
     };
-    let (version, total) = (rotation.to_version, rotation.total);
-    say(format_args!("root key {:?}: version {version} is current; {total} objects are under older ones", row.label));
-    if server_runs(&admin)? && !args.wait {
+    if args.finish && !is_under_way(&root) {
+        let version = root.get("current_version").and_then(Value::as_u64).and_then(|version| version.try_into().ok());
+        return Err(RootKeyError::NotRotating { label, version: version.unwrap_or_default() }.into());
+    }
+    let (version, total) = (text(&root, "/current_version"), text(&root, "/rotation/total"));
+    say(format_args!("root key {label:?}: version {version} is current; {total} objects are under older ones"));
+    let by_server = api.here().map_or(Ok(true), |here| server_runs(&here.admin))?;
+    if by_server && !args.wait {
         note("The running server brings them under it; `keystead root-key describe` shows how far it is.");
         return Ok(());
     }
-    let rotator = Rotator {
-        store: admin.store.clone(),
-        hal,
-        audit: admin.audit(),
-        actor: Actor::LocalUser { uid: getuid().as_raw() },
-        per_second: admin.config.hsm.rotation_per_second,
-    };
-    report(&row, &finish(&admin, &row, &rotator, &rotation)?)
-}
-
-/// Makes or takes in the next version and makes it the current one.
-fn begin(admin: &Admin, hal: &dyn RootKeys, row: &RootKeyRow, shares: &[PathBuf]) -> Result<(), CliError> {
-    let next = root_keys::key(row.id, row.current_version).next();
-    let next = next.ok_or(RootKeyError::NotRotating { label: row.label.clone(), version: row.current_version })?;
-    if !shares.is_empty() {
-        let recovered = ShareArgs::of(shares.to_vec()).combine()?;
-        if recovered.terms.key != next {
-            return Err(UsageError::OtherShares { given: recovered.terms.key, wanted: next }.into());
-        }
-        return import::import(admin, hal, &recovered).map(drop);
-    }
-    progress(format_args!("making version {} of root key {:?}", next.version, row.label), || {
-        admin.act("root_key.rotate", about(row), || Ok(root_keys::rotate(&admin.store, hal, row)?))
-    })?;
-    attest_new(admin, hal, next);
+    finish(&api, &path)?;
+    report(&label, &api.get(&path)?);
     Ok(())
 }
 
-fn unfinished(admin: &Admin, row: &RootKeyRow) -> Result<Option<RotationRow>, CliError> {
-    let open = |rotation: &RotationRow| rotation.root == row.id && rotation.finished_at.is_none();
-    Ok(admin.store.rotations()?.into_iter().find(open))
+/// Makes the next version of the key that these shares give.
+fn take_in(here: &Here, label: &str, shares: &[PathBuf]) -> Result<(), CliError> {
+    let row = find(&here.admin, label)?;
+    let next = root_keys::key(row.id, row.current_version).next();
+    let next = next.ok_or(RootKeyError::NotRotating { label: row.label, version: row.current_version })?;
+    let recovered = ShareArgs::of(shares.to_vec()).combine()?;
+    if recovered.terms.key != next {
+        return Err(UsageError::OtherShares { given: recovered.terms.key, wanted: next }.into());
+    }
+    import::import(&here.admin, &*here.hsm()?, &recovered).map(drop)
 }
 
-fn last(admin: &Admin, row: &RootKeyRow) -> Result<Option<RotationRow>, CliError> {
-    Ok(admin.store.rotations()?.into_iter().rfind(|rotation| rotation.root == row.id))
+fn is_under_way(root: &Value) -> bool {
+    root.pointer("/rotation/finished_at").is_some_and(Value::is_null)
 }
 
 /// Whether a server works on this data directory at this moment.
@@ -133,54 +114,79 @@ fn server_runs(admin: &Admin) -> Result<bool, CliError> {
 }
 
 /// Waits for the server, or does the work while none runs. A server that starts meanwhile does no harm: both do it.
-fn finish(admin: &Admin, row: &RootKeyRow, rotator: &Rotator, rotation: &RotationRow) -> Result<RotationRow, CliError> {
+fn finish(api: &Api, path: &str) -> Result<(), CliError> {
     let mut told = Instant::now();
-    loop {
-        let Some(now) = unfinished(admin, row)? else {
-            return Ok(last(admin, row)?.unwrap_or_else(|| rotation.clone()));
-        };
-        if server_runs(admin)? {
-            tell(&now, &mut told);
-            thread::sleep(POLL);
-            continue;
+    let Some(here) = api.here() else {
+        loop {
+            let root = api.get(path)?;
+            if !is_under_way(&root) {
+                return Ok(());
+            }
+            tell(&text(&root, "/rotation/done"), &text(&root, "/rotation/total"), &mut told);
+            thread::sleep(POLL_THERE);
         }
-        let stop = Stop::default();
-        thread::scope(|scope| {
-            let job = scope.spawn(|| rotator.run(&now, &stop));
-            while !job.is_finished() {
-                if let Some(now) = unfinished(admin, row)? {
-                    tell(&now, &mut told);
-                }
-                thread::sleep(POLL);
-            }
-            match job.join() {
-                Ok(ended) => Ok(ended.map(drop)?),
-                // The panic is in the log; what was done is kept.
-                Err(_) => Err(CliError::Store(StoreError::Overloaded)),
-            }
-        })?;
+    };
+    let id: Uuid = path.rsplit('/').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+    while let Some(now) = unfinished(here, id)? {
+        if server_runs(&here.admin)? {
+            tell(&now.done, &now.total, &mut told);
+            thread::sleep(POLL_HERE);
+        } else {
+            work(here, &now, &mut told)?;
+        }
     }
+    Ok(())
 }
 
-fn tell(rotation: &RotationRow, told: &mut Instant) {
+fn unfinished(here: &Here, root: Uuid) -> Result<Option<RotationRow>, CliError> {
+    let open = |rotation: &RotationRow| rotation.root == root && rotation.finished_at.is_none();
+    Ok(here.admin.store.rotations()?.into_iter().find(open))
+}
+
+/// Does what a server would do.
+fn work(here: &Here, rotation: &RotationRow, told: &mut Instant) -> Result<(), CliError> {
+    let rotator = Rotator {
+        store: Arc::clone(&here.admin.store),
+        hal: here.hsm()?,
+        audit: here.admin.audit(),
+        actor: Actor::LocalUser { uid: getuid().as_raw() },
+        per_second: here.admin.config.hsm.rotation_per_second,
+    };
+    let stop = Stop::default();
+    thread::scope(|scope| {
+        let job = scope.spawn(|| rotator.run(rotation, &stop));
+        while !job.is_finished() {
+            if let Some(now) = unfinished(here, rotation.root)? {
+                tell(&now.done, &now.total, told);
+            }
+            thread::sleep(POLL_HERE);
+        }
+        match job.join() {
+            Ok(ended) => Ok(ended.map(drop)?),
+            // The panic is in the log; what was done is kept.
+            Err(_) => Err(CliError::Store(StoreError::Overloaded)),
+        }
+    })
+}
+
+fn tell(done: &impl std::fmt::Display, total: &impl std::fmt::Display, told: &mut Instant) {
     if told.elapsed() >= TELL {
         *told = Instant::now();
-        note(format_args!("{} of {} ...", rotation.done, rotation.total));
+        note(format_args!("{done} of {total} ..."));
     }
 }
 
-fn report(row: &RootKeyRow, rotation: &RotationRow) -> Result<(), CliError> {
-    let RotationRow { to_version, done, failed, .. } = rotation;
-    say(format_args!("root key {:?}: {done} objects were brought under version {to_version}", row.label));
-    if *failed > 0 {
-        note(format_args!(
-            "{failed} objects are damaged and stay under older versions; the log names them. Restore them from a backup, or \
-             destroy them."
-        ));
-    }
-    note(format_args!(
-        "Nothing else is left under older versions. `keystead root-key describe {:?} --proof FILE` writes the signed proof.",
-        row.label
+fn report(label: &str, root: &Value) {
+    let (version, done) = (text(root, "/rotation/to_version"), text(root, "/rotation/done"));
+    say(format_args!(
+        "root key {label:?}: {done} objects were brought under version {version}; nothing is left under older ones"
     ));
-    Ok(())
+    match text(root, "/rotation/damaged").as_str() {
+        "0" => {}
+        damaged => note(format_args!(
+            "{damaged} objects are damaged and stay under older versions; the log names them. Restore them from a backup, or \
+             destroy them."
+        )),
+    }
+    note(format_args!("`keystead root-key describe {label:?} --proof FILE` writes the signed proof."));
 }

@@ -2,16 +2,12 @@
 
 use clap::Args;
 
-use super::{about, find, list::identify, remote, state_name};
-use crate::{
-    cli::{
-        CliError,
-        admin::Admin,
-        output::{note, say},
-        place::Where,
-    },
-    root_keys::set_state,
-    store::{RootKeyRow, RootKeyState},
+use super::PATH;
+use crate::cli::{
+    CliError,
+    output::{note, say},
+    place::Where,
+    view::text,
 };
 
 #[derive(Debug, Args)]
@@ -23,31 +19,25 @@ pub(in crate::cli) struct StateArgs {
 }
 
 pub(super) fn suspend(args: &StateArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::set(&api, &args.label, "suspend");
-    }
-    let row = set(args, "root_key.suspend", RootKeyState::Suspended)?;
+    set(args, "suspend")?;
     note(format_args!(
         "A running server seals and opens nothing under {:?} from within a second on; attributes, searches and Destroy go on. \
          A rotation waits.",
-        row.label
+        args.label
     ));
     Ok(())
 }
 
 pub(super) fn resume(args: &StateArgs) -> Result<(), CliError> {
-    if let Some(api) = args.config.there()? {
-        return remote::set(&api, &args.label, "resume");
-    }
-    set(args, "root_key.resume", RootKeyState::Active).map(drop)
+    set(args, "resume")
 }
 
-fn set(args: &StateArgs, action: &'static str, state: RootKeyState) -> Result<RootKeyRow, CliError> {
-    let admin = Admin::open(args.config.load()?)?;
-    identify(&admin);
-    let row = find(&admin, &args.label)?;
-    admin.act(action, about(&row), || Ok(set_state(&admin.store, &row, state)?))?;
-    let before = if row.state == state { "was and is" } else { "is now" };
-    say(format_args!("root key {:?} {before} {}", row.label, state_name(state)));
-    Ok(row)
+fn set(args: &StateArgs, verb: &str) -> Result<(), CliError> {
+    let api = args.config.api()?;
+    let before = api.find("root key", PATH, "label", &args.label)?;
+    let root = api.act(&format!("{PATH}/{}/{verb}", text(&before, "/id")))?;
+    let (label, state) = (text(&root, "/label"), text(&root, "/state"));
+    let is = if text(&before, "/state") == state { "was and is" } else { "is now" };
+    say(format_args!("root key {label:?} {is} {state}"));
+    Ok(())
 }

@@ -11,18 +11,21 @@ use std::{
 use hal::{Label, RootKeyId, RootKeys};
 use jiff::Timestamp;
 
-use super::{Plan, kept, made};
+use super::{
+    Plan,
+    clients::{self, NewClient, first_certificate, private_key},
+    kept, made,
+};
 use crate::{
-    ca::{CaError, CertificateAuthority, KeyKind, PrivateKey, SubjectAltName, describe, read_certificates},
+    ca::{CaError, CertificateAuthority, KeyKind, PrivateKey, SubjectAltName, describe},
     cli::{
-        CliError, adapter,
+        CliError,
         admin::Admin,
-        cert::{IsOwn, NewCertificate, insert, issue_files, load_authority, private_key},
         data_dir::{DataDir, create_folder, exists, write_file},
         output::{note, progress},
         signer::{self, Purpose},
     },
-    config::{KeyPlace, write_secret_file},
+    config::{KeyPlace, read_secret_file, write_secret_file},
 };
 
 /// Makes what is missing.
@@ -37,7 +40,8 @@ pub(super) fn make(
     let authority = Authority::open(admin, hal, plan)?;
     server_certificate(admin, hal, &authority, plan)?;
     for (adapter, folder) in &plan.clients {
-        client(admin, &authority, &NewClient { adapter, folder: dir.path(folder), root_key, kind: plan.key })?;
+        let new = NewClient { adapter, folder: dir.path(folder), root_key, kind: plan.key };
+        clients::make(admin, || authority.ready(), &new)?;
     }
     Ok(())
 }
@@ -103,7 +107,7 @@ impl Authority {
             KeyPlace::File(key) if !exists(key)? => {
                 Ok(Self::KeyElsewhere { certificate: tls.ca.clone(), key: key.clone() })
             }
-            _ => Ok(Self::Ready(Box::new(load_authority(admin, || Ok(Arc::clone(hal)))?))),
+            _ => Ok(Self::Ready(Box::new(load_authority(admin, hal)?))),
         }
     }
 
@@ -115,6 +119,19 @@ impl Authority {
             }
         }
     }
+}
+
+fn load_authority(admin: &Admin, hal: &Arc<dyn RootKeys>) -> Result<CertificateAuthority, CliError> {
+    let tls = &admin.config.tls;
+    let certificate = std::fs::read(&tls.ca).map_err(CliError::file(&tls.ca))?;
+    let key = match &tls.ca_key {
+        KeyPlace::File(path) => {
+            let text = read_secret_file(path).map_err(CliError::secret(path))?;
+            PrivateKey::from_pem(&text).map_err(CliError::content(path))?
+        }
+        KeyPlace::Hsm(label) => signer::private_key(&admin.store, hal, Purpose::Ca, label)?,
+    };
+    CertificateAuthority::load(&certificate, key).map_err(CliError::content(&tls.ca))
 }
 
 fn server_certificate(
@@ -171,50 +188,6 @@ fn warn_of_missing_names(path: &Path, names: &[SubjectAltName]) -> Result<(), Cl
         note(format_args!("      it does not name {name}: remove {} to have a new one made", path.display()));
     }
     Ok(())
-}
-
-/// An adapter with a client certificate of its own.
-struct NewClient<'a> {
-    adapter: &'a str,
-    folder: PathBuf,
-    root_key: RootKeyId,
-    kind: KeyKind,
-}
-
-fn client(admin: &Admin, authority: &Authority, new: &NewClient<'_>) -> Result<(), CliError> {
-    let known = admin.store.trust()?.adapters.into_iter().find(|row| row.name == new.adapter);
-    let is_new = known.is_none();
-    let adapter = match known {
-        Some(row) => row,
-        None => {
-            let row = adapter::insert(admin, new.adapter, None, new.root_key)?;
-            note(format_args!("made  adapter {:?}: {}", row.name, row.id.0));
-            row
-        }
-    };
-    let path = new.folder.join("cert.pem");
-    if !exists(&path)? {
-        issue_files(
-            admin,
-            authority.ready()?,
-            &adapter,
-            &NewCertificate { name: None, common_name: new.adapter, kind: new.kind, folder: &new.folder },
-        )?;
-        made(format_args!("client certificate of adapter {:?}", adapter.name), &path);
-        return Ok(());
-    }
-    kept(format_args!("client certificate of adapter {:?}", adapter.name), &path);
-    // With an adapter that was there, a certificate that is not registered was removed on purpose.
-    if is_new {
-        insert(admin, &adapter, None, first_certificate(&path)?, IsOwn::Unknown)?;
-    }
-    Ok(())
-}
-
-fn first_certificate(path: &Path) -> Result<Vec<u8>, CliError> {
-    let file = std::fs::read(path).map_err(CliError::file(path))?;
-    let first = read_certificates(&file).map_err(CliError::content(path))?.into_iter().next();
-    first.map(|certificate| certificate.to_vec()).ok_or(CaError::NotACertificate).map_err(CliError::content(path))
 }
 
 /// The names under which clients may reach this machine: its host name and the loopback ones.

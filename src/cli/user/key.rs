@@ -12,7 +12,7 @@ use crate::{
         CliError,
         adapter::parse_name,
         api::{Api, ApiError, take_secret},
-        data_dir::exists,
+        data_dir::must_be_new,
         output::{note, say},
         place::Where,
         view::{self, text},
@@ -73,7 +73,7 @@ pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
     match command {
         KeyCommand::Create(args) => {
             let api = args.place.api()?;
-            must_be_new(Some(&args.out))?;
+            must_be_new(&args.out)?;
             let identity = api.id("identity", super::PATH, "name", &args.user)?;
             make(&api, &identity, &args.name, args.expires_in_days, &args.out)
         }
@@ -100,14 +100,6 @@ pub(super) fn run(command: &KeyCommand) -> Result<(), CliError> {
             say(format_args!("API key {} revoked", args.key));
             Ok(())
         }
-    }
-}
-
-/// Refuses a file that is there, before a key is made that would then be lost.
-pub(super) fn must_be_new(file: Option<&Path>) -> Result<(), CliError> {
-    match file {
-        Some(file) if exists(file)? => Err(CliError::Exists { what: "a file", name: file.display().to_string() }),
-        _ => Ok(()),
     }
 }
 

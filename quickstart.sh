@@ -148,6 +148,13 @@ This server listens on the loopback address only. For a real vCenter:
   5. Compare the server certificate's thumbprint with the one that init printed.
 TEXT
 
+say "The console"
+console=$(sed -n 's/^admin API ready on //p' "$log" | head -n 1)
+cat <<TEXT
+https://$console/  connects a vCenter or a NetApp step by step. Sign in with the key in $dir/admin.token;
+the browser trusts the page once it trusts $dir/tls/ca.pem.
+TEXT
+
 if $check_only; then
     say "All right"
     exit 0

@@ -25,6 +25,10 @@ install_missing() {
     pkg-config --exists sqlite3 2>/dev/null || optional+=(libsqlite3-dev)
     compgen -G '/usr/lib*/libsoftokn3.so' >/dev/null || compgen -G '/usr/lib/*/libsoftokn3.so' >/dev/null ||
         optional+=(libnss3)
+    # The console's tests drive a browser.
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || optional+=(chromium)
+    command -v chromedriver >/dev/null || optional+=(chromium-driver)
+    command -v npm >/dev/null || optional+=(npm)
     if [ $((${#missing[@]} + ${#optional[@]})) -eq 0 ]; then return; fi
 
     local root=()
@@ -69,6 +73,22 @@ if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         skip "schemathesis cannot be installed"
 else
     skip "schemathesis needs Python 3.11"
+fi
+
+# What looks for faults that keep people out of the console.
+axe=axe-core@4.14.1
+axe_digest=sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
+KEYSTEAD_TEST_AXE=$(cd "$target" && pwd)/axe/axe.min.js
+export KEYSTEAD_TEST_AXE
+if [ ! -f "$KEYSTEAD_TEST_AXE" ]; then
+    say "Fetching $axe"
+    mkdir -p "$target/axe"
+    if (cd "$target/axe" && file=$(npm pack --silent "$axe") &&
+        [ "sha512-$(openssl dgst -sha512 -binary "$file" | openssl base64 -A)" = "$axe_digest" ] &&
+        tar -xzf "$file" --strip-components=1 package/axe.min.js && rm "$file"); then :; else
+        rm -f "$KEYSTEAD_TEST_AXE"
+        skip "axe-core cannot be fetched: the console is not looked at with it"
+    fi
 fi
 
 say "The software token kryoptic (built once, which takes a minute or two)"

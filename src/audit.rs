@@ -33,6 +33,7 @@ pub use self::{
     hash::Hash,
     record::Record,
     search::{MAX_PAGE, Page, Query, SearchError, export, search},
+    status::{LastCheckpoint, Status},
     syslog::{Facility, Forwarding, Receiver, ReceiverError},
     vouch::{AuditSigner, VouchOptions, Vouching},
 };
@@ -50,6 +51,7 @@ mod lines;
 mod place;
 mod record;
 mod search;
+mod status;
 mod syslog;
 mod tail;
 pub mod verify;
@@ -162,6 +164,8 @@ struct Shared {
     sealed: Mutex<Option<Tail>>,
     /// A segment could not be sealed, which was said.
     stuck: AtomicBool,
+    /// The last signed checkpoint, as far as the thread that signs has said.
+    checkpoint: Mutex<Option<LastCheckpoint>>,
 }
 
 impl Audit {
@@ -186,6 +190,7 @@ impl Audit {
             failures: AtomicU64::new(0),
             sealed: Mutex::new(None),
             stuck: AtomicBool::new(false),
+            checkpoint: Mutex::new(None),
         });
         let (alive, ended) = mpsc::channel();
         let for_thread = Arc::clone(&shared);

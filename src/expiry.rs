@@ -46,6 +46,14 @@ impl CertificateKind {
     }
 }
 
+impl Expiring {
+    /// The same, its days counted from another time.
+    #[must_use]
+    pub fn counted_from(self, now: i64) -> Self {
+        Self { days_left: days_left(self.not_after, now), ..self }
+    }
+}
+
 /// A certificate that will expire, as all do, or has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiring {
@@ -77,48 +85,85 @@ pub fn forecast(
     seen: &[SeenCertificate],
     now: i64,
 ) -> Vec<Expiring> {
-    let adapters: HashMap<_, _> = rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect();
+    let mut all = registered(rows, now);
+    all.extend(others(rows, server, own_ca, seen, now));
+    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
+    all
+}
+
+/// The certificates that the rows hold, of clients and authorities, those that expire first in front.
+#[must_use]
+pub fn registered(rows: &TrustRows, now: i64) -> Vec<Expiring> {
+    let adapters = names_of(rows);
     let adapter = |id| adapters.get(&id).map(|name| (id, (*name).to_owned()));
-    let read = |kind, name: Option<&str>, adapter, der: &[u8]| {
-        let shown = describe(der).ok()?;
-        let not_after = shown.not_after.as_second();
-        Some(Expiring {
-            kind,
-            name: name.map_or(shown.common_name, str::to_owned),
-            subject: shown.distinguished_name,
-            adapter,
-            registered: true,
-            fingerprint: fingerprint(&CertificateDer::from(der)),
-            not_after,
-            days_left: (not_after - now).div_euclid(DAY),
-        })
-    };
-    let mut all = Vec::new();
-    all.extend(server.first().and_then(|der| read(CertificateKind::Server, None, None, der)));
-    all.extend(own_ca.iter().filter_map(|der| read(CertificateKind::OwnAuthority, None, None, der)));
     let authorities = rows.authorities.iter();
-    all.extend(authorities.filter_map(|row| read(CertificateKind::Authority, Some(&row.name), None, &row.der)));
+    let authorities =
+        authorities.filter_map(|row| read(CertificateKind::Authority, Some(&row.name), None, &row.der, now));
     let clients = rows.certificates.iter();
-    all.extend(
-        clients.filter_map(|row| read(CertificateKind::Client, Some(&row.name), adapter(row.adapter), &row.der)),
-    );
+    let clients =
+        clients.filter_map(|row| read(CertificateKind::Client, Some(&row.name), adapter(row.adapter), &row.der, now));
+    let mut all: Vec<_> = authorities.chain(clients).collect();
+    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
+    all
+}
+
+/// All the other certificates: the server's, its authority's, and those that rules let in, in no order.
+#[must_use]
+pub fn others(
+    rows: &TrustRows,
+    server: &[CertificateDer<'_>],
+    own_ca: &[CertificateDer<'_>],
+    seen: &[SeenCertificate],
+    now: i64,
+) -> Vec<Expiring> {
+    let server = server.first().and_then(|der| read(CertificateKind::Server, None, None, der, now));
+    let own_ca = own_ca.iter().filter_map(|der| read(CertificateKind::OwnAuthority, None, None, der, now));
+    let adapters = names_of(rows);
     let registered: HashSet<_> = rows.certificates.iter().map(|row| row.fingerprint).collect();
     let by_rule = seen.iter().filter(|seen| !registered.contains(&seen.fingerprint) && seen.at > now - FORGOTTEN);
-    all.extend(by_rule.filter_map(|seen| {
-        let not_after = seen.expires_at?;
+    let by_rule = by_rule.filter_map(|seen| {
         Some(Expiring {
             kind: CertificateKind::Client,
             name: seen.subject.clone(),
             subject: seen.subject.clone(),
-            adapter: Some(adapter(seen.adapter)?),
+            adapter: Some((seen.adapter, (*adapters.get(&seen.adapter)?).to_owned())),
             registered: false,
             fingerprint: seen.fingerprint,
-            not_after,
-            days_left: (not_after - now).div_euclid(DAY),
+            not_after: seen.expires_at?,
+            days_left: days_left(seen.expires_at?, now),
         })
-    }));
-    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
-    all
+    });
+    server.into_iter().chain(own_ca).chain(by_rule).collect()
+}
+
+/// Whole days until `not_after`.
+fn days_left(not_after: i64, now: i64) -> i64 {
+    not_after.saturating_sub(now).div_euclid(DAY)
+}
+
+fn names_of(rows: &TrustRows) -> HashMap<AdapterId, &str> {
+    rows.adapters.iter().map(|row| (row.id, row.name.as_str())).collect()
+}
+
+fn read(
+    kind: CertificateKind,
+    name: Option<&str>,
+    adapter: Option<(AdapterId, String)>,
+    der: &[u8],
+    now: i64,
+) -> Option<Expiring> {
+    let shown = describe(der).ok()?;
+    let not_after = shown.not_after.as_second();
+    Some(Expiring {
+        kind,
+        name: name.map_or(shown.common_name, str::to_owned),
+        subject: shown.distinguished_name,
+        adapter,
+        registered: true,
+        fingerprint: fingerprint(&CertificateDer::from(der)),
+        not_after,
+        days_left: days_left(not_after, now),
+    })
 }
 
 /// The forecast of a running server.

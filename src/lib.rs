@@ -11,6 +11,7 @@ pub mod ca;
 pub mod ceremony;
 pub mod cli;
 pub mod config;
+mod console;
 pub mod engine;
 pub mod expiry;
 pub mod net;

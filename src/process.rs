@@ -1,6 +1,11 @@
 //! What the process asks of the operating system about itself.
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use std::path::Path;
+
+use rustix::{
+    fs::statvfs,
+    process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
+};
 
 /// Keeps key material in memory away from core files and from other processes of the same user: no core dumps, no ptrace, no
 /// reading of `/proc/PID/mem`. Call before the first secret is read. Children started later inherit only the core limit.
@@ -27,6 +32,19 @@ pub fn raise_open_files(wanted: u64) -> Result<u64, std::io::Error> {
     }
     setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum: limit.maximum })?;
     Ok(reachable)
+}
+
+/// How many bytes the process may still write to the disk that `file` lies on, as far as that is told.
+#[must_use]
+pub fn disk_free(file: &Path) -> Option<u64> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match statvfs(folder.unwrap_or(Path::new("."))) {
+        Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(error) => {
+            tracing::debug!(%error, file = %file.display(), "the disk does not tell how much is free");
+            None
+        }
+    }
 }
 
 #[cfg(test)]

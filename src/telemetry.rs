@@ -6,7 +6,9 @@
 use std::{
     collections::HashMap,
     io::{self, IsTerminal as _},
-    panic, thread,
+    panic,
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -16,6 +18,15 @@ use parking_lot::RwLock;
 use tracing_subscriber::{
     EnvFilter, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError,
 };
+
+pub use self::{
+    hsm_view::{HsmSeen, HsmView},
+    statistics::{GROUPS, HsmTimes, Latency, Period, Span, Statistics},
+};
+
+mod hsm_view;
+mod spread;
+mod statistics;
 
 /// Names of fields in log lines and spans.
 pub mod field {
@@ -165,14 +176,22 @@ const UPKEEP: Duration = Duration::from_secs(2);
 /// The metrics of batch items, with their handles kept: looking them up by name and labels costs more than counting.
 #[derive(Default)]
 pub struct ItemMetrics {
+    statistics: Arc<Statistics>,
     outcomes: RwLock<HashMap<(&'static str, &'static str), Counter>>,
     durations: RwLock<HashMap<&'static str, Histogram>>,
 }
 
 impl ItemMetrics {
+    /// The same for people, of the last day.
+    #[must_use]
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
     /// Counts a batch item. `operation` and `outcome` are names from the program's own tables, so there is a bounded number of
     /// them. Call after [`init_metrics`]; what came before is lost.
     pub fn record(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.statistics.record(operation, outcome != "success", took);
         let counted = self.outcomes.read().get(&(operation, outcome)).map(|counter| counter.increment(1));
         if counted.is_none() {
             let counter = metrics::counter!(metric::REQUESTS, "operation" => operation, "outcome" => outcome);

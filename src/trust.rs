@@ -95,6 +95,10 @@ pub struct Refusal {
     pub certificate: Fingerprint,
     /// The common name of its subject, shortened, without control characters; empty where there is none.
     pub subject: String,
+    /// The adapter that its holder would act as.
+    pub adapter: Option<AdapterId>,
+    /// The certificate as the client sent it, DER.
+    pub der: Arc<[u8]>,
     /// Why.
     pub reason: RefusalReason,
 }
@@ -247,20 +251,27 @@ impl Trust {
         now: UnixTime,
     ) -> Result<Identity, Refusal> {
         let certificate = fingerprint(end_entity);
-        let malformed = || Refusal { certificate, subject: String::new(), reason: RefusalReason::Malformed };
+        let malformed = || Refusal {
+            certificate,
+            subject: String::new(),
+            adapter: None,
+            der: end_entity.as_ref().into(),
+            reason: RefusalReason::Malformed,
+        };
         let (rest, parsed) = X509Certificate::from_der(end_entity).map_err(|_| malformed())?;
         if !rest.is_empty() {
             return Err(malformed());
         }
-        let refuse = |reason| Refusal { certificate, subject: shown_name(&parsed), reason };
+        let refuse = |adapter, reason| Refusal { subject: shown_name(&parsed), adapter, reason, ..malformed() };
         let (adapter, by) = match self.pinned.get(&certificate) {
             Some(adapter) => (*adapter, TrustedBy::Registration),
             None => {
                 let issued_for = self.issued_for(&certificate);
-                self.identify_by_rule(&parsed, issued_for, end_entity, intermediates, now).map_err(refuse)?
+                self.identify_by_rule(&parsed, issued_for, end_entity, intermediates, now)
+                    .map_err(|reason| refuse(None, reason))?
             }
         };
-        check_dates(&parsed, now).map_err(refuse)?;
+        check_dates(&parsed, now).map_err(|reason| refuse(Some(adapter), reason))?;
         let subject = subject_text(&parsed).chars().take(SHOWN_SUBJECT_CHARS).collect::<String>().into();
         let shown = ShownCertificate { subject, expires_at: parsed.validity().not_after.timestamp() };
         Ok(Identity { adapter, certificate, by, shown })

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     store::{AdapterId, ObjectId, SealedRow, WRAPPED_KEK_MAX},
-    telemetry::metric,
+    telemetry::{HsmTimes, metric},
 };
 
 // Every wrapped KEK has room in its row.
@@ -96,6 +96,12 @@ impl Vault {
         }
     }
 
+    /// How long the HSM took lately to wrap a key, and to unwrap one.
+    #[must_use]
+    pub fn times(&self) -> VaultTimes {
+        VaultTimes { wrap: Arc::clone(&self.wrapping.times), unwrap: Arc::clone(&self.unwrapping.times) }
+    }
+
     /// The HSM behind the vault, for its health.
     pub fn hal(&self) -> &dyn KeyWrapper {
         &*self.hal
@@ -161,15 +167,25 @@ impl Vault {
     }
 }
 
+/// How long the HSM takes. It goes on being measured.
+#[derive(Clone, Debug, Default)]
+pub struct VaultTimes {
+    /// To wrap a key.
+    pub wrap: Arc<HsmTimes>,
+    /// To unwrap one.
+    pub unwrap: Arc<HsmTimes>,
+}
+
 /// Measures one operation of the HSM. Its metric is looked up once, at the first use, when metrics are collected.
 struct Stopwatch {
     operation: &'static str,
     histogram: OnceLock<Histogram>,
+    times: Arc<HsmTimes>,
 }
 
 impl Stopwatch {
     fn new(operation: &'static str) -> Self {
-        Self { operation, histogram: OnceLock::new() }
+        Self { operation, histogram: OnceLock::new(), times: Arc::default() }
     }
 
     fn time<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -178,7 +194,9 @@ impl Stopwatch {
         let operation = self.operation;
         let histogram =
             self.histogram.get_or_init(|| metrics::histogram!(metric::HSM_SECONDS, "operation" => operation));
-        histogram.record(start.elapsed());
+        let took = start.elapsed();
+        histogram.record(took);
+        self.times.record(took);
         result
     }
 }

@@ -15,6 +15,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod conformance;
+mod console;
 mod container;
 mod faults;
 mod harness;

@@ -244,6 +244,9 @@ impl KeyWrapper for Pkcs11Hal {
             scheme: known.scheme,
             workers: self.pool.workers(),
             stuck: self.pool.stuck(),
+            busy: self.pool.busy(),
+            waiting: self.pool.waiting(),
+            refuses: !self.link.is_up(),
             seals: self.link.seals.made(),
         }]
     }

@@ -19,6 +19,12 @@ pub struct TokenState {
     pub workers: usize,
     /// How many of them are inside calls that have not returned within the deadline.
     pub stuck: usize,
+    /// How many of them are at work, those that are stuck included.
+    pub busy: usize,
+    /// Calls that wait for one of them.
+    pub waiting: usize,
+    /// Whether calls are refused at once, without asking the token, because it is away.
+    pub refuses: bool,
     /// How many AES-GCM seals each version of a root key counts as having made, of those that are known of: what
     /// [`expect_seals`](crate::RootKeys::expect_seals) said and what this process made on the token since.
     pub seals: Vec<(RootKeyVersion, u64)>,

@@ -162,7 +162,18 @@ impl KeyWrapper for SoftwareHal {
     fn token_states(&self) -> Vec<TokenState> {
         let scheme = self.capabilities.scheme;
         let label = self.capabilities.backend.to_owned();
-        vec![TokenState { label, serial: None, health: self.health(), scheme, workers: 0, stuck: 0, seals: Vec::new() }]
+        vec![TokenState {
+            label,
+            serial: None,
+            health: self.health(),
+            scheme,
+            workers: 0,
+            stuck: 0,
+            busy: 0,
+            waiting: 0,
+            refuses: false,
+            seals: Vec::new(),
+        }]
     }
 }
 

@@ -283,7 +283,18 @@ impl KeyWrapper for TokenSet {
         let away = |member: &Member| {
             let health = Health::Down(HalError::Unavailable(Outage::DeadlinePassed));
             let (label, seals) = (member.name(), Vec::new());
-            vec![TokenState { label, serial: None, health, scheme: None, workers: 0, stuck: 0, seals }]
+            vec![TokenState {
+                label,
+                serial: None,
+                health,
+                scheme: None,
+                workers: 0,
+                stuck: 0,
+                busy: 0,
+                waiting: 0,
+                refuses: false,
+                seals,
+            }]
         };
         self.members.iter().zip(answers).flat_map(|(member, answer)| answer.unwrap_or_else(|_| away(member))).collect()
     }

@@ -315,7 +315,6 @@ fn secure(headers: &mut HeaderMap, correlation: Correlation) {
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
         ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-store"),
         ("cross-origin-resource-policy", "same-origin"),
         ("strict-transport-security", "max-age=31536000"),
     ] {
@@ -324,6 +323,7 @@ fn secure(headers: &mut HeaderMap, correlation: Correlation) {
     // A page that needs more says so itself.
     let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     headers.entry("content-security-policy").or_insert(nothing);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::try_from(correlation.0.to_string()) {
         headers.insert("x-correlation-id", value);
     }

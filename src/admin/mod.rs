@@ -70,6 +70,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::{problem::Problem, service::Service, session::Sessions, throttle::Throttle};
+use crate::console;
 
 /// Requests that are worked on at the same time; others wait for them.
 const AT_WORK: usize = 32;
@@ -120,7 +121,7 @@ impl Admin {
 /// All routes, with what stands around them.
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     let (routes, document) = routes::all().split_for_parts();
-    surrounded(routes.merge(openapi::router(document)), admin)
+    surrounded(routes.merge(openapi::router(document)).merge(console::router()), admin)
 }
 
 /// What stands around every route.

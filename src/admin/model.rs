@@ -11,12 +11,15 @@ mod backups;
 mod certificate;
 mod credential;
 mod forecast;
+mod handshakes;
 mod identities;
 mod objects;
+mod overview;
 mod root_keys;
 mod rules;
 mod server;
 mod session;
+mod statistics;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -38,10 +41,18 @@ pub use self::{
     },
     credential::NewCredential,
     forecast::{CertificateKind, ExpiringCertificate, ForecastQuery},
+    handshakes::{
+        AdapterUsage, Handshake, HandshakeOutcome, HandshakeQuery, Handshakes, MadeObject, ObjectMade, ObjectsMade,
+        PresentedCertificate,
+    },
     identities::{
         ApiKeyInfo, GrantModel, Identity, IdentityChange, IdentityKind, NewApiKey, NewIdentity, NewlyMadeApiKey,
     },
-    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectQuery, ObjectUse, SealedUnder},
+    objects::{ManagedObject, ObjectAttribute, ObjectDates, ObjectQuery, ObjectSearch, ObjectUse, SealedUnder},
+    overview::{
+        ApprovalsOverview, AuditOverview, BreakerState, CertificatesOverview, Change, ConnectionsOverview, HsmOverview,
+        HsmState, Latency, Overview, RunningRotation, SessionsOverview, StoreOverview, TokenOverview,
+    },
     root_keys::{
         AttestVersion, NewRootKey, RetireVersion, RootKey, RootKeyAdapter, RootKeyStatus, RootKeyVersion,
         RootKeyVersionState, RotationProgress, SignedStatement,
@@ -49,6 +60,7 @@ pub use self::{
     rules::{Authority, NewAuthority, NewRule, Rule, RuleKind},
     server::{Health, ServerInfo},
     session::SessionInfo,
+    statistics::{Statistics, StatisticsBucket, StatisticsQuery, StatisticsWindow},
 };
 
 /// Seconds since 1970-01-01 UTC as they are shown.

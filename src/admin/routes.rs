@@ -8,6 +8,7 @@ mod certificates;
 mod credential;
 mod identities;
 mod objects;
+mod overview;
 mod root_keys;
 mod rules;
 mod server;
@@ -52,6 +53,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<Admin>> {
         .merge(certificates::router())
         .merge(credential::router())
         .merge(objects::router())
+        .merge(overview::router())
         .merge(rules::router())
         .merge(server::router())
         .merge(session::router())

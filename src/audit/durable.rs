@@ -44,6 +44,12 @@ impl Durable {
         self.state.lock().failed
     }
 
+    /// Whether something written is not on the disk.
+    pub(super) fn is_behind(&self) -> bool {
+        let state = self.state.lock();
+        state.synced < state.written
+    }
+
     /// Returns when `write` is on the disk; whoever comes first calls `sync` for all that is written by then.
     pub(super) fn wait(&self, write: Write, sync: impl Fn() -> io::Result<()>) -> Result<(), Unsynced> {
         let mut state = self.state.lock();

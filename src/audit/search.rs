@@ -24,7 +24,7 @@ pub const MAX_PAGE: usize = 1000;
 /// Most bytes that are read for one page.
 const MAX_READ: u64 = 128 * 1024 * 1024;
 /// Longest time that is spent on one page.
-const MAX_TIME: Duration = Duration::from_secs(2);
+const MAX_TIME: Duration = Duration::from_millis(200);
 /// How far a clock may have been set back: records older than that before the time asked for end a search.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use metrics::{counter, gauge};
 
 use super::{
-    Audit, AuditError, Hash, Own, Signed, SignedKind,
+    Audit, AuditError, Hash, LastCheckpoint, Own, Signed, SignedKind,
     checkpoint::{self, SigningError},
     place::{Place, Segment, first_of},
     tail::{self, Tail},
@@ -98,7 +98,9 @@ impl Voucher {
         let place = audit.place();
         let old = checkpoint::read_all(&place.checkpoints()).unwrap_or_default();
         let checkpoints = old.iter().filter(|signed| signed.kind == SignedKind::Checkpoint);
-        let signed = checkpoints.map(|signed| signed.through).max().unwrap_or_default();
+        let last = checkpoints.max_by_key(|signed| signed.through);
+        let signed = last.map_or(0, |last| last.through);
+        *audit.shared.checkpoint.lock() = last.map(told);
         Self { audit, place, options, known: None, signed, seal: None, failing: false }
     }
 
@@ -171,6 +173,7 @@ impl Voucher {
     fn checkpoint(&mut self, about: Tail) -> Result<(), SigningError> {
         let signed = self.sign(SignedKind::Checkpoint, about)?;
         self.keep(&signed)?;
+        *self.audit.shared.checkpoint.lock() = Some(told(&signed));
         self.signed = self.signed.max(about.sequence);
         Ok(())
     }
@@ -221,6 +224,10 @@ impl Voucher {
     fn unreadable(&self, source: io::Error) -> AuditError {
         AuditError::File { path: self.place.dir.clone(), source }
     }
+}
+
+fn told(signed: &Signed) -> LastCheckpoint {
+    LastCheckpoint { through: signed.through, at: signed.signed_at.clone() }
 }
 
 /// The last record of a sealed segment, and when it was written.

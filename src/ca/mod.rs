@@ -283,6 +283,12 @@ pub fn subject_text(certificate: &X509Certificate<'_>) -> String {
     subject::text_of(certificate.subject())
 }
 
+/// The issuer of a certificate likewise; `None` where it is no certificate.
+#[must_use]
+pub fn issuer_text(der: &[u8]) -> Option<String> {
+    Some(subject::text_of(parse(der).ok()?.issuer()))
+}
+
 fn subject_public_key(der: &[u8]) -> Result<x509_parser::x509::SubjectPublicKeyInfo<'_>, CaError> {
     use x509_parser::prelude::FromDer as _;
     x509_parser::x509::SubjectPublicKeyInfo::from_der(der).map(|(_, key)| key).map_err(|_| CaError::UnsupportedKey)

@@ -1,7 +1,7 @@
 //! The gauges of a running server: the HSM and its tokens, root keys and their rotations, the store's queue, the disks.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Weak},
     thread,
     time::Duration,
@@ -10,30 +10,36 @@ use std::{
 use hal::{Health, RootKeys};
 use jiff::Timestamp;
 use metrics::gauge;
-use rustix::fs::statvfs;
 
 use super::{CliError, root_key::state_name};
 use crate::{
     config::Config,
+    process,
     store::{RootKeyRow, RootKeyState, RotationRow, Store, StoreError},
-    telemetry::metric,
+    telemetry::{HsmSeen, HsmView, metric},
 };
 
 /// How often they are brought up to date.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Keeps them up to date for as long as the server works with `store` and `hal`.
-pub(super) fn watch(config: &Config, store: &Arc<Store>, hal: &Arc<dyn RootKeys>) -> Result<(), CliError> {
+pub(super) fn watch(
+    config: &Config,
+    store: &Arc<Store>,
+    hal: &Arc<dyn RootKeys>,
+    view: &Arc<HsmView>,
+) -> Result<(), CliError> {
     gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!(metric::STARTED).set(Timestamp::now().as_duration().as_secs_f64().round());
-    let disks = [("store", folder_of(&config.store.path)), ("audit", folder_of(&config.audit.path))];
+    let disks = [("store", config.store.path.clone()), ("audit", config.audit.path.clone())];
     let (store, hal): (Weak<Store>, Weak<dyn RootKeys>) = (Arc::downgrade(store), Arc::downgrade(hal));
+    let view = Arc::clone(view);
     let watch = move || {
         while let (Some(store), Some(hal)) = (store.upgrade(), hal.upgrade()) {
-            set_hsm(&*hal);
+            view.set(set_hsm(&*hal));
             let waiting = u32::try_from(store.waiting_mutations()).unwrap_or(u32::MAX);
             gauge!(metric::STORE_WAITING).set(f64::from(waiting));
-            disks.iter().for_each(|(what, folder)| set_disk(what, folder));
+            disks.iter().for_each(|(what, file)| set_disk(what, file));
             if let Err(error) = set_root_keys(&store) {
                 // A store that is away has its own log lines.
                 tracing::debug!(%error, "the gauges of root keys stay as they are");
@@ -46,30 +52,27 @@ pub(super) fn watch(config: &Config, store: &Arc<Store>, hal: &Arc<dyn RootKeys>
     thread.map(drop).map_err(|source| CliError::System { what: "the thread that watches the HSM", source })
 }
 
-fn folder_of(file: &Path) -> PathBuf {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new(".")).to_owned()
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a disk of more than 2^53 bytes may be off by a few")]
-fn set_disk(what: &'static str, folder: &Path) {
-    match statvfs(folder) {
-        Ok(disk) => gauge!(metric::DISK_FREE, "what" => what).set((disk.f_bavail * disk.f_frsize) as f64),
-        Err(error) => tracing::debug!(%error, what, "the disk does not tell how much is free"),
+fn set_disk(what: &'static str, file: &Path) {
+    if let Some(free) = process::disk_free(file) {
+        gauge!(metric::DISK_FREE, "what" => what).set(free as f64);
     }
 }
 
-fn set_hsm(hal: &dyn RootKeys) {
-    gauge!(metric::HSM_STATE).set(number(&hal.health()));
-    for token in hal.token_states() {
-        let labels = [("label", token.label), ("serial", token.serial.unwrap_or_default())];
+/// Sets the gauges of the HSM, and says what they were set to.
+fn set_hsm(hal: &dyn RootKeys) -> HsmSeen {
+    let seen = HsmSeen { health: hal.health(), tokens: hal.token_states() };
+    gauge!(metric::HSM_STATE).set(number(&seen.health));
+    for token in &seen.tokens {
+        let labels = [("label", token.label.clone()), ("serial", token.serial.clone().unwrap_or_default())];
         gauge!(metric::TOKEN_STATE, &labels).set(number(&token.health));
-        for (key, seals) in token.seals {
+        for (key, seals) in &token.seals {
             let [label, serial] = labels.clone();
             let of_key = [("root", key.root.to_string()), ("version", key.version.to_string()), label, serial];
-            gauge!(metric::ROOT_KEY_SEALS, &of_key).set(seals_shown(seals));
+            gauge!(metric::ROOT_KEY_SEALS, &of_key).set(seals_shown(*seals));
         }
     }
+    seen
 }
 
 #[expect(
@@ -144,7 +147,8 @@ mod tests {
         let root = hal.generate_root(&Label::new("root").unwrap()).unwrap().key();
         let shown = || {
             let recorder = PrometheusBuilder::new().build_recorder();
-            metrics::with_local_recorder(&recorder, || set_hsm(&hal));
+            let seen = metrics::with_local_recorder(&recorder, || set_hsm(&hal));
+            assert_eq!((seen.tokens.len(), seen.health), (1, Health::Ready));
             recorder.handle().render()
         };
         assert!(!shown().contains(metric::ROOT_KEY_SEALS), "nothing was sealed");

@@ -24,7 +24,12 @@ use super::{
     signer,
 };
 use crate::{
-    admin::{self, executor::Executing, server::AdminServer, service::Service},
+    admin::{
+        self,
+        executor::Executing,
+        server::AdminServer,
+        service::{Remembered, Service, Watched},
+    },
     audit::{Actor, Audit},
     ca::{Thumbprints, read_certificates},
     config::{self, Config, LogFormat, LogLevel},
@@ -102,11 +107,14 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         certificate: Arc::clone(&certificate),
         started_at: Timestamp::now(),
         backing_up: Mutex::default(),
+        watched: Watched::default(),
+        remembered: Remembered::default(),
         verifying: Mutex::default(),
     };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);
-    gauges::watch(&config, &store, &hal)?;
+    let hsm = Arc::default();
+    gauges::watch(&config, &store, &hal, &hsm)?;
     let rotations = Background::start(Rotator {
         store: Arc::clone(&store),
         hal: Arc::clone(&hal),
@@ -126,6 +134,13 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
     let engine = engine(Arc::clone(&store), hal, Arc::clone(&audit), Arc::clone(&trust), &config);
     let seeing = engine.sightings().follow(&store).map_err(thread("the thread that notes who was seen"))?;
     drop(store);
+    let watched = Watched {
+        statistics: Arc::clone(engine.statistics()),
+        hsm_times: engine.hsm_times(),
+        makings: Arc::clone(engine.makings()),
+        hsm,
+        ..Watched::default()
+    };
     let handler: Arc<dyn Handler> = engine;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -152,7 +167,9 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
             say(format_args!("KMIP ready on {address}"));
         }
         let pages = tokio::spawn(http::serve(pages, readiness, metrics, stopped(stopping.clone())));
-        let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), ..service });
+        let (arrivals, connections) = (server.arrivals(), server.open_connections());
+        let watched = Watched { arrivals, connections, ..watched };
+        let plane = admin::Admin::new(Service { kmip_listen: server.local_addrs(), watched, ..service });
         let executing = Executing::start(&plane);
         let executing = executing.map_err(thread("the thread that does what was approved"))?;
         let api = api.run(plane, stopped(stopping.clone()));

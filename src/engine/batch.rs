@@ -31,7 +31,7 @@ use super::{
     ctx::Ctx,
     error::{Blame, OpError},
     gate::{LARGE_BYTES, Place},
-    ops, policy,
+    makings, ops, policy,
     unit::Unit,
 };
 use crate::{
@@ -61,6 +61,11 @@ impl Done {
     /// Whether the client is given an object.
     fn hands_out(&self) -> bool {
         self.operation == Operation::Get.name() && self.outcome == Outcome::Success
+    }
+
+    /// Whether there is an object that was not there before.
+    fn makes(&self) -> bool {
+        self.outcome == Outcome::Success && makings::makes(self.operation)
     }
 }
 
@@ -367,6 +372,7 @@ impl Message<'_> {
     fn reply(&self, maximum: Option<i32>, client_correlation: Option<String>, done: Vec<Done>) -> Reply {
         let events: Vec<Event> = done.iter().map(|one| Event::Request(self.event(one))).collect();
         let fetched: Vec<ObjectId> = done.iter().filter(|one| one.hands_out()).filter_map(|one| one.object).collect();
+        let made: Vec<ObjectId> = done.iter().filter(|one| one.makes()).filter_map(|one| one.object).collect();
         let mut items: Vec<ResponseItem> = done.into_iter().map(|one| one.item).collect();
         let mut close = false;
         if let Err(audit) = self.engine.parts.audit.append(&events) {
@@ -374,6 +380,9 @@ impl Message<'_> {
             let error = OpError::Audit(audit);
             items = items.into_iter().map(|item| self.replace(item, &error)).collect();
             close = true;
+        }
+        for object in made.into_iter().filter(|_| !close) {
+            self.engine.makings.note(self.peer.adapter, self.peer.certificate, object, self.now);
         }
         let count = items.len();
         let header_of = || header(self.version, self.now, count, client_correlation.clone());

@@ -5,9 +5,6 @@ use kmip::enums::State;
 use super::{object::ManagedObject, terms};
 use crate::store::{AdapterId, InState, ObjectId, ObjectRow, Search, Store, StoreError};
 
-/// Identifiers read in one step.
-const STEP: u64 = 10_000;
-
 /// The objects of one adapter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -27,10 +24,10 @@ impl Census {
     pub fn of(store: &Store, adapter: AdapterId, now: i64) -> Result<Self, StoreError> {
         let mut counts = Vec::with_capacity(State::ALL.len());
         for &state in State::ALL {
-            let search = Search { terms: vec![terms::state_term(state)], ..everything() };
-            counts.push((state, count(store, adapter, search)?));
+            counts.push((state, store.count_term(adapter, terms::state_term(state))?));
         }
-        let objects = count(store, adapter, everything())?;
+        let count = store.count(adapter)?;
+        let objects = count.live + count.destroyed;
         // What the clock has moved since it was last looked at: the index has its old state.
         store.each_due(adapter, now, |row| {
             // A damaged row is counted as the index has it.
@@ -46,8 +43,7 @@ impl Census {
                 }
             }
         })?;
-        let newest = store.search(adapter, &Search { newest_first: true, limit: 1, ..everything() })?;
-        let newest = newest.first().and_then(made_at);
+        let newest = newest(store, adapter)?.map(|(_, at)| at);
         counts.retain(|(_, count)| *count > 0);
         Ok(Self { states: counts, objects, newest })
     }
@@ -73,24 +69,30 @@ fn moved_into_active(row: ObjectRow, now: i64) -> i64 {
     i64::from(object.state() == State::Active) - i64::from(was_active)
 }
 
-fn everything() -> Search {
-    Search { live: true, destroyed: true, limit: STEP, ..Search::default() }
+/// The object that `adapter` made first, and when.
+///
+/// # Errors
+/// The store failed.
+pub fn oldest(store: &Store, adapter: AdapterId) -> Result<Option<(ObjectId, i64)>, StoreError> {
+    end_of(store, adapter, false)
 }
 
-fn count(store: &Store, adapter: AdapterId, mut search: Search) -> Result<u64, StoreError> {
-    let mut found = 0;
-    loop {
-        let page = store.search(adapter, &search)?;
-        found += u64::try_from(page.len()).unwrap_or(u64::MAX);
-        match page.last() {
-            Some(last) => search.after = Some(*last),
-            None => return Ok(found),
-        }
-    }
+/// The object that `adapter` made last, and when.
+///
+/// # Errors
+/// The store failed.
+pub fn newest(store: &Store, adapter: AdapterId) -> Result<Option<(ObjectId, i64)>, StoreError> {
+    end_of(store, adapter, true)
+}
+
+fn end_of(store: &Store, adapter: AdapterId, newest_first: bool) -> Result<Option<(ObjectId, i64)>, StoreError> {
+    let search = Search { live: true, destroyed: true, limit: 1, newest_first, ..Search::default() };
+    let found = store.search(adapter, &search)?.first().copied();
+    Ok(found.and_then(|id| Some((id, made_at(id)?))))
 }
 
 /// An identifier begins with the time at which it was made.
-fn made_at(id: &ObjectId) -> Option<i64> {
+fn made_at(id: ObjectId) -> Option<i64> {
     let (seconds, _) = id.0.get_timestamp()?.to_unix();
     i64::try_from(seconds).ok()
 }

@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 
 pub use self::{
     adapter_status::{AdapterStatus, adapter_status},
-    census::{Census, at_most_active},
+    census::{Census, at_most_active, newest, oldest},
     clock::Clock,
     erasure::{Eraser, Erasing, ErasureError},
     hold::{RecoverError, recover},
-    inventory::{Filter, Page, inventory, summary},
+    inventory::{Filter, IdentifierRange, Page, WantedAttribute, inventory, summary},
+    makings::{Made, Making, Makings},
     removal::{Removal, RemovalError, remove},
     sightings::{Sightings, Writing},
     summary::{Dates, ShownAttribute, Summary},
@@ -23,9 +24,9 @@ use crate::{
     audit::Audit,
     net::{Handler, PeerIdentity, Reply},
     store::{ObjectId, Store, StoreError},
-    telemetry::ItemMetrics,
+    telemetry::{ItemMetrics, Statistics},
     trust::{LiveTrust, ShownCertificate, TrustError},
-    vault::Vault,
+    vault::{Vault, VaultTimes},
 };
 
 mod adapter_status;
@@ -42,6 +43,7 @@ mod error;
 mod gate;
 mod hold;
 mod inventory;
+mod makings;
 mod material;
 mod object;
 mod ops;
@@ -113,6 +115,7 @@ pub struct Engine {
     stripes: Vec<Mutex<()>>,
     gate: Arc<gate::Gate>,
     sightings: Arc<Sightings>,
+    makings: Arc<Makings>,
 }
 
 impl Engine {
@@ -126,6 +129,7 @@ impl Engine {
             stripes,
             gate: Arc::new(gate::Gate::new()),
             sightings: Arc::default(),
+            makings: Arc::default(),
         }
     }
 
@@ -133,6 +137,24 @@ impl Engine {
     #[must_use]
     pub fn sightings(&self) -> &Arc<Sightings> {
         &self.sightings
+    }
+
+    /// Which clients made objects since the start.
+    #[must_use]
+    pub fn makings(&self) -> &Arc<Makings> {
+        &self.makings
+    }
+
+    /// How many requests there were, and how long they took.
+    #[must_use]
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        self.metrics.statistics()
+    }
+
+    /// How long the HSM took lately.
+    #[must_use]
+    pub fn hsm_times(&self) -> VaultTimes {
+        self.parts.vault.times()
     }
 
     /// Reads again who may connect and what root keys may do, where that has changed.

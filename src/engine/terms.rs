@@ -144,6 +144,28 @@ pub(super) fn name_term(text: &str) -> Term {
     term(&AttributeName::Standard(AttributeKind::Name), &value, &mut Vec::new())
 }
 
+/// The term of an attribute whose value is text; within `Some`, `None` where the index does not have it. `None` where there is
+/// no such attribute, or its value is no text, or it has a place of its own among what an object is looked for by.
+pub(super) fn text_term(name: &str, text: &str) -> Option<Option<Term>> {
+    let name = AttributeName::parse(name.to_owned(), Version::V1_4);
+    let value = Value::text(text.to_owned());
+    match &name {
+        AttributeName::Standard(AttributeKind::UniqueIdentifier) => return None,
+        AttributeName::Standard(kind) => {
+            let read = kind.read(value.clone(), Version::V1_4).ok()?;
+            if !matches!(read.clone().into_value(Version::V1_4), Value::TextString(_)) {
+                return None;
+            }
+            if is_unindexed(&read) {
+                return Some(None);
+            }
+        }
+        other if other.is_custom() => {}
+        AttributeName::Other(_) => return None,
+    }
+    Some(Some(term(&name, &value, &mut Vec::new())))
+}
+
 fn bits(mask: i32) -> impl Iterator<Item = i32> {
     (0..i32::BITS).map(|position| 1_i32 << position).filter(move |bit| mask & bit != 0)
 }

@@ -76,7 +76,8 @@ pub(super) struct Round {
 impl Round {
     /// Warns of what is due and sets the metric.
     pub(super) fn take(&mut self, all: &[Expiring], now: i64) {
-        self.warned.retain(|fingerprint, _| all.iter().any(|one| one.fingerprint == *fingerprint));
+        let known: HashSet<_> = all.iter().map(|one| one.fingerprint).collect();
+        self.warned.retain(|fingerprint, _| known.contains(fingerprint));
         for one in all {
             self.warn(one, now);
         }

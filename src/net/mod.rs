@@ -15,7 +15,7 @@ pub use self::{
     hsm_key::{HsmKey, HsmKeyError},
     https::HttpsHandshakes,
     renewal::RenewalError,
-    server::{Server, ServerError},
+    server::{OpenConnections, Server, ServerError},
     tls::{ServerCertificate, ServerKey, TlsConfig, TlsError},
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     trust::ShownCertificate,
 };
 
+pub mod arrivals;
 mod client_certificate;
 mod connection;
 mod handshake;

@@ -52,6 +52,11 @@ impl Registry {
         Registered { registry: Arc::clone(self), id, link, abort }
     }
 
+    /// How many connections are open, those in their handshake included.
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().entries.len()
+    }
+
     /// Cuts the connections whose identity `lost` is true of, also in the middle of a request (which is finished, but not answered).
     /// Returns how many.
     pub(super) fn cut(&self, lost: impl Fn(&Identity) -> bool) -> u64 {

@@ -3,12 +3,15 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{AlertDescription, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConnection};
 
 use super::{
+    PeerIdentity,
+    arrivals::{Arrivals, TurnedAway},
     connection::Ended,
     hsm_key::{HsmKeyError, failure_in},
     throttle::Throttle,
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     store::{AdapterId, Fingerprint},
     telemetry::{field, metric},
-    trust::{Identity, Refusal},
+    trust::{Identity, Refusal, ShownCertificate},
 };
 
 /// How often one stranger, or one limit, may cause a log line.
@@ -26,6 +29,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 /// Tells operators.
 pub(super) struct Report {
     causes: Throttle<LogCause>,
+    arrivals: Arc<Arrivals>,
 }
 
 /// What log lines are kept apart by.
@@ -43,7 +47,12 @@ enum LogCause {
 
 impl Report {
     pub(super) fn new() -> Self {
-        Self { causes: Throttle::new(LOG_PERIOD) }
+        Self { causes: Throttle::new(LOG_PERIOD), arrivals: Arc::default() }
+    }
+
+    /// Who came lately.
+    pub(super) fn arrivals(&self) -> &Arc<Arrivals> {
+        &self.arrivals
     }
 
     pub(super) fn accept_failed(&self, error: &io::Error) {
@@ -54,6 +63,7 @@ impl Report {
 
     pub(super) fn full(&self, address: SocketAddr, limit: u32) {
         metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "full").increment(1);
+        self.arrivals.failed(address.ip(), TurnedAway::Full);
         if let Some(suppressed) = self.causes.pass(LogCause::Full, Instant::now()) {
             let line = "connection refused: the limit of open connections is reached";
             tracing::warn!({ field::PEER } = %address, limit, suppressed, "{line}");
@@ -72,15 +82,13 @@ impl Report {
 
     pub(super) fn slow_handshake(&self, address: SocketAddr) {
         metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => "timeout").increment(1);
+        self.arrivals.failed(address.ip(), TurnedAway::Timeout);
         tracing::debug!({ field::PEER } = %address, "handshake not finished in time");
     }
 
-    pub(super) fn handshake(&self, session: &ServerConnection) {
-        let version = match session.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "1.3",
-            Some(ProtocolVersion::TLSv1_2) => "1.2",
-            _ => "other",
-        };
+    pub(super) fn accepted(&self, session: &ServerConnection, peer: &PeerIdentity, shown: &ShownCertificate) {
+        let version = version_of(session);
+        self.arrivals.accepted(peer, shown, version);
         let resumed = if session.handshake_kind() == Some(HandshakeKind::Resumed) { "yes" } else { "no" };
         metrics::counter!(metric::HANDSHAKES, "version" => version, "resumed" => resumed).increment(1);
     }
@@ -88,11 +96,13 @@ impl Report {
     pub(super) fn failed_handshake(&self, address: SocketAddr, error: &io::Error) {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
         if let Some(refusal) = cause.and_then(refusal_in) {
-            return self.refusal(address, refusal);
+            return self.refusal(address, refusal, None);
         }
         if let Some(failure) = cause.and_then(failure_in) {
+            self.arrivals.failed(address.ip(), TurnedAway::Hsm);
             return self.hsm_did_not_sign(failure);
         }
+        self.arrivals.failed(address.ip(), why(cause));
         // (metric label, line for the operator; none where scanners and probes do the same)
         let (reason, line) = match cause {
             Some(rustls::Error::NoCertificatesPresented) => {
@@ -129,7 +139,9 @@ impl Report {
         }
     }
 
-    pub(super) fn refusal(&self, address: SocketAddr, refusal: &Refusal) {
+    /// `session` is where the handshake was finished before the certificate was refused.
+    pub(super) fn refusal(&self, address: SocketAddr, refusal: &Refusal, session: Option<&ServerConnection>) {
+        self.arrivals.refused(address.ip(), refusal, session.map(version_of));
         metrics::counter!(metric::HANDSHAKES_FAILED, "reason" => refusal.reason.name()).increment(1);
         let Some(suppressed) = self.causes.pass(LogCause::Refused(refusal.certificate), Instant::now()) else { return };
         tracing::warn!(
@@ -145,6 +157,7 @@ impl Report {
 
     pub(super) fn full_adapter(&self, address: SocketAddr, identity: &Identity, limit: u32) {
         metrics::counter!(metric::CONNECTIONS_REFUSED, "reason" => "adapter_full").increment(1);
+        self.arrivals.adapter_full(address.ip(), identity);
         let cause = LogCause::AdapterFull(identity.adapter);
         let Some(suppressed) = self.causes.pass(cause, Instant::now()) else { return };
         tracing::warn!(
@@ -188,6 +201,39 @@ impl Report {
         };
         metrics::counter!(metric::CONNECTIONS_ENDED, "reason" => reason).increment(1);
         tracing::debug!(reason, "connection ended");
+    }
+}
+
+fn version_of(session: &ServerConnection) -> &'static str {
+    match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "1.3",
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "other",
+    }
+}
+
+/// Why a handshake failed, for people.
+fn why(cause: Option<&rustls::Error>) -> TurnedAway {
+    use PeerIncompatible as P;
+    use rustls::Error as E;
+    match cause {
+        None => TurnedAway::Closed,
+        Some(E::NoCertificatesPresented) => TurnedAway::NoCertificate,
+        Some(E::AlertReceived(alert)) if refuses_server(*alert) => TurnedAway::ServerNotTrusted,
+        Some(E::AlertReceived(_)) => TurnedAway::Alert,
+        Some(E::PeerIncompatible(
+            P::Tls12NotOffered
+            | P::Tls12NotOfferedOrEnabled
+            | P::ServerTlsVersionIsDisabledByOurConfig
+            | P::SupportedVersionsExtensionRequired
+            // Clients that know nothing later than TLS 1.1 do not send it.
+            | P::SignatureAlgorithmsExtensionRequired,
+        )) => TurnedAway::TlsVersion,
+        Some(E::PeerIncompatible(
+            P::NoCipherSuitesInCommon | P::NoKxGroupsInCommon | P::NoSignatureSchemesInCommon,
+        )) => TurnedAway::NoCommonCipher,
+        Some(E::PeerIncompatible(_)) => TurnedAway::Incompatible,
+        Some(_) => TurnedAway::Protocol,
     }
 }
 

@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use super::{
     Handler, Limits, PeerIdentity,
+    arrivals::Arrivals,
     connection::{Connection, LargeFrames, linger},
     handshake::Handshakes,
     registry::{Registered, Registry},
@@ -121,6 +122,18 @@ impl Server {
         self.listeners.iter().map(|(_, address)| *address).collect()
     }
 
+    /// Who came lately.
+    #[must_use]
+    pub fn arrivals(&self) -> Arc<Arrivals> {
+        Arc::clone(self.shared.report.arrivals())
+    }
+
+    /// Tells how many connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> OpenConnections {
+        OpenConnections(Some(Arc::clone(&self.shared.registry)))
+    }
+
     /// Serves until `shutdown` resolves, then drains: accepts nothing more, closes idle connections, lets requests in flight
     /// finish and be answered for up to the drain time-out, and cuts what is left.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
@@ -143,6 +156,18 @@ impl Server {
         if timeout(THREADS_GRACE, workers_ended.wait()).await.is_err() {
             tracing::error!("requests are still under way after the drain time; stopping nevertheless");
         }
+    }
+}
+
+/// Tells how many connections are open, those in their handshake included.
+#[derive(Clone, Default)]
+pub struct OpenConnections(Option<Arc<Registry>>);
+
+impl OpenConnections {
+    /// How many there are now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |registry| registry.open())
     }
 }
 
@@ -265,13 +290,13 @@ impl Shared {
         };
         match self.admit(&stream, registered) {
             Ok(identity) => {
-                self.report.handshake(stream.get_ref().1);
                 let peer = PeerIdentity { adapter: identity.adapter, certificate: identity.certificate, address };
+                self.report.accepted(stream.get_ref().1, &peer, &identity.shown);
                 self.handler.connected(&peer, &identity.shown);
                 Some((stream, peer))
             }
             Err(NotAdmitted::Refused(refusal)) => {
-                self.report.refusal(address, &refusal);
+                self.report.refusal(address, &refusal, Some(stream.get_ref().1));
                 linger(stream.into_inner().0).await;
                 None
             }

@@ -1,9 +1,11 @@
 //! Objects as administrators see them: without what is sealed, with who used them last, counted, and held after their
 //! destruction.
 
+use std::ops::ControlFlow;
+
 use uuid::Uuid;
 
-use super::{AdapterId, Fingerprint, ObjectId, Search, Store, StoreError};
+use super::{AdapterId, DateRange, Fingerprint, ObjectId, Search, Store, StoreError, Term};
 
 /// An object without its sealed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +70,53 @@ pub struct ObjectCount {
     pub destroyed: u64,
 }
 
+/// A search in several adapters, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// What is looked for in which adapter. Of a [`Search`] its terms, ranges and statuses count, and it is newest first.
+    pub searches: Vec<(AdapterId, Search)>,
+    /// A range of the date of creation. What is shown may be outside of it by an hour or so: it only tells where to look, and
+    /// takes for granted that nobody has set the clock back by more than an hour.
+    pub made: Option<DateRange>,
+    /// Only what was made before this object.
+    pub after: Option<ObjectId>,
+}
+
 /// Objects as administrators see them.
 impl Store {
-    /// The objects of `adapter` that `search` finds, in its order.
+    /// Shows `visit` the objects that `newest` finds, those made last first, for as long as it says so. A connection to the
+    /// database is in use meanwhile.
+    ///
+    /// # Errors
+    /// The database failed; `visit` may have seen some by then.
+    pub fn each_newest(
+        &self,
+        newest: &Newest,
+        visit: impl FnMut(ListedObject) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.engine.each_newest(newest, visit)
+    }
+
+    /// Shows `visit` the objects whose identifiers are from the first to the last of `range`, the greatest first, behind `after`,
+    /// whosever they are, for as long as it says so.
+    ///
+    /// # Errors
+    /// As [`Store::each_newest`].
+    pub fn each_identified(
+        &self,
+        range: (ObjectId, ObjectId),
+        after: Option<ObjectId>,
+        visit: impl FnMut(ListedObject) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.engine.each_identified(range, after, visit)
+    }
+
+    /// How many objects of `adapter` have `term`, destroyed ones as well. Reads the index only.
     ///
     /// # Errors
     /// The database failed.
-    pub fn objects_page(&self, adapter: AdapterId, search: &Search) -> Result<Vec<ListedObject>, StoreError> {
-        self.engine.objects_page(adapter, search)
+    pub fn count_term(&self, adapter: AdapterId, term: Term) -> Result<u64, StoreError> {
+        self.engine.count_term(adapter, term)
     }
 
     /// The object `id`, whosever it is.

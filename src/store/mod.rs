@@ -17,8 +17,9 @@ pub use self::{
     },
     approvals::{ApprovalFilter, ApprovalRow, ApprovalState, ApprovalStep, Decided, Verdict},
     backup::Copied,
+    condition::Condition,
     identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend},
-    listing::{HeldRow, ListedObject, ObjectCount, ObjectUse, SeenObject},
+    listing::{HeldRow, ListedObject, Newest, ObjectCount, ObjectUse, SeenObject},
     root_keys::{
         KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
         SignerRow, VersionState, WRAPPED_KEK_MAX,
@@ -28,6 +29,7 @@ pub use self::{
 mod adapters;
 mod approvals;
 mod backup;
+mod condition;
 mod identities;
 mod listing;
 mod root_keys;

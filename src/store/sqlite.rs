@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -17,8 +18,9 @@ use self::{
     readers::Readers,
     writer::{Mutation, Writer},
 };
-use super::{AdapterId, Change, ObjectCount, ObjectId, ObjectRow, Search, StoreError, StoreOptions};
+use super::{AdapterId, Change, Condition, ObjectCount, ObjectId, ObjectRow, Search, StoreError, StoreOptions};
 
+mod across;
 mod adapters;
 mod answers;
 mod api_keys;
@@ -127,6 +129,17 @@ impl Sqlite {
 
     pub(super) fn waiting(&self) -> usize {
         self.writer.waiting()
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        Condition {
+            bytes: bytes(&self.path) + bytes(Path::new(&log)),
+            last_write: self.writer.last_write(),
+            waiting: self.writer.waiting(),
+        }
     }
 
     /// Reads something of `adapter`; an adapter that is not there has `nothing`.

@@ -88,7 +88,7 @@ fn a_held_key_is_out_of_reach_at_once_and_erased_when_the_period_ends() {
     assert!(alice.attributes(&id, &[AttributeKind::DestroyDate]).unwrap().len() == 1);
     assert_eq!((held_until(&server, &id), held_until(&server, &other)), (Some(START + DAY), None));
     let filter = Filter { held: true, ..Filter::default() };
-    let page = inventory(&server.store, alice.peer.adapter, &filter, None, 10, server.now()).unwrap();
+    let page = inventory(&server.store, &[alice.peer.adapter], &filter, None, 10, server.now()).unwrap();
     assert_eq!(page.objects.iter().map(|one| one.id).collect::<Vec<_>>(), [object(&id)]);
 
     server.pass(DAY - 1);

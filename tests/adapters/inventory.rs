@@ -24,7 +24,7 @@ fn object(id: &str) -> ObjectId {
 }
 
 fn page(server: &TestServer, filter: &Filter, after: Option<ObjectId>, limit: usize) -> Page {
-    inventory(&server.store, server.alice().peer.adapter, filter, after, limit, server.now()).unwrap()
+    inventory(&server.store, &[server.alice().peer.adapter], filter, after, limit, server.now()).unwrap()
 }
 
 fn found(server: &TestServer, filter: &Filter) -> Vec<String> {

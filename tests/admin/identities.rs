@@ -135,13 +135,15 @@ fn nobody_gives_what_they_may_not_do_themselves() {
     officer.post(&format!("{path}/api-keys"), &json!({"name": "take over"})).problem(403, "forbidden");
     officer.patch(&path, &json!({"grants": []})).problem(403, "forbidden");
     officer.patch(&path, &json!({"description": "changed"})).problem(403, "forbidden");
-    officer.delete(&path).problem(403, "forbidden");
-    // A key in the wrong hands goes at once.
+    officer.patch(&path, &json!({"disabled": true, "description": "changed"})).problem(403, "forbidden");
+    // What is in the wrong hands goes at once.
     operators.get("/v1/adapters").expect(200);
     let key = officer.get(&format!("{path}/api-keys")).expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
     officer.delete(&format!("{path}/api-keys/{key}")).expect(204);
     operators.get("/v1/adapters").problem(401, "unauthenticated");
-    api.delete(&path).expect(204);
+    officer.patch(&path, &json!({"disabled": true})).expect(200);
+    officer.patch(&path, &json!({"disabled": false})).problem(403, "forbidden");
+    officer.delete(&path).expect(204);
 }
 
 /// How one administrator ends another: by method and body.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding as _};
-use keystead::admin::model::{Activity, ManagedObject};
+use keystead::admin::model::{Activity, ImpactReport, ManagedObject};
 use kmip::{
     enums::RevocationReasonCode,
     payloads::{RegisterRequest, Response},
@@ -83,6 +83,106 @@ fn objects_are_listed_by_filter_and_page_newest_first() {
     // A page of another list.
     let other = api.get("/v1/adapters?limit=1").expect(200)["next_page"].as_str().unwrap().to_owned();
     api.get(&format!("{}?page={other}", objects(&adapter))).problem(400, "malformed");
+}
+
+#[test]
+fn keys_of_all_adapters_are_searched_newest_first() {
+    let api = administrator();
+    let (one, mut first) = adapter(&api, "search one");
+    let (two, mut second) = adapter(&api, "search two");
+    let mark = format!("mark {}", uuid::Uuid::new_v4());
+    let mut made = Vec::new();
+    for number in 0..6_u8 {
+        let client = if number % 2 == 0 { &mut first } else { &mut second };
+        let attributes = [name(&format!("{mark} {number}")), custom_text("x-Mark", &mark)];
+        made.push(register(client, register_aes(&[number; 16], attributes)));
+    }
+    let newest_first: Vec<_> = made.iter().rev().cloned().collect();
+    let by_mark = format!("attribute=x-Mark:{}", mark.replace(' ', "%20"));
+    let found = |api: &Api, query: &str| -> Vec<String> {
+        let found = api.get(&format!("/v1/objects?{query}")).expect(200);
+        ids(found["items"].as_array().unwrap()).into_iter().map(str::to_owned).collect()
+    };
+    assert_eq!(found(&api, &by_mark), newest_first);
+    assert_eq!(found(&api, &by_mark[..30]), [""; 0], "the whole value is meant");
+    assert_eq!(found(&api, &format!("{by_mark}&adapter={two}")), [5, 3, 1].map(|number: usize| made[number].clone()));
+    assert_eq!(found(&api, &format!("name={}%203", mark.replace(' ', "%20"))), [made[3].clone()]);
+    first.call(activate(&made[2])).unwrap();
+    assert_eq!(found(&api, &format!("{by_mark}&state=Active")), [made[2].clone()]);
+    assert_eq!(found(&api, &format!("{by_mark}&created_to=2020-01-01T00:00:00Z")), [""; 0]);
+    assert_eq!(found(&api, &format!("{by_mark}&created_from=2020-01-01T00:00:00Z")), newest_first);
+    // Page by page, also where nothing narrows the search.
+    for query in [by_mark.clone(), "type=SymmetricKey".to_owned()] {
+        let (mut joined, mut page) = (Vec::new(), String::new());
+        loop {
+            let on_page = api.get(&format!("/v1/objects?{query}&limit=4{page}")).expect(200);
+            joined.extend(ids(on_page["items"].as_array().unwrap()).into_iter().map(str::to_owned));
+            let Some(next) = on_page["next_page"].as_str() else { break };
+            page = format!("&page={next}");
+        }
+        joined.retain(|id| made.contains(id));
+        assert_eq!(joined, newest_first, "{query}");
+    }
+    // By identifier, whole, in part, with hyphens or without, and whatever the case.
+    assert_eq!(found(&api, &format!("identifier={}", made[0])), [made[0].clone()]);
+    assert_eq!(found(&api, &format!("identifier={}", made[0].replace('-', "").to_uppercase())), [made[0].clone()]);
+    assert_eq!(found(&api, &format!("identifier={}&state=Active", made[0])), [""; 0]);
+    let beginning = found(&api, &format!("identifier={}&limit=1000", &made[0][..6]));
+    assert!(newest_first.iter().all(|id| beginning.contains(id)));
+    assert_eq!(found(&api, "identifier=0&limit=1000"), found(&api, "identifier=01&limit=1000"));
+    assert_eq!(found(&api, "identifier=f"), [""; 0]);
+    assert_eq!(listed(&api, &one, &by_mark), [4, 2, 0].map(|number: usize| made[number].clone()));
+
+    for query in
+        ["identifier=", "identifier=xyz", "attribute=x-Mark", "attribute=Name:a", "attribute=State:Active", "actor=x"]
+    {
+        api.get(&format!("/v1/objects?{query}")).problem(422, "invalid");
+    }
+    api.get("/v1/objects?page=zzz").problem(400, "malformed");
+    let scoped = api.service("search scoped", &[("viewer", Some(&one))]);
+    assert_eq!(found(&scoped, &by_mark), [4, 2, 0].map(|number: usize| made[number].clone()));
+    assert_eq!(found(&scoped, &format!("identifier={}", made[1])), [""; 0]);
+    scoped.get(&format!("/v1/objects?adapter={two}")).problem(404, "not-found");
+    api.service("search nobody", &[]).get("/v1/objects").problem(403, "forbidden");
+    server().stranger().get("/v1/objects").problem(401, "unauthenticated");
+    // What is of a deleted adapter is not found.
+    for id in &made {
+        api.with("if-match", "*").send("DELETE", &object(id), None);
+    }
+    api.delete(&format!("/v1/adapters/{two}")).expect(204);
+    assert_eq!(found(&api, &by_mark), [4, 2, 0].map(|number: usize| made[number].clone()));
+    assert_eq!(found(&api, &format!("identifier={}", made[1])), [""; 0]);
+}
+
+#[test]
+fn what_would_be_lost_is_told_before_anybody_asks_for_it() {
+    let api = administrator();
+    let (own, mut client) = adapter(&api, "impact of objects");
+    let one = register(&mut client, register_aes(&[1; 16], [name("volume")]));
+    let two = register(&mut client, register_aes(&[2; 16], []));
+    client.call(activate(&one)).unwrap();
+    let of_object = format!("{}/impact", object(&one));
+    let report: ImpactReport = api.get(&of_object).read(200);
+    assert_eq!((report.objects, report.active_objects), (1, 1));
+    assert_eq!(report.object.unwrap().names, ["volume"]);
+    let of_adapter = format!("/v1/adapters/{own}/impact");
+    let report: ImpactReport = api.get(&of_adapter).read(200);
+    assert_eq!((report.objects, report.active_objects, report.adapters.len()), (2, 1, 1));
+    let states: Vec<_> = report.adapters[0].states.iter().map(|state| (&*state.state, state.objects)).collect();
+    assert_eq!(states, [("PreActive", 1), ("Active", 1)]);
+    assert!(report.adapters[0].newest_at.is_some() && !report.warnings.is_empty());
+    api.delete(&object(&two)).expect(200);
+    let report: ImpactReport = api.get(&of_adapter).read(200);
+    assert_eq!((report.objects, report.active_objects), (2, 1));
+
+    let viewer = api.service("impact viewer", &[("viewer", Some(&own))]);
+    viewer.get(&of_object).expect(200);
+    viewer.get(&of_adapter).expect(200);
+    viewer.get(&format!("/v1/adapters/{own}/usage")).expect(200);
+    let elsewhere = api.service("impact elsewhere", &[("viewer", Some(&api.adapter("impact other")))]);
+    for path in [&of_object, &of_adapter, &format!("/v1/adapters/{own}/usage")] {
+        elsewhere.get(path).problem(404, "not-found");
+    }
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub fn exchange(request: &[u8]) -> String {
 fn what_is_no_route_is_a_problem_too() {
     let api = administrator();
     for path in [
-        "/",
+        "/index.html",
+        "/console/other.js",
         "/v1",
         "/v2/adapters",
         "/v1/adapters/",

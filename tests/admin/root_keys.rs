@@ -71,7 +71,8 @@ fn a_rotation_is_begun_and_followed_and_the_old_version_retired() {
         std::thread::sleep(Duration::from_millis(50));
     };
     let rotation = done.rotation.unwrap();
-    assert_eq!((rotation.done, rotation.damaged), (1, 0));
+    assert_eq!((rotation.done, rotation.damaged, rotation.remaining), (1, 0, 0));
+    assert_eq!((rotation.per_second, rotation.seconds_left), (None, None), "it is over");
     assert!(rotation.proof.is_some());
     client.call(get(&key)).unwrap();
 

@@ -270,7 +270,9 @@ fn what_is_of_another_adapter_is_like_what_is_not_there() {
                 compared += 1;
             }
         }
-        for list in ["/v1/adapters", "/v1/approvals", "/v1/certificates", "/v1/audit/events"] {
+        for list in
+            ["/v1/adapters", "/v1/approvals", "/v1/certificates", "/v1/audit/events", "/v1/objects", "/v1/handshakes"]
+        {
             let seen = scoped.get(&format!("{list}?limit=1000"));
             // What was asked for below one's own adapter stands in the audit log as it was asked for.
             let asked = [&other.certificate, &other.rule].into_iter().filter(|_| list != "/v1/audit/events");

@@ -16,7 +16,7 @@ mod rules;
 mod storage_array;
 mod synology;
 mod tls;
-mod vcenter;
+pub mod vcenter;
 
 use std::sync::OnceLock;
 

@@ -14,7 +14,7 @@ use super::{
     answers::{material, state_of, tags, text, uid_of},
     message::{Batch, attribute, attribute_name, enumeration, message, object_type, template, uid, unique},
 };
-use crate::harness::server::Server;
+use crate::harness::server::{Connection, Server};
 
 /// A message as vCenter begins one: with the credential only where it says so.
 fn v1_1(with_credential: bool) -> RequestBuilder {
@@ -69,8 +69,21 @@ fn tag(line: &mut Line, key: &str, attributes: [(&str, &str); 3]) {
     }
 }
 
-/// Sequence C. The key's connection is the first of `lines`, the one for tagging is `tagging`. Returns identifier and key.
-fn new_key(lines: &mut [Line], tagging: usize, with_credential: bool) -> (String, Vec<u8>) {
+/// What vCenter does over a new connection when something is encrypted: it asks how the server is, makes a key and tags it.
+/// Returns the key's identifier.
+pub fn makes_a_key(connection: Connection) -> String {
+    makes_a_key_for(connection, "db 1")
+}
+
+/// The same for a virtual machine of that name.
+pub fn makes_a_key_for(connection: Connection, machine: &str) -> String {
+    let mut lines = [Line(connection)];
+    new_key(&mut lines, 0, (false, machine)).0
+}
+
+/// Sequence C, for a virtual machine of that name. The key's connection is the first of `lines`, the one for tagging is
+/// `tagging`. Returns identifier and key.
+fn new_key(lines: &mut [Line], tagging: usize, (with_credential, name): (bool, &str)) -> (String, Vec<u8>) {
     let made = lines[0].ask_one(one(with_credential, Operation::Create, aes_256()));
     assert_eq!(tags(&made), [Tag::ObjectType, Tag::UniqueIdentifier]);
     let key = uid_of(&made);
@@ -97,11 +110,7 @@ fn new_key(lines: &mut [Line], tagging: usize, with_credential: bool) -> (String
         assert_untagged(&mut lines[tagging], &key, name);
     }
     let machine = unique("vm");
-    tag(
-        &mut lines[tagging],
-        &key,
-        [("x-Identifier", &machine), ("x-Component", "Virtual Machine"), ("x-Name", "db 1")],
-    );
+    tag(&mut lines[tagging], &key, [("x-Identifier", &machine), ("x-Component", "Virtual Machine"), ("x-Name", name)]);
 
     let names =
         ["x-Product_Version", "x-Vendor", "x-Product", "x-Identifier", "x-Component", "x-Name"].map(attribute_name);
@@ -150,7 +159,7 @@ fn vcenter_7_0_3_and_8_0_1_ask_whether_the_server_is_well_after_a_probe() {
 #[test]
 fn vcenter_makes_a_key_and_tags_it_on_the_same_connection() {
     for with_credential in [false, true] {
-        let (key, bytes) = new_key(&mut [Line::open()], 0, with_credential);
+        let (key, bytes) = new_key(&mut [Line::open()], 0, (with_credential, "db 1"));
         assert_eq!(power_on(&mut Line::open(), &key), bytes);
     }
 }
@@ -158,7 +167,7 @@ fn vcenter_makes_a_key_and_tags_it_on_the_same_connection() {
 #[test]
 fn vcenter_makes_a_key_and_tags_it_on_another_connection() {
     for with_credential in [false, true] {
-        let (key, bytes) = new_key(&mut [Line::open(), Line::open()], 1, with_credential);
+        let (key, bytes) = new_key(&mut [Line::open(), Line::open()], 1, (with_credential, "db 1"));
         assert_eq!(power_on(&mut Line::open(), &key), bytes);
     }
 }
@@ -176,7 +185,7 @@ fn vcenter_6_5_asks_for_the_state_of_a_new_key_on_a_new_connection() {
 
 #[test]
 fn fifty_hosts_that_boot_at_once_all_get_their_key() {
-    let (key, bytes) = new_key(&mut [Line::open()], 0, true);
+    let (key, bytes) = new_key(&mut [Line::open()], 0, (true, "db 1"));
     let together = std::sync::Barrier::new(50);
     std::thread::scope(|scope| {
         for _ in 0..50 {
@@ -205,7 +214,7 @@ fn a_wrong_password_is_refused_where_it_is_sent_and_none_is_asked_for() {
         let request = v1_1(false).credential(USER, password).named_op(&id(1), Operation::Create, aes_256());
         assert_eq!(line.ask(request)[0].refusal(), ResultReason::AuthenticationNotSuccessful);
     }
-    new_key(&mut [line], 0, false);
+    new_key(&mut [line], 0, (false, "db 1"));
 }
 
 #[test]

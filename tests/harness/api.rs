@@ -1,14 +1,14 @@
 //! The admin API as a client sees it: real HTTPS.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use keystead::admin::problem::ProblemDetails;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use ureq::{
-    Agent,
-    http::{HeaderMap, Request},
+    Agent, Body,
+    http::{HeaderMap, Request, Response},
     tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
 };
 
@@ -71,23 +71,36 @@ impl Api {
 
     /// Sends a request. A body is sent as it is; without one nothing is.
     pub fn send(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let has_type = self.headers.iter().any(|(name, _)| name == "content-type");
-        let answer = match body {
-            Some(body) => {
-                let request = if has_type { request } else { request.header("content-type", "application/json") };
-                self.agent.run(request.body(body.to_owned()).unwrap())
+        let mut answer = self.attempt(method, path, body);
+        // A server that refuses by the header alone may be gone before the body is sent, and its answer with it.
+        for _ in 0..3 {
+            match &answer {
+                Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                    answer = self.attempt(method, path, body);
+                }
+                _ => break,
             }
-            None => self.agent.run(request.body(()).unwrap()),
-        };
+        }
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         Reply {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer.body_mut().read_to_string().unwrap(),
+        }
+    }
+
+    fn attempt(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let has_type = self.headers.iter().any(|(name, _)| name == "content-type");
+        match body {
+            Some(body) => {
+                let request = if has_type { request } else { request.header("content-type", "application/json") };
+                self.agent.run(request.body(body.to_owned()).unwrap())
+            }
+            None => self.agent.run(request.body(()).unwrap()),
         }
     }
 

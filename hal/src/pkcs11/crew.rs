@@ -227,6 +227,11 @@ impl Crew {
         self.desks.iter().filter(|desk| desk.is_stuck(now)).count()
     }
 
+    /// How many workers are inside a job.
+    pub(super) fn busy(&self) -> usize {
+        self.desks.iter().filter(|desk| desk.0.load(Ordering::Relaxed) != 0).count()
+    }
+
     /// How many workers there are, those that hang included.
     #[cfg(test)]
     pub(super) fn hired(&self) -> usize {

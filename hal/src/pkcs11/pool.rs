@@ -109,6 +109,16 @@ impl Pool {
         self.crew.stuck()
     }
 
+    /// How many workers are at work.
+    pub(super) fn busy(&self) -> usize {
+        self.crew.busy()
+    }
+
+    /// How many calls wait for a worker.
+    pub(super) fn waiting(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
+    }
+
     /// How many workers there are to be.
     pub(super) fn workers(&self) -> usize {
         self.crew.wanted()

@@ -159,7 +159,8 @@ fn refuses_key_data_of_another_length_though_it_unwraps() {
 
 #[test]
 fn a_root_key_is_held_to_its_check_value_by_the_method_on_record() {
-    let hal = software().hal;
+    let software = software();
+    let hal = &software.hal;
     let imported = hal.import_root(new_key(), &label("root"), SecretBytes::from(vec![0; 32])).expect("a root key");
     let root = imported.key();
     assert_eq!(imported.kcv, Kcv { method: KcvMethod::EcbZeroBlock, value: [0xdc, 0x95, 0xc0] });

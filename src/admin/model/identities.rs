@@ -110,6 +110,19 @@ pub struct IdentityChange {
     pub certificate_pem: Option<Option<String>>,
 }
 
+impl IdentityChange {
+    /// Whether it ends the identity's access and does nothing else.
+    #[must_use]
+    pub fn only_disables(&self) -> bool {
+        let Self { name, description, disabled, grants, certificate_pem } = self;
+        *disabled == Some(true)
+            && name.is_none()
+            && description.is_none()
+            && grants.is_none()
+            && certificate_pem.is_none()
+    }
+}
+
 /// An API key, without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ApiKey)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::parse_time;
 use crate::{
     admin::{http::Resource, problem::Problem},
-    engine::Filter,
+    engine::{Filter, IdentifierRange, WantedAttribute},
 };
 
 /// What administrators may know of a managed object.
@@ -125,6 +125,13 @@ pub struct ObjectQuery {
     pub name: Option<String>,
     /// With this text in one of its names, whatever the case.
     pub name_contains: Option<String>,
+    /// With this Unique Identifier, or one that begins so.
+    #[param(example = "0190a5f2")]
+    pub identifier: Option<String>,
+    /// With this attribute, `NAME:VALUE`, whose value is text: one of the client's own, such as `x-Identifier`, or of the
+    /// specification, such as `Contact Information`. The value is all of it.
+    #[param(example = "x-Product:vSphere")]
+    pub attribute: Option<String>,
     /// Made at this time (RFC 3339) or later.
     pub created_from: Option<String>,
     /// Made at this time or earlier.
@@ -161,10 +168,109 @@ impl ObjectQuery {
             object_type: object_type.transpose()?,
             name: self.name,
             name_contains: self.name_contains,
+            identifier: self.identifier.map(|text| identifier(&text)).transpose()?,
+            attribute: self.attribute.map(|text| attribute(&text)).transpose()?,
             created_from: time("created_from", self.created_from)?,
             created_to: time("created_to", self.created_to)?,
             unused_since: time("unused_since", self.unused_since)?,
             held: self.held.unwrap_or(false),
         })
+    }
+}
+
+fn identifier(text: &str) -> Result<IdentifierRange, Problem> {
+    IdentifierRange::beginning(text).ok_or_else(|| {
+        Problem::invalid(
+            "identifier",
+            "allowed is a Unique Identifier or its beginning: hexadecimal digits, with or without hyphens",
+        )
+    })
+}
+
+fn attribute(text: &str) -> Result<WantedAttribute, Problem> {
+    let wanted = text.split_once(':').and_then(|(name, value)| WantedAttribute::new(name, value));
+    wanted.ok_or_else(|| {
+        Problem::invalid(
+            "attribute",
+            "allowed is NAME:VALUE with an attribute whose value is text: one of the client's own (x-…), or one such as Contact \
+             Information or Object Group; for names there is the filter name",
+        )
+    })
+}
+
+/// Which objects are asked for, whosever they are.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ObjectSearch {
+    /// Of this adapter.
+    pub adapter: Option<Uuid>,
+    /// In this state: PreActive, Active, Deactivated, Compromised, Destroyed or DestroyedCompromised.
+    #[param(example = "Active")]
+    pub state: Option<String>,
+    /// Of this type: SymmetricKey, SecretData, Certificate and so on.
+    #[serde(rename = "type")]
+    #[param(rename = "type", example = "SymmetricKey")]
+    pub object_type: Option<String>,
+    /// With exactly this name.
+    pub name: Option<String>,
+    /// With this text in one of its names, whatever the case.
+    pub name_contains: Option<String>,
+    /// With this Unique Identifier, or one that begins so.
+    #[param(example = "0190a5f2")]
+    pub identifier: Option<String>,
+    /// With this attribute, `NAME:VALUE`, whose value is text: one of the client's own, such as `x-Identifier`, or of the
+    /// specification, such as `Contact Information`. The value is all of it.
+    #[param(example = "x-Product:vSphere")]
+    pub attribute: Option<String>,
+    /// Made at this time (RFC 3339) or later.
+    pub created_from: Option<String>,
+    /// Made at this time or earlier.
+    pub created_to: Option<String>,
+    /// Not fetched at this time or later, as far as is on record.
+    pub unused_since: Option<String>,
+    /// With true, only destroyed objects whose material is held.
+    pub held: Option<bool>,
+    /// At most so many items, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+    /// `next_page` of the page before.
+    pub page: Option<String>,
+}
+
+impl ObjectSearch {
+    /// The adapter that is asked for, and what of it.
+    #[must_use]
+    pub fn split(self) -> (Option<Uuid>, ObjectQuery) {
+        let Self {
+            adapter,
+            state,
+            object_type,
+            name,
+            name_contains,
+            identifier,
+            attribute,
+            created_from,
+            created_to,
+            unused_since,
+            held,
+            limit,
+            page,
+        } = self;
+        let query = ObjectQuery {
+            state,
+            object_type,
+            name,
+            name_contains,
+            identifier,
+            attribute,
+            created_from,
+            created_to,
+            unused_since,
+            held,
+            limit,
+            page,
+        };
+        (adapter, query)
     }
 }

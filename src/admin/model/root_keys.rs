@@ -97,6 +97,12 @@ pub struct RotationProgress {
     pub done: u64,
     /// How many are damaged and stay as they are.
     pub damaged: u64,
+    /// How many are left; 0 once it is finished.
+    pub remaining: u64,
+    /// How many were done each second, on average since it began; null until one is, and once it is finished.
+    pub per_second: Option<f64>,
+    /// How long it will take at that rate.
+    pub seconds_left: Option<u64>,
     /// The signed proof that nothing is left under older versions, as text.
     pub proof: Option<String>,
 }

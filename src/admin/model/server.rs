@@ -18,6 +18,9 @@ pub struct ServerInfo {
     pub health: Health,
     /// Where KMIP clients connect.
     pub kmip_listen: Vec<String>,
+    /// The host names and addresses that its certificate is good for: clients must use one of them.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// The server's certificate, whose thumbprints an administrator compares with what vCenter shows.
     pub certificate: CertificateInfo,
     /// The certificate of the server's own authority in PEM form, for clients to trust.

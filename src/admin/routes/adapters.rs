@@ -11,14 +11,18 @@ use crate::{
         Admin,
         etag::IfMatch,
         http::{Answer, At, Body, Call, Filter},
-        model::{Adapter, AdapterChange, NewAdapter},
+        model::{Adapter, AdapterChange, AdapterUsage, ImpactReport, NewAdapter},
         page::{Page, PageQuery},
     },
     store::AdapterId,
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, update, delete))
+        .routes(routes!(usage))
+        .routes(routes!(impact))
 }
 
 /// List adapters
@@ -43,6 +47,22 @@ async fn create(call: Call, body: Body<NewAdapter>) -> Answer {
     responses((status = 200, description = "The adapter", body = Adapter)))]
 async fn read(call: Call, At(id): At<Uuid>) -> Answer {
     call.one(move |service, caller| service.read_adapter(caller, AdapterId(id))).await
+}
+
+/// Tell whether an adapter is in use
+///
+/// Its first and its last key, and who connected.
+#[utoipa::path(get, path = "/v1/adapters/{id}/usage", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter")),
+    responses((status = 200, description = "Its use", body = AdapterUsage)))]
+async fn usage(call: Call, At(id): At<Uuid>) -> Answer {
+    call.read(move |service, caller| service.read_usage(caller, AdapterId(id))).await
+}
+
+/// Tell what would be lost with an adapter
+#[utoipa::path(get, path = "/v1/adapters/{id}/impact", tag = "adapters", params(("id" = Uuid, Path, description = "The adapter")),
+    responses((status = 200, description = "What would be lost", body = ImpactReport)))]
+async fn impact(call: Call, At(id): At<Uuid>) -> Answer {
+    call.read(move |service, caller| service.adapter_impact(caller, AdapterId(id))).await
 }
 
 /// Change an adapter

@@ -11,8 +11,9 @@ use crate::{
         Admin,
         etag::IfMatch,
         http::{Answer, At, Call, Filter},
-        model::{Activity, ActivityQuery, ManagedObject, ObjectQuery},
+        model::{Activity, ActivityQuery, ImpactReport, ManagedObject, ObjectQuery, ObjectSearch},
         page::{Page, Window},
+        problem::ProblemDetails,
     },
     store::{AdapterId, ObjectId},
 };
@@ -20,6 +21,8 @@ use crate::{
 pub(super) fn router() -> OpenApiRouter<Arc<Admin>> {
     OpenApiRouter::new()
         .routes(routes!(list))
+        .routes(routes!(search))
+        .routes(routes!(impact))
         .routes(routes!(read, destroy))
         .routes(routes!(recover))
         .routes(routes!(activity))
@@ -35,6 +38,34 @@ async fn list(call: Call, At(id): At<Uuid>, Filter(query): Filter<ObjectQuery>) 
     let window = Window::new("objects", query.limit, query.page.as_deref())?;
     let filter = query.filter()?;
     call.read(move |service, caller| service.list_objects(caller, AdapterId(id), &filter, &window)).await
+}
+
+/// Search the managed objects of all adapters
+///
+/// Of those that the caller may see. Newest first. Filters are joined: what is listed is as all of them say. A page that is not
+/// full need not be the last: what no index knows, such as a part of a name, is looked for in some thousand objects for each page.
+#[utoipa::path(get, path = "/v1/objects", tag = "objects", params(ObjectSearch),
+    responses(
+        (status = 200, description = "A page of objects, without their content", body = Page<ManagedObject>),
+        (status = 404, description = "There is no such adapter, or none that the caller may know of",
+         body = ProblemDetails, content_type = "application/problem+json")))]
+async fn search(call: Call, Filter(search): Filter<ObjectSearch>) -> Answer {
+    let (adapter, query) = search.split();
+    let window = Window::new("objects", query.limit, query.page.as_deref())?;
+    let filter = query.filter()?;
+    match adapter.map(AdapterId) {
+        Some(adapter) => {
+            call.read(move |service, caller| service.list_objects(caller, adapter, &filter, &window)).await
+        }
+        None => call.read(move |service, caller| service.search_objects(caller, &filter, &window)).await,
+    }
+}
+
+/// Tell what would be lost with a managed object
+#[utoipa::path(get, path = "/v1/objects/{id}/impact", tag = "objects", params(("id" = Uuid, Path, description = "The object")),
+    responses((status = 200, description = "What would be lost", body = ImpactReport)))]
+async fn impact(call: Call, At(id): At<Uuid>) -> Answer {
+    call.read(move |service, caller| service.object_impact(caller, ObjectId(id))).await
 }
 
 /// Read a managed object

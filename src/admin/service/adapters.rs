@@ -1,8 +1,10 @@
 //! Adapters: tenants, each under one root key.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
-use super::{Service, now};
+use super::{Directory, Service, now};
 use crate::{
     admin::{
         caller::Caller,
@@ -15,7 +17,7 @@ use crate::{
     audit::{Name, Subject},
     engine::at_most_active,
     root_keys::AdapterImpact,
-    store::{AdapterId, AdapterRow, Loss, RootKeyState, StoreError, TrustRows},
+    store::{AdapterId, AdapterRow, Loss, ObjectCount, RootKeyState, StoreError},
     text,
 };
 
@@ -59,12 +61,13 @@ impl Service {
     /// Lists adapters by name.
     pub(in crate::admin) fn list_adapters(&self, caller: &Caller, window: &Window) -> Result<Page<Adapter>, Problem> {
         self.list(caller, "adapter.list", Permission::KmipList, |visible| {
-            let mut trust = self.store.trust()?;
-            let mut rows = std::mem::take(&mut trust.adapters);
-            rows.retain(|row| visible.includes(row.id));
+            let directory = self.directory()?;
+            let counts: HashMap<_, _> = self.store.counts()?.into_iter().collect();
+            let rows = directory.rows.adapters.iter().filter(|row| visible.includes(row.id));
             let Page { items, next_page } = window.cut(rows, |row| row.name.clone());
-            let shown = items.into_iter().map(|row| self.adapter_with(row, &trust));
-            Ok(Page { items: shown.collect::<Result<_, _>>()?, next_page })
+            let count = |row: &AdapterRow| counts.get(&row.id).copied().unwrap_or_default();
+            let items = items.into_iter().map(|row| shown(row.clone(), &directory, count(row))).collect();
+            Ok(Page { items, next_page })
         })
     }
 
@@ -187,32 +190,31 @@ impl Service {
     }
 
     fn adapter_shown(&self, row: AdapterRow) -> Result<Adapter, Problem> {
-        let trust = self.store.trust()?;
-        self.adapter_with(row, &trust)
-    }
-
-    fn adapter_with(&self, row: AdapterRow, trust: &TrustRows) -> Result<Adapter, Problem> {
         let count = self.store.count(row.id)?;
-        let root_key = trust.root_keys.iter().find(|root| root.id == row.root_key);
-        Ok(Adapter {
-            id: row.id.0,
-            state: match root_key.map(|root| root.state) {
-                None | Some(RootKeyState::Active) => AdapterState::Active,
-                Some(RootKeyState::Suspended) => AdapterState::RootKeySuspended,
-                Some(RootKeyState::Destroyed) => AdapterState::RootKeyDestroyed,
-            },
-            root_key: RootKeyReference { id: row.root_key, label: root_key.map(|root| root.label.clone()) },
-            certificates: trust.certificates.iter().filter(|certificate| certificate.adapter == row.id).count(),
-            rules: trust.ca_rules.iter().filter(|rule| rule.adapter == row.id).count(),
-            objects: ObjectCounts { live: count.live, destroyed: count.destroyed },
-            credential_user: row.credential.map(|credential| credential.username),
-            name: row.name,
-            description: row.description,
-            hold_seconds: row.hold_seconds,
-            created_at: shown_time(row.created_at),
-            changed_at: shown_time(row.changed_at),
-            revision: row.revision,
-        })
+        Ok(shown(row, &*self.directory()?, count))
+    }
+}
+
+fn shown(row: AdapterRow, directory: &Directory, count: ObjectCount) -> Adapter {
+    let root_key = directory.rows.root_keys.iter().find(|root| root.id == row.root_key);
+    Adapter {
+        id: row.id.0,
+        state: match root_key.map(|root| root.state) {
+            None | Some(RootKeyState::Active) => AdapterState::Active,
+            Some(RootKeyState::Suspended) => AdapterState::RootKeySuspended,
+            Some(RootKeyState::Destroyed) => AdapterState::RootKeyDestroyed,
+        },
+        root_key: RootKeyReference { id: row.root_key, label: root_key.map(|root| root.label.clone()) },
+        certificates: directory.certificates_of(row.id),
+        rules: directory.rules_of(row.id),
+        objects: ObjectCounts { live: count.live, destroyed: count.destroyed },
+        credential_user: row.credential.map(|credential| credential.username),
+        name: row.name,
+        description: row.description,
+        hold_seconds: row.hold_seconds,
+        created_at: shown_time(row.created_at),
+        changed_at: shown_time(row.changed_at),
+        revision: row.revision,
     }
 }
 

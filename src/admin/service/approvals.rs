@@ -315,7 +315,7 @@ fn reading(action: ApprovalAction) -> Permission {
     }
 }
 
-fn may_see(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
+pub(super) fn may_see(caller: &Caller, row: &ApprovalRow) -> Result<(), Problem> {
     caller.may(reading(action_of(row)?), scope_of_row(row)?)
 }
 

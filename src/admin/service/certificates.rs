@@ -126,7 +126,8 @@ impl Service {
             if let Some(rule) = rule.filter(|_| !although_covered) {
                 let detail = format!(
                     "the rule {rule} of this adapter lets the certificate in also when it is not registered: remove that rule first, or \
-                     say that the rule is to be what lets it in, with although_covered=true"
+                     say that the rule is to be what lets it in, with although_covered=true \
+                     (`keystead cert rule remove`, `cert remove --although-covered`)"
                 );
                 return Err(Problem::new(Code::State, detail).with("rule", rule.to_string()));
             }
@@ -205,7 +206,8 @@ impl Service {
         adapter: AdapterId,
         fingerprint: Fingerprint,
     ) -> Result<Problem, Problem> {
-        let trust = self.store.trust()?;
+        let directory = self.directory()?;
+        let trust = &directory.rows;
         let owner = trust.certificates.iter().find(|row| row.fingerprint == fingerprint).map(|row| row.adapter);
         let owner = trust.adapters.iter().find(|row| Some(row.id) == owner);
         let seen = owner.filter(|owner| caller.may(Permission::KmipRead, Scope::Adapter(owner.id)).is_ok());

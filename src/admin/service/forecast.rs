@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use super::{Service, now};
 use crate::{
     admin::{
-        caller::Caller,
+        caller::{Caller, Visible},
         model::{ExpiringCertificate, Sighting, shown_time},
         page::{Page, Window},
         permission::{Permission, Scope},
         problem::Problem,
     },
-    expiry::{CertificateKind, Expiring, forecast},
+    expiry::{self, CertificateKind, Expiring},
     text,
 };
 
@@ -36,20 +36,14 @@ impl Service {
                 let reason = format_args!("allowed is 0 to {MOST_DAYS}");
                 return Err(Problem::invalid("expiring_within_days", reason).with("maximum", MOST_DAYS));
             }
-            let seen = self.store.certificates_seen(None)?;
-            let mut found = forecast(&self.store.trust()?, &self.certificate.chain(), &self.own_ca()?, &seen, now());
-            let sees_server = caller.may(Permission::ConfigRead, Scope::Everything).is_ok();
-            let until = now().saturating_add(i64::from(days) * DAY);
-            found.retain(|one| {
-                let in_sight = match (&one.adapter, one.kind) {
-                    (Some((adapter, _)), _) => visible.includes(*adapter),
-                    // Of an adapter that was deleted a moment ago.
-                    (None, CertificateKind::Client) => false,
-                    (None, _) => sees_server,
-                };
-                in_sight && one.not_after <= until
-            });
-            let Page { items, next_page } = window.cut(found, place);
+            let (seen, directory) = (self.store.certificates_seen(None)?, self.directory()?);
+            let now = now();
+            let others = expiry::others(&directory.rows, &self.certificate.chain(), &self.own_ca()?, &seen, now);
+            let sight = Sight::of(caller, visible);
+            let until = now.saturating_add(i64::from(days) * DAY);
+            let is_meant = |one: &&Expiring| one.not_after <= until && sight.includes(one);
+            let found = directory.expiring().iter().chain(&others).filter(is_meant).cloned();
+            let Page { items, next_page } = window.cut(found.map(|one| one.counted_from(now)), place);
             let sightings: HashMap<_, _> =
                 seen.into_iter().map(|seen| ((seen.adapter, seen.fingerprint), (seen.at, seen.address))).collect();
             let items = items.into_iter().map(|one| {
@@ -63,6 +57,27 @@ impl Service {
             });
             Ok(Page { items: items.collect(), next_page })
         })
+    }
+}
+
+/// Which certificates a caller sees.
+pub(super) struct Sight {
+    visible: Visible,
+    sees_server: bool,
+}
+
+impl Sight {
+    pub(super) fn of(caller: &Caller, visible: Visible) -> Self {
+        Self { visible, sees_server: caller.may(Permission::ConfigRead, Scope::Everything).is_ok() }
+    }
+
+    pub(super) fn includes(&self, one: &Expiring) -> bool {
+        match (&one.adapter, one.kind) {
+            (Some((adapter, _)), _) => self.visible.includes(*adapter),
+            // Of an adapter that was deleted a moment ago.
+            (None, CertificateKind::Client) => false,
+            (None, _) => self.sees_server,
+        }
     }
 }
 

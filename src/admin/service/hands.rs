@@ -55,11 +55,14 @@ pub(super) fn may_manage(caller: &Caller, row: &IdentityRow) -> Result<(), Probl
     Ok(())
 }
 
-/// Refuses to revoke an administrator's keys to those who are none. Others' keys may be revoked by whoever manages identities at
-/// all: a key that is in the wrong hands has to go at once.
-pub(super) fn may_revoke(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
+/// Refuses to end an administrator's access to those who are none. Others' may be ended (keys revoked, the identity disabled or
+/// deleted) by whoever manages identities at all: what is in the wrong hands has to go at once, and nobody gains by it.
+pub(super) fn may_end(caller: &Caller, row: &IdentityRow) -> Result<(), Problem> {
+    if caller.kind == CallerKind::Bootstrap {
+        return may_manage(caller, row);
+    }
     if is_administrator(row) && !caller.is_everywhere(Role::Administrator) {
-        return Err(Problem::new(Code::Forbidden, "only an administrator may revoke the API keys of administrators"));
+        return Err(Problem::new(Code::Forbidden, "only an administrator may end the access of administrators"));
     }
     Ok(())
 }

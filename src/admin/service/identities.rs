@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Service,
-    hands::{hands_after, hands_of, may_manage, may_revoke},
+    hands::{hands_after, hands_of, may_end, may_manage},
     now,
 };
 use crate::{
@@ -131,7 +131,8 @@ impl Service {
             about.name = Some(Name::new(&row.name));
             must_be_manageable(caller, &row)?;
             if_match.check(row.revision)?;
-            may_manage(caller, &row)?;
+            let may = if change.only_disables() { may_end } else { may_manage };
+            may(caller, &row)?;
             if caller.kind == CallerKind::Bootstrap {
                 // A certificate given here would let its holder in without the token being spent.
                 let detail = "the single-use token makes an administrator and their first API key, nothing else: delete this \
@@ -158,7 +159,7 @@ impl Service {
                 row.certificate = pem.as_deref().map(|pem| read_certificate(pem, kind)).transpose()?;
                 about.certificate = row.certificate.as_ref().map(|certificate| certificate.fingerprint);
             }
-            may_manage(caller, &row)?;
+            may(caller, &row)?;
             row.hands = hands_after(caller, &before, &row)?;
             row.revision += 1;
             row.changed_at = now();
@@ -180,7 +181,7 @@ impl Service {
             let row = self.find_identity(id)?;
             about.name = Some(Name::new(&row.name));
             if_match.check(row.revision)?;
-            may_manage(caller, &row)?;
+            may_end(caller, &row)?;
             if caller.identity == id {
                 return Err(Problem::new(Code::OwnRequest, "nobody deletes themselves: another person must"));
             }
@@ -264,7 +265,7 @@ impl Service {
         let about = Subject { api_key: Some(key), ..of(identity) };
         self.act(caller, "api_key.revoke", may, about, |_| {
             let (_, owner) = self.find_api_key(identity, key)?;
-            may_revoke(caller, &owner)?;
+            may_end(caller, &owner)?;
             match self.store.revoke_api_key(key, now()) {
                 Ok(()) | Err(StoreError::Conflict) => Ok(()),
                 Err(error) => Err(error.into()),

@@ -2,13 +2,15 @@
 
 use uuid::Uuid;
 
-use super::{Service, now};
+use super::{Service, about, now};
 use crate::{
     admin::{
+        caller::Caller,
         model::{
             AdapterImpactReport, ApprovalAction, ClientReport, ImpactReport, ObjectImpactReport, StateCountReport,
             shown_time,
         },
+        permission::{Permission, Scope},
         problem::Problem,
     },
     engine::{self, Summary},
@@ -75,6 +77,19 @@ impl Service {
         Ok(Stake { name: row.label.clone(), adapter: None, impact })
     }
 
+    /// Tells what would be lost with an adapter.
+    pub(in crate::admin) fn adapter_impact(&self, caller: &Caller, id: AdapterId) -> Result<ImpactReport, Problem> {
+        let may = (Permission::KmipRead, Scope::Adapter(id));
+        self.act(caller, "adapter.impact.read", may, about(id), |_| {
+            Ok(self.adapter_stake(&self.find_adapter(id)?)?.impact)
+        })
+    }
+
+    /// Tells what would be lost with an object.
+    pub(in crate::admin) fn object_impact(&self, caller: &Caller, id: ObjectId) -> Result<ImpactReport, Problem> {
+        self.act_on(caller, "object.impact.read", Permission::KmipRead, id, |_| Ok(self.object_stake(id)?.impact))
+    }
+
     fn adapter_stake(&self, row: &AdapterRow) -> Result<Stake, Problem> {
         let impact = AdapterImpact::of(&self.store, row, now())?;
         let mut warnings = vec![
@@ -125,7 +140,7 @@ impl Service {
             warnings,
             object: Some(object_report(&found, adapter.hold_seconds)),
         };
-        let name = found.names.into_iter().next().unwrap_or_else(|| id.0.to_string());
+        let name = name_of(&found).map_or_else(|| id.0.to_string(), str::to_owned);
         Ok(Stake { name, adapter: Some(adapter.id), impact })
     }
 
@@ -157,6 +172,12 @@ impl Service {
             more_clients,
         })
     }
+}
+
+/// What people know an object by: its first Name, or else what vCenter notes of the machine or datastore that it is for.
+fn name_of(found: &Summary) -> Option<&str> {
+    let noted = found.attributes.iter().find(|attribute| attribute.name == "x-Name");
+    found.names.first().or_else(|| noted.map(|attribute| &attribute.value)).map(String::as_str)
 }
 
 fn object_report(found: &Summary, hold_seconds: u32) -> ObjectImpactReport {

@@ -12,15 +12,20 @@ mod authorities;
 mod backups;
 pub(super) mod certificates;
 mod credential;
+mod directory;
 mod forecast;
 mod hands;
+mod handshakes;
 mod identities;
 mod impact;
 mod issuing;
 mod objects;
+mod overview;
 mod root_keys;
 mod rules;
 mod server;
+mod statistics;
+mod watched;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -28,8 +33,11 @@ use hal::RootKeys;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use self::directory::Directory;
+pub use self::watched::{Remembered, Watched};
 use super::{
     caller::{Caller, Visible},
+    model::{Change, shown_time},
     permission::{Permission, Scope},
     problem::{Code, Problem},
 };
@@ -61,6 +69,10 @@ pub struct Service {
     pub started_at: Timestamp,
     /// Held while a copy of the database is made.
     pub backing_up: Mutex<()>,
+    /// What the parts of the server tell by themselves.
+    pub watched: Watched,
+    /// What is kept in memory from request to request.
+    pub remembered: Remembered,
     /// Held while the audit log is verified.
     pub verifying: Mutex<()>,
 }
@@ -103,6 +115,31 @@ impl Service {
         self.record(caller, action, permission, Subject::default(), |_| work(caller.sees(permission)?))
     }
 
+    /// Like [`Service::list`] for what a page asks for again every few seconds: that somebody looks at it is recorded once in a
+    /// while, and not each time. What is refused, or fails, is recorded always.
+    ///
+    /// # Errors
+    /// As [`Service::list`].
+    pub fn poll<T>(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        permission: Permission,
+        work: impl FnOnce(Visible) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let result = caller.sees(permission).and_then(work);
+        if result.is_ok() && !self.remembered.is_news(caller.identity, action) {
+            return result;
+        }
+        self.audit.append(&[event(caller, action, Subject::default(), outcome(permission, &result))])?;
+        result
+    }
+
+    /// What there is of adapters, certificates, rules and root keys.
+    fn directory(&self) -> Result<Arc<Directory>, Problem> {
+        Ok(self.remembered.directory.of(&self.store)?)
+    }
+
     /// Records what anybody may do who is logged in at all.
     pub(super) fn note(&self, caller: &Caller, action: &'static str) -> Result<(), Problem> {
         self.audit.append(&[event(caller, action, Subject::default(), Outcome::Success)])?;
@@ -120,12 +157,11 @@ impl Service {
         // What could not be recorded afterwards is better not begun.
         self.audit.health()?;
         let result = work(&mut about);
-        let outcome = match &result {
-            Ok(_) => Outcome::Success,
-            Err(problem) if problem.code() == Code::Forbidden => Outcome::Denied(permission.name()),
-            Err(problem) => Outcome::Failed(problem.code().name()),
-        };
-        self.audit.append(&[event(caller, action, about, outcome)])?;
+        let event = event(caller, action, about.clone(), outcome(permission, &result));
+        self.audit.append(&[event])?;
+        if result.is_ok() && !changes_nothing(action) {
+            self.remembered.note_change(change(caller, action, about));
+        }
         result
     }
 
@@ -147,6 +183,30 @@ fn event(caller: &Caller, action: &'static str, subject: Subject, outcome: Outco
         outcome,
         correlation: caller.correlation,
     })
+}
+
+fn outcome<T>(permission: Permission, result: &Result<T, Problem>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Success,
+        Err(problem) if problem.code() == Code::Forbidden => Outcome::Denied(permission.name()),
+        Err(problem) => Outcome::Failed(problem.code().name()),
+    }
+}
+
+fn change(caller: &Caller, action: &'static str, about: Subject) -> Change {
+    Change {
+        time: shown_time(now()),
+        action: action.to_owned(),
+        actor: format!("identity:{}", caller.identity),
+        actor_name: caller.name.to_string(),
+        adapter: about.adapter.map(|id| id.0),
+        root_key: about.root_key,
+        object: about.object.map(|id| id.0),
+        identity: about.identity,
+        certificate: about.certificate.map(|certificate| certificate.to_string()),
+        name: about.name.map(|name| name.as_str().to_owned()),
+        correlation: caller.correlation.to_string(),
+    }
 }
 
 /// An event about an adapter, and what else belongs to it.

@@ -35,17 +35,43 @@ impl Service {
         let may = (Permission::KmipList, Scope::Adapter(adapter));
         self.act(caller, "object.list", may, about(adapter), |_| {
             self.find_adapter(adapter)?;
-            let after = window.after.as_deref().map(|after| {
-                let id = Uuid::try_parse(after).map(ObjectId);
-                id.map_err(|_| Problem::new(Code::Malformed, "page: not a page of this list").with("field", "page"))
-            });
-            let found = engine::inventory(&self.store, adapter, filter, after.transpose()?, window.limit, now())?;
-            for damaged in &found.damaged {
-                tracing::error!(object = %damaged.0, "the stored object is damaged");
-            }
-            let next_page = found.next.map(|next| window.token(&next.0.to_string()));
-            Ok(Page { items: found.objects.into_iter().map(shown).collect(), next_page })
+            self.objects_of(&[adapter], filter, window)
         })
+    }
+
+    /// Lists the objects of all adapters that the caller may see, newest first.
+    pub(in crate::admin) fn search_objects(
+        &self,
+        caller: &Caller,
+        filter: &Filter,
+        window: &Window,
+    ) -> Result<Page<ManagedObject>, Problem> {
+        self.list(caller, "object.search", Permission::KmipList, |visible| {
+            let directory = self.directory()?;
+            let adapters = directory.rows.adapters.iter().map(|row| row.id).filter(|id| visible.includes(*id));
+            let adapters: Vec<_> = adapters.collect();
+            // A search in many adapters keeps a connection to the database busy, of which clients need the others.
+            let _one_at_a_time = self.remembered.searching.lock();
+            self.objects_of(&adapters, filter, window)
+        })
+    }
+
+    fn objects_of(
+        &self,
+        adapters: &[AdapterId],
+        filter: &Filter,
+        window: &Window,
+    ) -> Result<Page<ManagedObject>, Problem> {
+        let after = window.after.as_deref().map(|after| {
+            let id = Uuid::try_parse(after).map(ObjectId);
+            id.map_err(|_| Problem::new(Code::Malformed, "page: not a page of this list").with("field", "page"))
+        });
+        let found = engine::inventory(&self.store, adapters, filter, after.transpose()?, window.limit, now())?;
+        for damaged in &found.damaged {
+            tracing::error!(object = %damaged.0, "the stored object is damaged");
+        }
+        let next_page = found.next.map(|next| window.token(&next.0.to_string()));
+        Ok(Page { items: found.objects.into_iter().map(shown).collect(), next_page })
     }
 
     /// Reads an object.
@@ -98,7 +124,7 @@ impl Service {
     }
 
     /// Does `work` to an object, whose adapter decides whether the caller may. What the caller may not know of is not there.
-    fn act_on<T>(
+    pub(super) fn act_on<T>(
         &self,
         caller: &Caller,
         action: &'static str,

@@ -4,7 +4,7 @@
 use hal::Label;
 use uuid::Uuid;
 
-use super::Service;
+use super::{Service, now};
 use crate::{
     admin::{
         caller::Caller,
@@ -44,11 +44,10 @@ impl Service {
     /// Lists root keys by label.
     pub(in crate::admin) fn list_root_keys(&self, caller: &Caller, window: &Window) -> Result<Page<RootKey>, Problem> {
         self.list(caller, "root_key.list", Permission::RootKeyList, |_| {
-            let mut trust = self.store.trust()?;
-            let rotations = self.store.rotations()?;
-            let rows = std::mem::take(&mut trust.root_keys);
-            let Page { items, next_page } = window.cut(rows, |row| format!("{} {}", row.label, row.id));
-            Ok(Page { items: items.iter().map(|row| model(row, &trust, &rotations)).collect(), next_page })
+            let (directory, rotations) = (self.directory()?, self.store.rotations()?);
+            let rows = &directory.rows;
+            let Page { items, next_page } = window.cut(&rows.root_keys, |row| format!("{} {}", row.label, row.id));
+            Ok(Page { items: items.into_iter().map(|row| model(row, rows, &rotations)).collect(), next_page })
         })
     }
 
@@ -162,7 +161,7 @@ impl Service {
     }
 
     fn root_key_shown(&self, row: &RootKeyRow) -> Result<RootKey, Problem> {
-        Ok(model(row, &self.store.trust()?, &self.store.rotations()?))
+        Ok(model(row, &self.directory()?.rows, &self.store.rotations()?))
     }
 }
 
@@ -253,8 +252,30 @@ pub(in crate::admin) fn shown_kcv([a, b, c]: [u8; 3]) -> String {
     format!("{a:02x}{b:02x}{c:02x}")
 }
 
+/// How fast a rotation is, and how long it will take at that rate, as far as there is one.
+pub(super) fn pace(row: &RotationRow, now: i64) -> (Option<f64>, Option<u64>) {
+    let behind = row.done + row.failed;
+    let seconds = u64::try_from(now.saturating_sub(row.started_at)).unwrap_or_default().max(1);
+    if row.finished_at.is_some() || behind == 0 {
+        return (None, None);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a rate of more than 2^53 may be off by a little")]
+    let per_second = behind as f64 / seconds as f64;
+    let left = u128::from(remaining(row)) * u128::from(seconds) / u128::from(behind);
+    (Some(per_second), u64::try_from(left).ok())
+}
+
+/// How many keys a rotation has before it.
+fn remaining(row: &RotationRow) -> u64 {
+    if row.finished_at.is_some() { 0 } else { row.total.saturating_sub(row.done + row.failed) }
+}
+
 fn progress(row: &RotationRow) -> RotationProgress {
+    let (per_second, seconds_left) = pace(row, now());
     RotationProgress {
+        remaining: remaining(row),
+        per_second,
+        seconds_left,
         from_version: row.from_version,
         to_version: row.to_version,
         started_at: shown_time(row.started_at),

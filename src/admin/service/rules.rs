@@ -96,7 +96,8 @@ impl Service {
 
     fn rules_of(&self, adapter: AdapterId) -> Result<Vec<CaRuleRow>, Problem> {
         self.find_adapter(adapter)?;
-        Ok(self.store.trust()?.ca_rules.into_iter().filter(|row| row.adapter == adapter).collect())
+        let directory = self.directory()?;
+        Ok(directory.rows.ca_rules.iter().filter(|row| row.adapter == adapter).cloned().collect())
     }
 
     fn find_rule(&self, adapter: AdapterId, id: Uuid) -> Result<CaRuleRow, Problem> {

@@ -14,7 +14,7 @@ use crate::{
         problem::{Code, Problem},
     },
     audit::Subject,
-    ca::{CaError, IssuedCertificate},
+    ca::{CaError, IssuedCertificate, describe},
     net::RenewalError,
     trust::fingerprint,
 };
@@ -26,12 +26,14 @@ impl Service {
         self.act(caller, "server.read", may, Subject::default(), |_| {
             let chain = self.certificate.chain();
             let certificate = chain.first().ok_or_else(|| Problem::internal("the server has no certificate"))?;
+            let names = describe(certificate).map_err(Problem::internal)?.alternative_names;
             let ca_pem = std::fs::read_to_string(&self.config.tls.ca).map_err(Problem::internal)?;
             Ok(ServerInfo {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 started_at: self.started_at.to_string(),
                 health: self.health(),
                 kmip_listen: self.kmip_listen.iter().map(ToString::to_string).collect(),
+                names: names.iter().map(ToString::to_string).collect(),
                 certificate: CertificateInfo::of(certificate).map_err(Problem::internal)?,
                 ca_pem,
             })

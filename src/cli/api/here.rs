@@ -18,7 +18,7 @@ use super::hsm::Deferred;
 use crate::{
     admin::{
         local::{InProcess, LocalUser},
-        service::Service,
+        service::{Remembered, Service, Watched},
     },
     ca::read_certificates,
     cli::{CliError, admin::Admin, data_dir::exists, root_key},
@@ -53,6 +53,8 @@ impl Here {
             started_at: Timestamp::now(),
             backing_up: Mutex::default(),
             verifying: Mutex::default(),
+            watched: Watched::default(),
+            remembered: Remembered::default(),
         };
         let user = LocalUser { uid: getuid().as_raw() };
         Ok(Self { admin, hsm, api: InProcess::new(service, user) })

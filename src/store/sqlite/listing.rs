@@ -3,34 +3,34 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
-use super::{Sqlite, locate, trust::rows};
-use crate::store::{AdapterId, Fingerprint, ListedObject, ObjectCount, ObjectId, ObjectUse, Search, StoreError};
+use super::{Sqlite, trust::rows};
+use crate::store::{AdapterId, Fingerprint, ListedObject, ObjectCount, ObjectId, ObjectUse, StoreError};
 
-pub(super) const SELECT_LISTED: &str = "
+macro_rules! listed {
+    ($which:literal) => {
+        concat!(
+            "
     SELECT o.id, a.id, o.object_type, o.revision, o.metadata, o.destroyed, o.due_at, k.version, r.id, h.until, s.at,
            s.fingerprint
     FROM object AS o JOIN adapter AS a ON a.seq = o.adapter
     LEFT JOIN kek AS k ON k.seq = o.material LEFT JOIN root_key AS r ON r.seq = k.root
     LEFT JOIN held AS h ON h.object = o.seq LEFT JOIN object_seen AS s ON s.object = o.seq
-    WHERE o.id = ?1";
+    ",
+            $which
+        )
+    };
+}
+
+pub(super) const SELECT_LISTED: &str = listed!("WHERE o.id = ?1");
+
+pub(super) const SELECT_PLACED: &str = listed!("WHERE o.seq = ?1");
 
 impl Sqlite {
-    pub(in crate::store) fn objects_page(
-        &self,
-        adapter: AdapterId,
-        search: &Search,
-    ) -> Result<Vec<ListedObject>, StoreError> {
-        self.read_of(adapter, Vec::new(), |connection, seq| {
-            let snapshot = connection.unchecked_transaction()?;
-            let found = locate::search(&snapshot, seq, search)?;
-            let listed = found.into_iter().filter_map(|id| one(&snapshot, id).transpose()).collect::<Result<_, _>>()?;
-            snapshot.finish()?;
-            Ok(listed)
-        })
-    }
-
     pub(in crate::store) fn listed_object(&self, id: ObjectId) -> Result<Option<ListedObject>, StoreError> {
-        self.readers.read(|connection| one(connection, id))
+        self.readers.read(|connection| {
+            let mut select = connection.prepare_cached(SELECT_LISTED)?;
+            Ok(select.query_row([id.0.as_bytes()], listed).optional()?)
+        })
     }
 
     pub(in crate::store) fn counts(&self) -> Result<Vec<(AdapterId, ObjectCount)>, StoreError> {
@@ -48,9 +48,10 @@ impl Sqlite {
     }
 }
 
-fn one(connection: &Connection, id: ObjectId) -> Result<Option<ListedObject>, StoreError> {
-    let mut select = connection.prepare_cached(SELECT_LISTED)?;
-    Ok(select.query_row([id.0.as_bytes()], listed).optional()?)
+/// The object at a place in the order of creation.
+pub(super) fn by_place(connection: &Connection, seq: i64) -> Result<Option<ListedObject>, StoreError> {
+    let mut select = connection.prepare_cached(SELECT_PLACED)?;
+    Ok(select.query_row([seq], listed).optional()?)
 }
 
 fn listed(row: &Row<'_>) -> rusqlite::Result<ListedObject> {

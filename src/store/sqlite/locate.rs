@@ -54,7 +54,7 @@ pub(super) fn search(connection: &Connection, adapter: i64, search: &Search) -> 
         statuses.iter().map(|_| connection.prepare_cached(&sql)).collect::<Result<Vec<_>, rusqlite::Error>>()?;
     let mut streams = Vec::with_capacity(statuses.len());
     for (statement, destroyed) in iter::zip(&mut statements, statuses) {
-        plan.bind(statement, adapter, *destroyed)?;
+        plan.bind(statement, adapter, *destroyed, plan.part)?;
         streams.push(Stream::start(statement)?);
     }
     collect(connection, &plan, &mut streams, search)
@@ -68,18 +68,12 @@ fn collect(
     search: &Search,
 ) -> Result<Vec<ObjectId>, StoreError> {
     let mut identify = connection.prepare_cached("SELECT id FROM object WHERE seq = ?1")?;
-    let mut describe = connection.prepare_cached("SELECT entries FROM object WHERE seq = ?1")?;
     let mut found = Vec::new();
     let mut passed_over = 0;
     while u64::try_from(found.len()).unwrap_or(u64::MAX) < search.limit {
         let Some(object) = next(streams, search.newest_first)? else { break };
-        if plan.has_rest() {
-            match describe.query_row([object], |row| row.get(0)).map_err(StoreError::from) {
-                Ok(entries) if plan.rest_met_by(&entries) => {}
-                // A damaged object is not found by what it no longer says, and keeps nobody from the others.
-                Ok(_) | Err(StoreError::Damaged) => continue,
-                Err(error) => return Err(error),
-            }
+        if !plan.accepts(connection, object)? {
+            continue;
         }
         if passed_over < search.offset {
             passed_over += 1;
@@ -99,7 +93,7 @@ enum Driver {
 }
 
 /// How a search is done.
-struct Plan<'s> {
+pub(super) struct Plan<'s> {
     driver: Driver,
     /// Looked up in the index for each candidate.
     joined: Vec<Term>,
@@ -112,7 +106,7 @@ struct Plan<'s> {
 }
 
 impl<'s> Plan<'s> {
-    fn choose(
+    pub(super) fn choose(
         connection: &Connection,
         adapter: i64,
         statuses: &[bool],
@@ -140,7 +134,7 @@ impl<'s> Plan<'s> {
         Ok(Self { driver, joined, terms, ranges, newest_first: search.newest_first, part })
     }
 
-    fn sql(&self) -> String {
+    pub(super) fn sql(&self) -> String {
         let (from, condition) = match self.driver {
             Driver::All => (DRIVE_ALL, WHERE_ALL),
             Driver::Term(_) => (DRIVE_TERM, WHERE_TERM),
@@ -158,18 +152,42 @@ impl<'s> Plan<'s> {
         sql + condition + if self.newest_first { " DESC" } else { "" }
     }
 
-    fn bind(&self, statement: &mut CachedStatement<'_>, adapter: i64, destroyed: bool) -> Result<(), StoreError> {
+    pub(super) fn bind(
+        &self,
+        statement: &mut CachedStatement<'_>,
+        adapter: i64,
+        destroyed: bool,
+        (first, last): (i64, i64),
+    ) -> Result<(), StoreError> {
         bind_driver(statement, adapter, destroyed, &self.driver)?;
-        statement.raw_bind_parameter(6, self.part.0)?;
-        statement.raw_bind_parameter(7, self.part.1)?;
+        statement.raw_bind_parameter(6, first)?;
+        statement.raw_bind_parameter(7, last)?;
         for (parameter, term) in (FIRST_JOINED..).zip(&self.joined) {
             statement.raw_bind_parameter(parameter, term.0)?;
         }
         Ok(())
     }
 
-    fn has_rest(&self) -> bool {
-        !self.terms.is_empty() || !self.ranges.is_empty()
+    /// Whether any object of the status meets the condition that drives; where nothing drives, perhaps none does.
+    pub(super) fn finds_any(&self, connection: &Connection, adapter: i64, destroyed: bool) -> Result<bool, StoreError> {
+        match &self.driver {
+            Driver::All => Ok(true),
+            driver => Ok(frequency(connection, adapter, &[destroyed], driver, 1)? > 0),
+        }
+    }
+
+    /// Whether a candidate meets what is checked beside the object.
+    pub(super) fn accepts(&self, connection: &Connection, object: i64) -> Result<bool, StoreError> {
+        if self.terms.is_empty() && self.ranges.is_empty() {
+            return Ok(true);
+        }
+        let mut describe = connection.prepare_cached("SELECT entries FROM object WHERE seq = ?1")?;
+        match describe.query_row([object], |row| row.get(0)).map_err(StoreError::from) {
+            Ok(entries) => Ok(self.rest_met_by(&entries)),
+            // A damaged object is not found by what it no longer says, and keeps nobody from the others.
+            Err(StoreError::Damaged) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn rest_met_by(&self, entries: &Entries) -> bool {
@@ -256,20 +274,25 @@ fn bind_driver(
 }
 
 /// The candidates of one status, in the order of creation, each once.
-struct Stream<'s> {
+pub(super) struct Stream<'s> {
     rows: Rows<'s>,
     head: Option<i64>,
 }
 
 impl<'s> Stream<'s> {
-    fn start(statement: &'s mut CachedStatement<'_>) -> Result<Self, StoreError> {
+    pub(super) fn start(statement: &'s mut CachedStatement<'_>) -> Result<Self, StoreError> {
         let mut stream = Self { rows: statement.raw_query(), head: None };
         stream.advance()?;
         Ok(stream)
     }
 
+    /// The candidate that it is at; `None` at its end.
+    pub(super) fn head(&self) -> Option<i64> {
+        self.head
+    }
+
     /// Moves on to the next other candidate: an object with two dates of one field stands twice in a range.
-    fn advance(&mut self) -> Result<(), StoreError> {
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
         let last = self.head;
         while self.head == last {
             self.head = self.rows.next()?.map(|row| row.get(0)).transpose()?;

@@ -10,12 +10,16 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ffi, wal::CheckpointMode};
 
@@ -149,15 +153,19 @@ impl Answer {
 pub(super) struct Writer {
     queue: Option<Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// When something was committed last, in seconds since 1970-01-01 UTC; 0 before.
+    written_at: Arc<AtomicI64>,
 }
 
 impl Writer {
     /// Starts the thread on `connection`.
     pub(super) fn start(path: &Path, connection: Connection, options: &StoreOptions) -> Result<Self, StoreError> {
         let (queue, jobs) = bounded(options.waiting_mutations.max(1));
+        let written_at = Arc::new(AtomicI64::new(0));
         let desk = Desk {
             connection,
             jobs,
+            written_at: Arc::clone(&written_at),
             limits: Limits::from(options),
             adapters: Adapters::default(),
             generation: 0,
@@ -168,7 +176,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || desk.run())
             .map_err(|source| StoreError::File { path: path.to_owned(), source })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), written_at })
     }
 
     /// Hands `mutation` to the thread and waits until it is durable or refused.
@@ -180,6 +188,11 @@ impl Writer {
             TrySendError::Disconnected(_) => ended(),
         })?;
         answer.wait()
+    }
+
+    /// When something was committed last, in seconds since 1970-01-01 UTC.
+    pub(super) fn last_write(&self) -> Option<i64> {
+        Some(self.written_at.load(Ordering::Relaxed)).filter(|at| *at != 0)
     }
 
     /// How many mutations wait to be taken up.
@@ -208,6 +221,7 @@ fn ended() -> StoreError {
 struct Desk {
     connection: Connection,
     jobs: Receiver<Job>,
+    written_at: Arc<AtomicI64>,
     limits: Limits,
     adapters: Adapters,
     /// What of the store `adapters` was learned from: another process may delete an adapter.
@@ -268,6 +282,7 @@ impl Desk {
         }
         match attempt {
             Ok(Attempt::Committed { outcomes, erased }) => {
+                self.written_at.store(Timestamp::now().as_second(), Ordering::Relaxed);
                 if erased {
                     self.scrub_at.get_or_insert_with(|| Instant::now() + SCRUB_AFTER);
                 }

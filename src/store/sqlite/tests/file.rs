@@ -1,11 +1,11 @@
 //! The database file: modes, versions, other people's files, damage.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, thread};
+use std::{fs, ops::ControlFlow, os::unix::fs::PermissionsExt, path::Path, thread};
 
 use rusqlite::Connection;
 
 use super::*;
-use crate::store::{ApprovalFilter, DateRange, sqlite::schema};
+use crate::store::{ApprovalFilter, DateRange, Newest, sqlite::schema};
 
 fn open(path: &Path) -> Result<Store, StoreError> {
     Store::open(path, StoreOptions::default())
@@ -122,7 +122,8 @@ fn try_everything(store: &Store, adapter: AdapterId, rows: &[ObjectRow]) {
     let _ = store.next_keks(ROOT, 2, 0, 100);
     let _ = store.add_version(ROOT, version_row(2));
     let _ = store.rotations();
-    let _ = store.objects_page(adapter, &live(&[]));
+    let newest = Newest { searches: vec![(adapter, live(&[1])), (adapter, live(&[]))], ..Newest::default() };
+    let _ = store.each_newest(&newest, |_| ControlFlow::Continue(()));
     let _ = store.counts();
     let _ = store.identities();
     let _ = store.approvals(&ApprovalFilter { limit: 10, ..ApprovalFilter::default() });
@@ -211,6 +212,12 @@ fn what_is_read_often_is_read_through_an_index() {
     assert!(due.starts_with("SEARCH o USING INDEX object_due (adapter=? AND due_at<?)"), "{due}");
     let counts = steps(crate::store::sqlite::SELECT_COUNTS);
     assert_eq!(counts, "SEARCH object_count USING INTEGER PRIMARY KEY (rowid=?)");
+    let placed = steps(crate::store::sqlite::listing::SELECT_PLACED);
+    assert!(placed.contains("SEARCH o USING INTEGER PRIMARY KEY (rowid=?)") && !placed.contains("SCAN"), "{placed}");
+    for sql in crate::store::sqlite::across::QUERIES {
+        let plan = steps(sql);
+        assert!(plan.starts_with("SEARCH") && !plan.contains("TEMP"), "{sql}: {plan}");
+    }
     let listed = steps(crate::store::sqlite::listing::SELECT_LISTED);
     for (table, index) in [("o", "INDEX sqlite_autoindex_object_1 (id=?)"), ("h", "INTEGER PRIMARY KEY (rowid=?)")] {
         assert!(listed.contains(&format!("SEARCH {table} USING {index}")), "{listed}");

@@ -1,7 +1,9 @@
 //! Objects as administrators see them, counts, and who was seen.
 
+use std::ops::ControlFlow;
+
 use super::*;
-use crate::store::{Fingerprint, ListedObject, ObjectCount, ObjectUse, SeenCertificate, SeenObject};
+use crate::store::{DateRange, Fingerprint, ListedObject, Newest, ObjectCount, ObjectUse, SeenCertificate, SeenObject};
 
 fn listed(row: &ObjectRow) -> ListedObject {
     ListedObject {
@@ -33,6 +35,109 @@ fn seen(adapter: AdapterId, number: u8, at: i64) -> SeenCertificate {
     }
 }
 
+/// What a search in several adapters finds.
+fn newest(
+    store: &Store,
+    searches: &[(AdapterId, &Search)],
+    made: Option<DateRange>,
+    after: Option<ObjectId>,
+    limit: usize,
+) -> Vec<ListedObject> {
+    let searches = searches.iter().map(|(adapter, search)| (*adapter, (*search).clone())).collect();
+    let mut found = Vec::new();
+    let visit = |listed| {
+        found.push(listed);
+        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    store.each_newest(&Newest { searches, made, after }, visit).unwrap();
+    found
+}
+
+#[test]
+fn what_several_adapters_have_is_merged_in_the_order_of_creation() {
+    let fixture = Fixture::new();
+    let adapters = [fixture.adapter, add_adapter(&fixture.store, "second"), add_adapter(&fixture.store, "third")];
+    let mut rows = Vec::new();
+    for number in 0..30_u32 {
+        let row = new_row(adapters[(number as usize * 7) % 3]);
+        let index = IndexEntries {
+            dates: vec![DateEntry { field: 1, seconds: i64::from(number) * 5_000 }],
+            ..terms(&[u64::from(number % 2), 100 + u64::from(number)])
+        };
+        fixture.store.apply(vec![Change::Insert { row: row.clone(), index }]).unwrap();
+        rows.push(row);
+    }
+    let gone = destroyed(&rows[29]);
+    fixture.update(&gone, None).unwrap();
+    let ids = |found: Vec<ListedObject>| found.into_iter().map(|listed| listed.id).collect::<Vec<_>>();
+    let expected = |wanted: &dyn Fn(usize) -> bool| -> Vec<ObjectId> {
+        (0..30).rev().filter(|number| wanted(*number)).map(|number| rows[number].id).collect()
+    };
+    let all = Search { live: true, destroyed: true, newest_first: true, ..Search::default() };
+    fn everywhere(adapters: [AdapterId; 3], search: &Search) -> [(AdapterId, &Search); 3] {
+        adapters.map(|adapter| (adapter, search))
+    }
+    let found = |search: &Search| ids(newest(&fixture.store, &everywhere(adapters, search), None, None, 100));
+    assert_eq!(found(&all), expected(&|_| true));
+    let live = Search { destroyed: false, ..all.clone() };
+    assert_eq!(found(&live), expected(&|number| number < 29));
+    let even = Search { terms: vec![term(0)], ..all.clone() };
+    assert_eq!(found(&even), expected(&|number| number % 2 == 0));
+    let one = Search { terms: vec![term(0), term(112)], ..all.clone() };
+    assert_eq!(found(&one), [rows[12].id]);
+    assert_eq!(found(&Search { terms: vec![term(1), term(112)], ..all.clone() }), []);
+    // Different adapters may be searched in different ways, and not all of them need be.
+    let some = newest(&fixture.store, &[(adapters[0], &even), (adapters[1], &all)], None, None, 100);
+    let owner = |number: usize| (number * 7) % 3;
+    assert_eq!(ids(some), expected(&|number| owner(number) == 1 || (owner(number) == 0 && number % 2 == 0)));
+    // Page by page.
+    let (mut after, mut joined) = (None, Vec::new());
+    while joined.len() < 30 {
+        let page = ids(newest(&fixture.store, &everywhere(adapters, &all), None, after, 7));
+        after = page.last().copied();
+        joined.extend(page);
+    }
+    assert_eq!(joined, expected(&|_| true));
+    // The date of creation narrows where it is looked, give or take an hour.
+    let made = DateRange { field: 1, from: 50_000, to: 75_000 };
+    let narrowed = ids(newest(&fixture.store, &everywhere(adapters, &all), Some(made), None, 100));
+    assert!(narrowed.starts_with(&[rows[15].id]) && narrowed.ends_with(&[rows[10].id]), "{narrowed:?}");
+    let never = DateRange { field: 1, from: 9_000_000, to: i64::MAX };
+    assert_eq!(newest(&fixture.store, &everywhere(adapters, &all), Some(never), None, 100), []);
+    assert_eq!(newest(&fixture.store, &everywhere(adapters, &all), None, Some(ObjectId(Uuid::now_v7())), 100), []);
+
+    assert_eq!(fixture.store.count_term(adapters[0], term(0)).unwrap(), 5);
+    assert_eq!(fixture.store.count_term(adapters[0], term(129)).unwrap(), u64::from(owner(29) == 0));
+    assert_eq!(fixture.store.count_term(AdapterId(Uuid::new_v4()), term(0)).unwrap(), 0);
+}
+
+#[test]
+fn objects_are_found_by_the_beginning_of_their_identifiers() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    let id = |number: u128| ObjectId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number));
+    for number in [5, 1, 3, 0x100] {
+        let adapter = if number == 3 { other } else { fixture.adapter };
+        let row = ObjectRow { id: id(number), ..new_row(adapter) };
+        fixture.store.apply(vec![Change::Insert { row, index: IndexEntries::default() }]).unwrap();
+    }
+    let found = |range, after, limit: usize| {
+        let mut found = Vec::new();
+        let visit = |listed: ListedObject| {
+            found.push(listed.id);
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        fixture.store.each_identified(range, after, visit).unwrap();
+        found
+    };
+    assert_eq!(found((id(0), id(0xff)), None, 100), [id(5), id(3), id(1)]);
+    assert_eq!(found((id(0), id(0xff)), None, 2), [id(5), id(3)]);
+    assert_eq!(found((id(0), id(0xff)), Some(id(3)), 2), [id(1)]);
+    assert_eq!(found((id(0x100), id(0x100)), None, 100), [id(0x100)]);
+    assert_eq!(found((id(0), id(0)), None, 100), []);
+    assert_eq!(found((id(1), id(5)), Some(id(1)), 100), []);
+}
+
 #[test]
 fn a_page_lists_what_a_search_finds_without_what_is_sealed() {
     let fixture = Fixture::new();
@@ -42,17 +147,16 @@ fn a_page_lists_what_a_search_finds_without_what_is_sealed() {
     fixture.store.apply(vec![Change::Insert { row: others.clone(), index: terms(&[1]) }]).unwrap();
     let gone = destroyed(&rows[9]);
     fixture.update(&gone, None).unwrap();
-    let page = |search: &Search| fixture.store.objects_page(fixture.adapter, search).unwrap();
-    let everything = Search { live: true, destroyed: true, limit: 100, ..Search::default() };
-    let expected: Vec<ListedObject> = rows[..9].iter().chain([&gone]).map(listed).collect();
-    assert_eq!(page(&everything), expected);
-    assert_eq!(
-        page(&Search { terms: vec![term(1)], limit: 2, ..everything.clone() }),
-        [expected[1].clone(), expected[3].clone()]
-    );
-    let after = Search { after: Some(rows[7].id), newest_first: true, limit: 2, ..everything.clone() };
-    assert_eq!(page(&after), [expected[6].clone(), expected[5].clone()]);
-    assert_eq!(fixture.store.objects_page(AdapterId(Uuid::new_v4()), &everything).unwrap(), []);
+    let everything = Search { live: true, destroyed: true, newest_first: true, ..Search::default() };
+    let page = |adapter, search: &Search, after: Option<&ObjectRow>, limit| {
+        newest(&fixture.store, &[(adapter, search)], None, after.map(|row| row.id), limit)
+    };
+    let expected: Vec<ListedObject> = rows[..9].iter().chain([&gone]).rev().map(listed).collect();
+    assert_eq!(page(fixture.adapter, &everything, None, 100), expected);
+    let odd = Search { terms: vec![term(1)], ..everything.clone() };
+    assert_eq!(page(fixture.adapter, &odd, None, 2), [expected[0].clone(), expected[2].clone()]);
+    assert_eq!(page(fixture.adapter, &everything, Some(&rows[7]), 2), expected[3..5]);
+    assert_eq!(page(AdapterId(Uuid::new_v4()), &everything, None, 100), []);
     assert_eq!(fixture.store.listed_object(others.id).unwrap(), Some(listed(&others)));
     assert_eq!(fixture.store.listed_object(ObjectId(Uuid::now_v7())).unwrap(), None);
 }

@@ -28,6 +28,7 @@ use super::{
     local::LocalUser,
     problem::{self, Code, Problem},
     service::Service,
+    turns::{self, Turn},
     wiped::wiped_json,
 };
 use crate::store::Fingerprint;
@@ -109,6 +110,21 @@ impl Call {
     ) -> Answer {
         let Self { admin, caller, .. } = self;
         let found = admin.blocking(move |admin| work(&admin.service, &caller)).await?;
+        Ok(Json(found).into_response())
+    }
+
+    /// Answers what `work` finds when its turn has come. The wait keeps nobody from being served who wants something else.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(super) async fn read_in_turn<T: Serialize + Send + 'static>(
+        self,
+        kind: turns::Kind,
+        work: impl FnOnce(&Service, &Caller, Turn) -> Result<T, Problem> + Send + 'static,
+    ) -> Answer {
+        let Self { admin, caller, .. } = self;
+        let turn = admin.turns.wait(kind).await;
+        let found = admin.blocking(move |admin| work(&admin.service, &caller, turn)).await?;
         Ok(Json(found).into_response())
     }
 

@@ -26,7 +26,7 @@
 //!    adapter, then `caller.may(permission, Scope::Adapter(..))` decides, and what is refused is not found.
 //! 3. `routes/THING.rs`: a handler of about five lines for each method, with `#[utoipa::path]`, and `router()` that joins them:
 //!    [`http::Call`] is the first argument; then [`http::At`] (path), [`http::Filter`] (query), [`etag::IfMatch`] (a change
-//!    names the revision it was made from), [`http::Body`] last. It ends in `call.read` (200), `call.one` (200 with ETag),
+//!    names the revision it was made from), [`http::Body`] last. It ends in `call.read` (200), `call.read_in_turn` (the same, one of a kind at a time), `call.one` (200 with ETag),
 //!    `call.create` (201, idempotent), `call.create_secret` (the same, the answer is never kept) or `call.done` (204).
 //! 4. `tests/admin/THING.rs`: for each route an allowed role, a refused role, bad input, a conflict, the ends of a page.
 //!
@@ -57,6 +57,7 @@ pub mod server;
 pub mod service;
 mod session;
 mod throttle;
+mod turns;
 pub(crate) mod wiped;
 
 use std::{
@@ -69,7 +70,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use self::{problem::Problem, service::Service, session::Sessions, throttle::Throttle};
+use self::{problem::Problem, service::Service, session::Sessions, throttle::Throttle, turns::Turns};
 use crate::console;
 
 /// Requests that are worked on at the same time; others wait for them.
@@ -85,6 +86,7 @@ pub struct Admin {
     /// When the use of an API key was noted last.
     keys_used: Mutex<HashMap<Uuid, i64>>,
     at_work: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Admin {
@@ -98,10 +100,11 @@ impl Admin {
             under_way: Mutex::default(),
             keys_used: Mutex::default(),
             at_work: Arc::new(Semaphore::new(AT_WORK)),
+            turns: Turns::default(),
         })
     }
 
-    /// Does `work` on a thread that may block. Once begun it is done to its end, also when nobody waits for it any more.
+    /// Does `work` on a thread that may block, but waits for nothing there that takes long: others wait for its place. Once begun it is done to its end, also when nobody waits for it any more.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Admin) -> Result<T, Problem> + Send + 'static,

@@ -120,7 +120,10 @@ fn add_problems(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (403, "Not allowed"),
         (429, "Too many failed logins"),
         (500, "The server made a mistake"),
-        (503, "HSM, database or audit log cannot do this now"),
+        (
+            503,
+            "HSM, database or audit log cannot do this now, or it is being done for others; then Retry-After says when to come again",
+        ),
     ];
     if path.contains('{') {
         problems.push((404, "There is no such thing, or none that the caller may know of"));

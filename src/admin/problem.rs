@@ -22,6 +22,9 @@ use crate::{audit::AuditError, store::StoreError, text::BadText, trust::TrustErr
 /// The media type of problem details.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// After how many seconds somebody may come again who found the server busy.
+const BUSY_SECONDS: u64 = 2;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $member:ident = $status:literal $text:literal $title:literal;)*) => {
         /// A kind of error.
@@ -110,6 +113,8 @@ codes! {
     AuditUnavailable = 503 "audit-unavailable" "The audit log cannot be written";
     /// The database is overloaded, or its disk full.
     StoreUnavailable = 503 "store-unavailable" "The database cannot do this now";
+    /// Others are being served that need the same.
+    Busy = 503 "busy" "The server is busy with the same for others";
 }
 
 impl Code {
@@ -218,6 +223,14 @@ impl Problem {
         let detail = format!("too many failed logins from this address or for this key: try again in {seconds} s");
         let mut problem = Self::new(Code::TooManyAttempts, detail).with("retry_after_seconds", seconds);
         problem.retry_after = Some(seconds);
+        problem
+    }
+
+    /// Others are being served that need the same.
+    #[must_use]
+    pub fn busy(detail: &'static str) -> Self {
+        let mut problem = Self::new(Code::Busy, detail).with("retry_after_seconds", BUSY_SECONDS);
+        problem.retry_after = Some(BUSY_SECONDS);
         problem
     }
 

@@ -109,7 +109,6 @@ pub(super) fn serve(admin: Admin, hal: Arc<dyn RootKeys>, _lock: &ServerLock) ->
         backing_up: Mutex::default(),
         watched: Watched::default(),
         remembered: Remembered::default(),
-        verifying: Mutex::default(),
     };
     let readiness = readiness(Arc::clone(&hal), Arc::clone(&store), Arc::clone(&audit));
     let last = Arc::clone(&store);

@@ -16,7 +16,7 @@ use kmip::{
 use uuid::Uuid;
 
 use super::{state::is_destroyed, summary::Summary, terms};
-use crate::store::{AdapterId, DateRange, ListedObject, Newest, ObjectId, Search, Store, StoreError, Term};
+use crate::store::{AdapterId, Candidate, DateRange, ListedObject, Newest, ObjectId, Search, Store, StoreError, Term};
 
 /// Objects looked at for one page. Past it the page ends, however short it is, and says where to go on.
 const MOST_LOOKED_AT: usize = 10_000;
@@ -73,7 +73,8 @@ pub struct Page {
     pub objects: Vec<Summary>,
     /// Those among them whose rows are damaged: whether they are meant nobody can tell.
     pub damaged: Vec<ObjectId>,
-    /// Where the next page begins; `None` after the last. A page that is not full need not be the last.
+    /// Where the next page begins; `None` after the last. A page that is not full need not be the last. It is an object of one
+    /// of the adapters, or where identifiers are searched any identifier: never an object of another adapter.
     pub next: Option<ObjectId>,
 }
 
@@ -129,13 +130,22 @@ pub fn inventory(
     if let Some(IdentifierRange { first, last }) = filter.identifier {
         let adapters: HashSet<_> = adapters.iter().copied().collect();
         store.each_identified((first, last), after, |listed| {
-            let is_seen = adapters.contains(&listed.adapter);
-            reading.read(listed, is_seen)
+            let next = reading.last.map(|last| between(last, listed.id));
+            if adapters.contains(&listed.adapter) {
+                reading.read(Candidate::Found(listed), next)
+            } else {
+                reading.read(Candidate::PassedOver(listed.id), next)
+            }
         })?;
     } else {
-        let search = |id: &AdapterId| search(store, *id, filter, now).map(|search| (*id, search));
+        let until = reading.until;
+        let search = |id: &AdapterId| search(store, *id, filter, now, until).map(|search| (*id, search));
         let searches = adapters.iter().map(search).collect::<Result<_, _>>()?;
-        store.each_newest(&Newest { searches, made: made(filter), after }, |listed| reading.read(listed, true))?;
+        let newest = Newest { searches, made: made(filter), after, hurry_from: Some(until) };
+        store.each_newest(&newest, |candidate| {
+            let next = reading.last;
+            reading.read(candidate, next)
+        })?;
     }
     Ok(reading.page)
 }
@@ -176,18 +186,23 @@ impl<'f> Reading<'f> {
         }
     }
 
-    fn read(&mut self, listed: ListedObject, is_seen: bool) -> ControlFlow<()> {
-        let full = self.page.objects.len() + self.page.damaged.len() >= self.limit;
+    /// Looks at an object; where it cannot, the next page begins behind `next`.
+    fn read(&mut self, candidate: Candidate, next: Option<ObjectId>) -> ControlFlow<()> {
+        let (id, found) = match candidate {
+            Candidate::Found(listed) => (listed.id, Some(listed)),
+            Candidate::PassedOver(id) => (id, None),
+        };
+        // What is not meant does not tell whether there is another page.
+        let full = found.is_some() && self.page.objects.len() + self.page.damaged.len() >= self.limit;
         let late = self.looked_at > 0 && self.looked_at.is_multiple_of(BETWEEN_LOOKS) && Instant::now() >= self.until;
         if full || late || self.looked_at >= MOST_LOOKED_AT {
             // There is at least this one behind the page.
-            self.page.next = self.last;
+            self.page.next = next;
             return ControlFlow::Break(());
         }
         self.looked_at += 1;
-        let id = listed.id;
         self.last = Some(id);
-        if is_seen && may_be_meant(&listed, self.filter) {
+        if let Some(listed) = found.filter(|listed| may_be_meant(listed, self.filter)) {
             match Summary::of(listed, self.now) {
                 Some(summary) if is_meant(&summary, self.filter, self.lowered.as_deref()) => {
                     self.page.objects.push(summary);
@@ -200,13 +215,22 @@ impl<'f> Reading<'f> {
     }
 }
 
+/// The roundest identifier that is greater than `below` and not greater than `last`: it says no more of either than that it
+/// lies between them, so whoever may see neither can have it. Nothing else lies between them.
+fn between(last: ObjectId, below: ObjectId) -> ObjectId {
+    let (last, below) = (last.0.as_u128(), below.0.as_u128());
+    let differing = (last ^ below).checked_ilog2().unwrap_or_default();
+    ObjectId(Uuid::from_u128(last >> differing << differing))
+}
+
 /// What the index can decide. It knows states as they were stored: where the clock has moved one since, it is not asked.
-fn search(store: &Store, adapter: AdapterId, filter: &Filter, now: i64) -> Result<Search, StoreError> {
+/// After `until` it is not asked either what the clock has moved.
+fn search(store: &Store, adapter: AdapterId, filter: &Filter, now: i64, until: Instant) -> Result<Search, StoreError> {
     let mut search = Search { live: true, destroyed: true, newest_first: true, ..Search::default() };
     if let Some(state) = filter.state {
         search.live = !is_destroyed(state);
         search.destroyed = is_destroyed(state);
-        if store.due(adapter, now, 1)?.is_empty() {
+        if Instant::now() < until && store.due(adapter, now, 1)?.is_empty() {
             search.terms.push(terms::state_term(state));
         }
     }
@@ -264,6 +288,34 @@ mod tests {
         for bad in ["", "-", "g", "0190 ", "+1", &"0".repeat(33), &"-".repeat(40), "é"] {
             assert_eq!(IdentifierRange::beginning(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn between_two_identifiers_is_neither_of_them() {
+        let id = |text: &str| ObjectId(text.parse().unwrap());
+        let last = id("01901abc-1234-7abc-8123-456789abcdef");
+        for (below, expected) in [
+            ("01901abc-1233-7fff-bfff-ffffffffffff", "01901abc-1234-0000-0000-000000000000"),
+            ("01901abc-1234-7abc-8123-456789abc000", "01901abc-1234-7abc-8123-456789abc800"),
+            ("01800000-0000-7000-8000-000000000000", "01900000-0000-0000-0000-000000000000"),
+        ] {
+            assert_eq!(between(last, id(below)), id(expected));
+            assert!(id(below) < id(expected) && id(expected) <= last);
+        }
+    }
+
+    #[test]
+    fn what_is_passed_over_counts_as_looked_at_and_does_not_end_a_page() {
+        let filter = Filter::default();
+        let id = |number: usize| ObjectId(Uuid::from_u128(u128::MAX - number as u128));
+        // The clock may end the page before.
+        let mut reading = Reading::new(&filter, 0, None, 0);
+        let mut looked = 0;
+        while reading.read(Candidate::PassedOver(id(looked)), reading.last).is_continue() {
+            looked += 1;
+        }
+        assert!(looked > 0 && looked <= MOST_LOOKED_AT && looked == reading.looked_at, "{looked}");
+        assert_eq!(reading.page.next, Some(id(looked - 1)));
     }
 
     #[test]

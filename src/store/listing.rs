@@ -1,7 +1,7 @@
 //! Objects as administrators see them: without what is sealed, with who used them last, counted, and held after their
 //! destruction.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
 use uuid::Uuid;
 
@@ -78,21 +78,33 @@ pub struct Newest {
     /// A range of the date of creation. What is shown may be outside of it by an hour or so: it only tells where to look, and
     /// takes for granted that nobody has set the clock back by more than an hour.
     pub made: Option<DateRange>,
-    /// Only what was made before this object.
+    /// Only what was made before this object, which is of one of the adapters.
     pub after: Option<ObjectId>,
+    /// From then on adapters are prepared for in the cheapest way, which may find more candidates that are passed over.
+    pub hurry_from: Option<Instant>,
+}
+
+/// An object that a search comes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// It is as the search says.
+    Found(ListedObject),
+    /// It meets one condition, and not another.
+    PassedOver(ObjectId),
 }
 
 /// Objects as administrators see them.
 impl Store {
-    /// Shows `visit` the objects that `newest` finds, those made last first, for as long as it says so. A connection to the
-    /// database is in use meanwhile.
+    /// Shows `visit` the objects that `newest` finds, and those that it looks at on the way, made last first, for as long as it
+    /// says so. Behind an object that is of none of the adapters nothing is found, as behind one that is not there. A
+    /// connection to the database is in use meanwhile.
     ///
     /// # Errors
     /// The database failed; `visit` may have seen some by then.
     pub fn each_newest(
         &self,
         newest: &Newest,
-        visit: impl FnMut(ListedObject) -> ControlFlow<()>,
+        visit: impl FnMut(Candidate) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.engine.each_newest(newest, visit)
     }

@@ -19,7 +19,7 @@ pub use self::{
     backup::Copied,
     condition::Condition,
     identities::{AnswerRow, ApiKeyRow, GrantRow, IdentityCertificate, IdentityRow, Keep, Spend},
-    listing::{HeldRow, ListedObject, Newest, ObjectCount, ObjectUse, SeenObject},
+    listing::{Candidate, HeldRow, ListedObject, Newest, ObjectCount, ObjectUse, SeenObject},
     root_keys::{
         KekCount, KekRow, Rewrapped, RootKeyRow, RootKeyState, RootKeyVersionRow, RotationRow, RotationStep, SealedRow,
         SignerRow, VersionState, WRAPPED_KEK_MAX,

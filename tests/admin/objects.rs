@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use base64ct::{Base64, Encoding as _};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use keystead::admin::model::{Activity, ImpactReport, ManagedObject};
 use kmip::{
     enums::RevocationReasonCode,
@@ -152,6 +152,77 @@ fn keys_of_all_adapters_are_searched_newest_first() {
     api.delete(&format!("/v1/adapters/{two}")).expect(204);
     assert_eq!(found(&api, &by_mark), [4, 2, 0].map(|number: usize| made[number].clone()));
     assert_eq!(found(&api, &format!("identifier={}", made[1])), [""; 0]);
+}
+
+#[test]
+fn pages_tell_nothing_of_objects_that_the_caller_may_not_see() {
+    let api = administrator();
+    let (own, mut first) = adapter(&api, "pages own");
+    let (_, mut second) = adapter(&api, "pages foreign");
+    let (mut made, mut foreign) = (Vec::new(), Vec::new());
+    for number in 0..3_u8 {
+        made.push(register(&mut first, register_aes(&[number; 16], [])));
+        foreign.push(register(&mut second, register_aes(&[number; 16], [])));
+    }
+    let scoped = api.service("pages scoped", &[("viewer", Some(&own))]);
+    let page = |id: &str| Base64UrlUnpadded::encode_string(format!("objects\0{id}").as_bytes());
+    let made_up = page(&uuid::Uuid::now_v7().to_string());
+    for path in ["/v1/objects".to_owned(), objects(&own)] {
+        let behind = |page: &str| scoped.get(&format!("{path}?page={page}")).expect(200);
+        assert_eq!(ids(behind(&page(&made[2]))["items"].as_array().unwrap()), [&*made[1], &*made[0]]);
+        let nothing = behind(&made_up);
+        assert_eq!(nothing, json!({"items": [], "next_page": null}));
+        for id in &foreign {
+            assert_eq!(behind(&page(id)), nothing, "{path}");
+        }
+    }
+    // By the beginning of the identifier, an object at a time: no token has what is of others, and none says that there is more
+    // where only others have more.
+    let shared = made[0].bytes().zip(foreign[2].bytes()).take_while(|(a, b)| a == b).count();
+    let (mut found, mut token) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/objects?identifier={}&limit=1{token}", &made[0][..shared]);
+        let on_page = scoped.get(&path).expect(200);
+        found.extend(ids(on_page["items"].as_array().unwrap()).into_iter().map(str::to_owned));
+        let Some(next) = on_page["next_page"].as_str() else { break };
+        let place = Base64UrlUnpadded::decode_vec(next).unwrap();
+        assert!(!foreign.iter().any(|id| place.ends_with(id.as_bytes())), "{}", place.escape_ascii());
+        token = format!("&page={next}");
+    }
+    assert_eq!(found, [2, 1, 0].map(|number: usize| made[number].clone()));
+}
+
+#[test]
+fn many_who_search_and_verify_wait_for_one_another_and_nobody_else_for_them() {
+    let api = administrator();
+    adapter(&api, "search crowd");
+    let viewer = api.service("search crowd viewer", &[("viewer", None)]);
+    let auditor = api.service("search crowd auditor", &[("auditor", None)]);
+    std::thread::scope(|threads| {
+        let crowd: Vec<_> = (0..40)
+            .map(|number| {
+                let (who, path) = if number % 2 == 0 {
+                    (viewer.clone(), "/v1/objects?name_contains=crowd")
+                } else {
+                    (auditor.clone(), "/v1/audit/verify")
+                };
+                threads.spawn(move || who.get(path))
+            })
+            .collect();
+        api.get("/v1/session").expect(200);
+        api.get("/v1/adapters?limit=1").expect(200);
+        for one in crowd {
+            let reply = one.join().unwrap();
+            if reply.status == 503 {
+                assert!(reply.headers.contains_key("retry-after"));
+                reply.problem(503, "busy");
+            } else {
+                reply.expect(200);
+            }
+        }
+    });
+    // Who may not learns that, whoever searches.
+    api.service("search crowd nobody", &[]).get("/v1/objects?name_contains=crowd").problem(403, "forbidden");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
         model::{AuditEvent, AuditVerification},
         page::{Page, Window},
         problem::Problem,
+        turns::Kind,
     },
     audit::Query,
     store::AdapterId,
@@ -99,7 +100,10 @@ struct VerifyQuery {
 #[utoipa::path(get, path = "/v1/audit/verify", tag = "audit", params(VerifyQuery),
     responses((status = 200, description = "What was found", body = AuditVerification)))]
 async fn verify(call: Call, Filter(VerifyQuery { page }): Filter<VerifyQuery>) -> Answer {
-    call.read(move |service, caller| service.verify_audit(caller, page.as_deref())).await
+    call.read_in_turn(Kind::Verification, move |service, caller, turn| {
+        service.verify_audit(caller, page.as_deref(), turn)
+    })
+    .await
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {

@@ -14,6 +14,7 @@ use crate::{
         model::{Activity, ActivityQuery, ImpactReport, ManagedObject, ObjectQuery, ObjectSearch},
         page::{Page, Window},
         problem::ProblemDetails,
+        turns::Kind,
     },
     store::{AdapterId, ObjectId},
 };
@@ -57,7 +58,12 @@ async fn search(call: Call, Filter(search): Filter<ObjectSearch>) -> Answer {
         Some(adapter) => {
             call.read(move |service, caller| service.list_objects(caller, adapter, &filter, &window)).await
         }
-        None => call.read(move |service, caller| service.search_objects(caller, &filter, &window)).await,
+        None => {
+            call.read_in_turn(Kind::Search, move |service, caller, turn| {
+                service.search_objects(caller, &filter, &window, turn)
+            })
+            .await
+        }
     }
 }
 

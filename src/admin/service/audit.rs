@@ -12,6 +12,7 @@ use crate::{
         page::{Page, Window},
         permission::{Permission, Scope},
         problem::{Code, Problem},
+        turns::Turn,
     },
     audit::{
         Query, SearchError, Subject, search,
@@ -22,8 +23,6 @@ use crate::{
 
 /// How long checkpoints are collected for one answer. To go along the chain takes a few times as long.
 const VERIFY_FOR: Duration = Duration::from_secs(2);
-/// How long one verification waits for another.
-const VERIFY_AFTER: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Checks a part of the server's own log, as much as can be checked in some seconds.
@@ -31,6 +30,7 @@ impl Service {
         &self,
         caller: &Caller,
         page: Option<&str>,
+        turn: Turn,
     ) -> Result<AuditVerification, Problem> {
         let may = (Permission::AuditRead, Scope::Everything);
         self.act(caller, "audit.verify", may, Subject::default(), |_| {
@@ -39,10 +39,7 @@ impl Service {
                 Mark::parse(text).ok_or_else(|| Problem::new(Code::Malformed, "page: not a place in the audit log"))
             });
             let from = from.transpose()?;
-            // It reads whatever there is of the log, so there is one at a time.
-            let _alone = self.verifying.try_lock_for(VERIFY_AFTER).ok_or_else(|| {
-                Problem::new(Code::StoreUnavailable, "the audit log is being verified for somebody else: try again")
-            })?;
+            let _turn = turn?;
             let (mut report, next) =
                 verify_part(&self.config.audit.path, from, VERIFY_FOR).map_err(|error| match error {
                     PartError::Gone => Problem::new(Code::Malformed, format!("page: {error}")).with("field", "page"),

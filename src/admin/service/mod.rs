@@ -73,8 +73,6 @@ pub struct Service {
     pub watched: Watched,
     /// What is kept in memory from request to request.
     pub remembered: Remembered,
-    /// Held while the audit log is verified.
-    pub verifying: Mutex<()>,
 }
 
 impl Service {

@@ -13,6 +13,7 @@ use crate::{
         page::{Page, Window},
         permission::{Permission, Scope},
         problem::{Code, Problem},
+        turns::Turn,
     },
     audit::Subject,
     engine::{self, Dates, Filter, RecoverError, Removal, RemovalError, Summary},
@@ -45,13 +46,13 @@ impl Service {
         caller: &Caller,
         filter: &Filter,
         window: &Window,
+        turn: Turn,
     ) -> Result<Page<ManagedObject>, Problem> {
         self.list(caller, "object.search", Permission::KmipList, |visible| {
+            let _turn = turn?;
             let directory = self.directory()?;
             let adapters = directory.rows.adapters.iter().map(|row| row.id).filter(|id| visible.includes(*id));
             let adapters: Vec<_> = adapters.collect();
-            // A search in many adapters keeps a connection to the database busy, of which clients need the others.
-            let _one_at_a_time = self.remembered.searching.lock();
             self.objects_of(&adapters, filter, window)
         })
     }

@@ -51,8 +51,6 @@ pub struct Remembered {
     pub(super) directory: Latest,
     changes: Mutex<VecDeque<Change>>,
     polled: Mutex<HashMap<(Uuid, &'static str), Instant>>,
-    /// Held while many adapters are searched.
-    pub(super) searching: Mutex<()>,
     seen: Mutex<Option<(Instant, Arc<Vec<SeenCertificate>>)>>,
 }
 

@@ -52,7 +52,6 @@ impl Here {
             certificate: Arc::new(ServerCertificate::without_key(certificates(&admin.config.tls.certificate)?)),
             started_at: Timestamp::now(),
             backing_up: Mutex::default(),
-            verifying: Mutex::default(),
             watched: Watched::default(),
             remembered: Remembered::default(),
         };

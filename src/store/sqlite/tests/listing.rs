@@ -1,9 +1,11 @@
 //! Objects as administrators see them, counts, and who was seen.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
 use super::*;
-use crate::store::{DateRange, Fingerprint, ListedObject, Newest, ObjectCount, ObjectUse, SeenCertificate, SeenObject};
+use crate::store::{
+    Candidate, DateRange, Fingerprint, ListedObject, Newest, ObjectCount, ObjectUse, SeenCertificate, SeenObject,
+};
 
 fn listed(row: &ObjectRow) -> ListedObject {
     ListedObject {
@@ -45,11 +47,13 @@ fn newest(
 ) -> Vec<ListedObject> {
     let searches = searches.iter().map(|(adapter, search)| (*adapter, (*search).clone())).collect();
     let mut found = Vec::new();
-    let visit = |listed| {
-        found.push(listed);
+    let visit = |candidate| {
+        if let Candidate::Found(listed) = candidate {
+            found.push(listed);
+        }
         if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    store.each_newest(&Newest { searches, made, after }, visit).unwrap();
+    store.each_newest(&Newest { searches, made, after, hurry_from: None }, visit).unwrap();
     found
 }
 
@@ -109,6 +113,69 @@ fn what_several_adapters_have_is_merged_in_the_order_of_creation() {
     assert_eq!(fixture.store.count_term(adapters[0], term(0)).unwrap(), 5);
     assert_eq!(fixture.store.count_term(adapters[0], term(129)).unwrap(), u64::from(owner(29) == 0));
     assert_eq!(fixture.store.count_term(AdapterId(Uuid::new_v4()), term(0)).unwrap(), 0);
+}
+
+#[test]
+fn behind_another_adapters_object_is_nothing_as_behind_none() {
+    let fixture = Fixture::new();
+    let other = add_adapter(&fixture.store, "other");
+    let own = fixture.insert(terms(&[1]));
+    let foreign = new_row(other);
+    fixture.store.apply(vec![Change::Insert { row: foreign.clone(), index: terms(&[1]) }]).unwrap();
+    let all = Search { live: true, destroyed: true, newest_first: true, ..Search::default() };
+    let ids = |searches: &[(AdapterId, &Search)], after| -> Vec<ObjectId> {
+        newest(&fixture.store, searches, None, after, 10).into_iter().map(|listed| listed.id).collect()
+    };
+    assert_eq!(ids(&[(fixture.adapter, &all)], None), [own.id]);
+    assert_eq!(ids(&[(fixture.adapter, &all)], Some(foreign.id)), []);
+    assert_eq!(ids(&[(fixture.adapter, &all), (other, &all)], Some(foreign.id)), [own.id]);
+}
+
+#[test]
+fn conditions_without_an_object_in_common_are_looked_at_one_object_at_a_time() {
+    let fixture = Fixture::new();
+    // Both conditions are so frequent that nobody counts them to their end.
+    let rows: Vec<ObjectRow> = (0..4000).map(|_| new_row(fixture.adapter)).collect();
+    let insert = |(number, row): (usize, &ObjectRow)| Change::Insert {
+        row: row.clone(),
+        index: terms(&[7, 1 + u64::from(number % 2 == 0)]),
+    };
+    fixture.store.apply(rows.iter().enumerate().map(insert).collect()).unwrap();
+    let search = |wanted: &[u64]| Search {
+        terms: wanted.iter().map(|number| term(*number)).collect(),
+        live: true,
+        newest_first: true,
+        ..Search::default()
+    };
+    for hurry_from in [None, Some(Instant::now())] {
+        let passed_over = |after, most: usize| {
+            let mut passed_over = Vec::new();
+            let searches = vec![(fixture.adapter, search(&[1, 2]))];
+            let visit = |candidate| match candidate {
+                Candidate::Found(found) => panic!("{found:?}"),
+                Candidate::PassedOver(id) => {
+                    passed_over.push(id);
+                    if passed_over.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                }
+            };
+            fixture.store.each_newest(&Newest { searches, made: None, after, hurry_from }, visit).unwrap();
+            passed_over
+        };
+        let first = passed_over(None, 5);
+        assert_eq!(first.len(), 5, "whoever looks may stop at each");
+        let rest = passed_over(first.last().copied(), usize::MAX);
+        assert_eq!(rest.len(), 1995);
+        assert!(first.iter().chain(&rest).rev().is_sorted());
+        // What has both is found all the same.
+        let mut found = 0;
+        let searches = vec![(fixture.adapter, search(&[7, 1]))];
+        let visit = |candidate| {
+            found += usize::from(matches!(candidate, Candidate::Found(_)));
+            ControlFlow::Continue(())
+        };
+        fixture.store.each_newest(&Newest { searches, made: None, after: None, hurry_from }, visit).unwrap();
+        assert_eq!(found, 2000);
+    }
 }
 
 #[test]

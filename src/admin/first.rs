@@ -60,7 +60,7 @@ pub fn another_token(store: &Store) -> Result<FirstKey, FirstError> {
         Some(row) => {
             let now = Timestamp::now().as_second();
             for key in store.api_keys(row.id)?.into_iter().filter(|key| key.is_usable(now)) {
-                store.revoke_api_key(key.id, now)?;
+                store.revoke_api_key(key.id, now, None)?;
             }
             row.id
         }

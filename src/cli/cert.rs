@@ -256,7 +256,12 @@ fn expiring(args: &ExpiringArgs) -> Result<(), CliError> {
 fn remove(args: &RemoveArgs) -> Result<(), CliError> {
     let api = args.config.api()?;
     let (path, item) = find(&api, &args.fingerprint)?;
-    api.delete(&if args.although_covered { format!("{path}?although_covered=true") } else { path })?;
+    let path = if args.although_covered { format!("{path}?although_covered=true") } else { path };
+    api.delete(&path).inspect_err(|error| {
+        if matches!(error, CliError::Api(ApiError::Refused(refused)) if refused.code == "state") {
+            note("`keystead cert rule remove` removes the rule; with --although-covered the certificate alone goes");
+        }
+    })?;
     say(format_args!("certificate {:?} removed; its connections end within a second", text(&item, "/name")));
     Ok(())
 }

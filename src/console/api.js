@@ -115,10 +115,13 @@ export async function signOut() {
   session.csrf = null;
 }
 
-/** With the token that sets a server up: makes the first administrator, whose API key is returned. */
-export async function makeFirstAdministrator(token, name) {
+/** With the token that sets a server up: a function that makes the first administrator of a name and returns its API key. Called again it goes on. */
+export function firstAdministrator(token) {
   const headers = { authorization: `Bearer ${token}` };
   const grants = [{ role: "administrator", adapter: null }];
-  const made = await send("POST", "/v1/identities", { headers, body: { kind: "operator", name, grants } });
-  return (await send("POST", `/v1/identities/${made.id}/api-keys`, { headers, body: { name: "first key" } })).key;
+  let made;
+  return async (name) => {
+    made ||= await send("POST", "/v1/identities", { headers, body: { kind: "operator", name, grants } });
+    return (await send("POST", `/v1/identities/${made.id}/api-keys`, { headers, body: { name: "first key" } })).key;
+  };
 }

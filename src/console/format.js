@@ -58,11 +58,11 @@ export function latency(us) {
 
 export const short = (id, length = 8) => (id && id.length > length ? `${id.slice(0, length)}…` : id);
 
-// A table program would run what begins like a formula.
+// A table program would run what begins like a formula; in some countries a cell also begins after a semicolon.
 const cell = (value) => {
   const text = value === null || value === undefined ? "" : String(value);
-  const harmless = /^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+  const harmless = /^-?\d+(\.\d+)?$/.test(text) ? text : text.replace(/(^|[;\t\r\n])(["' ]*[=+\-@])/g, "$1'$2");
+  return /[",;\t\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 };
 
 export const csv = (head, rows) => [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";

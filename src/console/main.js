@@ -3,7 +3,7 @@ import { html, render, useCallback, useEffect, useErrorBoundary, useRef, useStat
 import { get, signOut, whenOver, whoAmI } from "./api.js";
 import { Icon, Logo } from "./icons.js";
 import { href, useRoute } from "./route.js";
-import { Busy, Page, ProblemBox, Said, useLoad } from "./ui.js";
+import { Busy, Page, ProblemBox, Said, say, useLoad } from "./ui.js";
 import { Session, sessionOf, SignIn, SignInAgain, StillThere, useSession } from "./session.js";
 import { roles } from "./words.js";
 
@@ -121,7 +121,12 @@ function App() {
     whenOver(() => new Promise((resolve) => setAgain((old) => [...(old || []), resolve])));
   }, []);
   const leave = async () => {
-    await signOut().catch(() => {});
+    try {
+      await signOut();
+    } catch (problem) {
+      // The cookie is still good, and whoever comes next must not find that out.
+      if (problem.status !== 401) { say(`You are still signed in: ${problem.detail || problem.message}`); return; }
+    }
     setAgain(null);
     location.hash = "";
     set({ left: "You are signed out." });

@@ -4,8 +4,9 @@ import { useEffect, useState } from "./view.js";
 /** The address now: its path in parts, and its query. */
 export function here() {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
-  return { path: `/${parts.map(encodeURIComponent).join("/")}`, parts, query: Object.fromEntries(new URLSearchParams(query)) };
+  // Parts become parts of the API's paths: what is no name or identifier stays escaped, and is not found there.
+  const parts = path.split("/").filter(Boolean).map((part) => (/^[\w-]+$/.test(part) ? part : encodeURIComponent(part)));
+  return { path: `/${parts.join("/")}`, parts, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 /** The address to link to. Parts of a query that say nothing are left out. */

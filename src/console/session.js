@@ -1,6 +1,6 @@
 // Who is signed in, what they may do, and how they come in and go.
 import { createContext, html, useContext, useEffect, useState } from "./view.js";
-import { get, lastRequest, makeFirstAdministrator, signIn } from "./api.js";
+import { firstAdministrator, get, lastRequest, signIn } from "./api.js";
 import { Logo } from "./icons.js";
 import { Button, CopyBox, Field, Notice, ProblemBox, useAct, useNow } from "./ui.js";
 import { Dialog } from "./dialogs.js";
@@ -71,7 +71,9 @@ function SignInForm({ done, name }) {
 function FirstAdministrator({ token, done }) {
   const [name, setName] = useState("");
   const [key, setKey] = useState(null);
-  const { act, busy, problem } = useAct(() => makeFirstAdministrator(token, name));
+  // Tried again it goes on where it was.
+  const [make] = useState(() => firstAdministrator(token));
+  const { act, busy, problem } = useAct(() => make(name));
   const enter = useAct(() => signIn(key));
   if (key) {
     return html`<div class="signin"><h2>Your API key</h2>

@@ -206,8 +206,8 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound`, `Conflict` where it was revoked before.
-    pub fn revoke_api_key(&self, id: Uuid, at: i64) -> Result<(), StoreError> {
-        self.engine.revoke_api_key(id, at)
+    pub fn revoke_api_key(&self, id: Uuid, at: i64, keep: Option<Keep>) -> Result<(), StoreError> {
+        self.engine.revoke_api_key(id, at, keep)
     }
 
     /// Spends a single-use API key: of any number who try, one succeeds.

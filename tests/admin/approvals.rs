@@ -285,16 +285,17 @@ fn of_two_who_approve_at_once_one_does() {
 
 #[test]
 fn what_nobody_approves_in_time_expires() {
-    let api = administrator();
-    let adapter = api.adapter("approvals late");
-    let (asks, decides) = two(server(), "late");
+    // Of its own: where somebody else asks for something at the moment that is moved here, nobody else records that it is over.
+    let server = Server::start();
+    let adapter = server.api().adapter("approvals late");
+    let (asks, decides) = two(&server, "late");
     let request = ask(&asks, "adapter.delete", &adapter);
-    let_time_pass(server().dir(), &request, "expires_at");
+    let_time_pass(server.dir(), &request, "expires_at");
     assert_ne!(approve(&decides, &request).status, 200);
     let now = wait_for(&asks, &request, &[ApprovalStatus::Expired]);
     assert!(now.finished_at.is_some());
     approve(&decides, &now).problem(409, "state");
-    let recorded = || events(server(), &request).iter().any(|(action, _, _)| action == "approval.expire");
+    let recorded = || events(&server, &request).iter().any(|(action, _, _)| action == "approval.expire");
     wait_until("it is on record", recorded);
     // It may be asked for anew.
     let again = ask(&asks, "adapter.delete", &adapter);

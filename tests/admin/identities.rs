@@ -146,9 +146,20 @@ fn nobody_gives_what_they_may_not_do_themselves() {
     officer.delete(&path).expect(204);
 }
 
-/// How one administrator ends another: by method and body.
-const ENDS: [(&str, Option<&str>); 3] =
-    [("DELETE", None), ("PATCH", Some(r#"{"disabled": true}"#)), ("PATCH", Some(r#"{"grants": []}"#))];
+/// How one administrator ends another: method, of what, and body.
+const ENDS: [(&str, Ended, Option<&str>); 4] = [
+    ("DELETE", Ended::Identity, None),
+    ("PATCH", Ended::Identity, Some(r#"{"disabled": true}"#)),
+    ("PATCH", Ended::Identity, Some(r#"{"grants": []}"#)),
+    ("DELETE", Ended::Key, None),
+];
+
+#[derive(Clone, Copy)]
+enum Ended {
+    Identity,
+    /// The only key.
+    Key,
+}
 
 #[test]
 fn of_two_administrators_who_end_each_other_at_once_one_remains() {
@@ -156,11 +167,15 @@ fn of_two_administrators_who_end_each_other_at_once_one_remains() {
     let mut first = place.by_token("administrator 0");
     for round in 1..=12 {
         let second = first.makes(&format!("administrator {round}"), "administrator");
-        let (start, (method, body)) = (Barrier::new(2), ENDS[round % ENDS.len()]);
+        let (start, (method, ended, body)) = (Barrier::new(2), ENDS[round % ENDS.len()]);
         let end = |who: &Who, other: &Who| {
             let api = who.api.with("if-match", "*");
+            let path = match ended {
+                Ended::Identity => other.path(),
+                Ended::Key => format!("{}/api-keys/{}", other.path(), other.key()),
+            };
             start.wait();
-            api.send(method, &other.path(), body)
+            api.send(method, &path, body)
         };
         let replies = thread::scope(|scope| {
             let both = [scope.spawn(|| end(&first, &second)), scope.spawn(|| end(&second, &first))];

@@ -90,6 +90,9 @@ fn dev_keeps_an_administrator_in_a_closed_file() {
     let server = Server::start_in(folder.path(), &[]);
     assert_eq!(std::fs::read(&file).unwrap(), first, "it is kept");
     let key = server.api().get(&keys).expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+    // The last key of the last administrator is kept.
+    server.api().send("DELETE", &format!("{keys}/{key}"), None).problem(409, "state");
+    server.api().post(&keys, &json!({"name": "another"})).expect(201);
     server.api().send("DELETE", &format!("{keys}/{key}"), None).expect(204);
     server.stop();
     let server = Server::start_in(folder.path(), &[]);

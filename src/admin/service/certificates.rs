@@ -126,8 +126,7 @@ impl Service {
             if let Some(rule) = rule.filter(|_| !although_covered) {
                 let detail = format!(
                     "the rule {rule} of this adapter lets the certificate in also when it is not registered: remove that rule first, or \
-                     say that the rule is to be what lets it in, with although_covered=true \
-                     (`keystead cert rule remove`, `cert remove --although-covered`)"
+                     say that the rule is to be what lets it in, with although_covered=true"
                 );
                 return Err(Problem::new(Code::State, detail).with("rule", rule.to_string()));
             }

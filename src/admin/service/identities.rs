@@ -266,7 +266,8 @@ impl Service {
         self.act(caller, "api_key.revoke", may, about, |_| {
             let (_, owner) = self.find_api_key(identity, key)?;
             may_end(caller, &owner)?;
-            match self.store.revoke_api_key(key, now()) {
+            let at = now();
+            match self.store.revoke_api_key(key, at, an_administrator(at)) {
                 Ok(()) | Err(StoreError::Conflict) => Ok(()),
                 Err(error) => Err(error.into()),
             }

@@ -92,11 +92,17 @@ impl Service {
     ) -> Result<T, Problem> {
         self.record(caller, action, permission, about, |about| {
             caller.may(permission, scope)?;
-            if !changes_nothing(action) {
-                self.audit.append(&[event(caller, action, about.clone(), Outcome::Begun)])?;
-            }
+            self.record_beginning(caller, action, about)?;
             work(about)
         })
+    }
+
+    /// Records that `action` begins, unless it changes nothing: asked when the caller is known to be allowed, before the work.
+    fn record_beginning(&self, caller: &Caller, action: &'static str, about: &Subject) -> Result<(), Problem> {
+        if !changes_nothing(action) {
+            self.audit.append(&[event(caller, action, about.clone(), Outcome::Begun)])?;
+        }
+        Ok(())
     }
 
     /// Lists what `caller` may see; what that is `work` is told.

@@ -145,6 +145,7 @@ impl Service {
                 return Err(if in_sight { Problem::forbidden(permission) } else { missing() });
             }
             about.adapter = Some(summary.adapter);
+            self.record_beginning(caller, action, about)?;
             work(summary)
         })
     }

@@ -7,7 +7,7 @@ ALTER TABLE identity ADD COLUMN hands TEXT NOT NULL DEFAULT '';
 ALTER TABLE api_key ADD COLUMN hands TEXT NOT NULL DEFAULT '';
 ALTER TABLE approval ADD COLUMN hands TEXT NOT NULL DEFAULT '';
 
--- Since when hands are kept: since two identities could log in and decide over requests. Once there, the row stays.
+-- Since when two identities can log in and decide over requests: the first two, who have no hands. Once there, the row stays.
 CREATE TABLE hands_kept (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     since INTEGER NOT NULL

@@ -8,7 +8,7 @@ use super::{
     trust::{must_be_new, rows_of, within},
     writer::{Limits, Mutation},
 };
-use crate::store::{ApiKeyRow, IdentityRow, Spend, StoreError};
+use crate::store::{ApiKeyRow, IdentityRow, Keep, Spend, StoreError};
 
 /// The columns of an API key, but for whose it is.
 const COLUMNS: &str =
@@ -25,7 +25,7 @@ const COUNT_USABLE: &str = "
 /// One change of API keys.
 pub(super) enum ApiKeyChange {
     Insert(ApiKeyRow, Option<Spend>),
-    Revoke { id: Uuid, at: i64 },
+    Revoke { id: Uuid, at: i64, keep: Option<Keep> },
     Spend(Spend),
     Touch(Vec<(Uuid, i64)>),
 }
@@ -61,8 +61,8 @@ impl Sqlite {
         self.change_api_key(ApiKeyChange::Insert(row, spend))
     }
 
-    pub(in crate::store) fn revoke_api_key(&self, id: Uuid, at: i64) -> Result<(), StoreError> {
-        self.change_api_key(ApiKeyChange::Revoke { id, at })
+    pub(in crate::store) fn revoke_api_key(&self, id: Uuid, at: i64, keep: Option<Keep>) -> Result<(), StoreError> {
+        self.change_api_key(ApiKeyChange::Revoke { id, at, keep })
     }
 
     pub(in crate::store) fn spend_api_key(&self, spend: Spend) -> Result<(), StoreError> {
@@ -82,16 +82,16 @@ impl Sqlite {
 pub(super) fn apply(connection: &Connection, limits: &Limits, change: &ApiKeyChange) -> Result<(), StoreError> {
     match change {
         ApiKeyChange::Insert(row, spent) => {
-            let hands_kept = hands::are_kept(connection, limits.deciding_roles)?;
-            insert(connection, limits, row, &if hands_kept { hands::text(&row.hands) } else { String::new() })?;
+            hands::note_first_two(connection, limits.deciding_roles)?;
+            insert(connection, limits, row)?;
             spent.map_or(Ok(()), |spent| spend(connection, spent))?;
-            hands::are_kept(connection, limits.deciding_roles).map(drop)
+            hands::note_first_two(connection, limits.deciding_roles)
         }
-        ApiKeyChange::Revoke { id, at } => {
+        ApiKeyChange::Revoke { id, at, keep } => identities::keeping(connection, *keep, || {
             let sql = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
             let revoked = connection.execute(sql, params![id.as_bytes(), at])?;
             found_or(connection, revoked, *id, false)
-        }
+        }),
         ApiKeyChange::Spend(spent) => spend(connection, *spent),
         ApiKeyChange::Touch(used) => {
             let mut touch = connection.prepare_cached(
@@ -125,7 +125,7 @@ fn found_or(connection: &Connection, changed: usize, id: Uuid, single_use: bool)
     Err(if found.is_some() { StoreError::Conflict } else { StoreError::NotFound })
 }
 
-fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow, hands: &str) -> Result<(), StoreError> {
+fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow) -> Result<(), StoreError> {
     let (identity, _) = identities::find(connection, row.identity)?.ok_or(StoreError::NotFound)?;
     must_be_new(connection.execute(
         "INSERT INTO api_key (id, identity, name, hash, single_use, created_at, expires_at, revoked_at, used_at,
@@ -141,7 +141,7 @@ fn insert(connection: &Connection, limits: &Limits, row: &ApiKeyRow, hands: &str
             row.expires_at,
             row.revoked_at,
             row.used_at,
-            hands,
+            hands::text(&row.hands),
         ],
     )?)?;
     within(limits.api_keys, connection, COUNT_USABLE, [identity, row.created_at])

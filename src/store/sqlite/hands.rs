@@ -1,4 +1,4 @@
-//! Through whose hands access came: how it is written, and since when.
+//! Through whose hands access came: how it is written, and the first two who have none.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,26 @@ const DECIDERS: &str = "
     WHERE g.role = ?1 AND (i.fingerprint IS NOT NULL OR EXISTS (SELECT 1 FROM api_key AS k WHERE k.identity = i.seq))
     LIMIT 2";
 
-/// Whether hands are kept: from the moment on when two could decide, whatever becomes of them. The moment is noted here, so this
-/// is asked before and after every change that can bring it.
-pub(super) fn are_kept(connection: &Connection, deciding_roles: &[&str]) -> Result<bool, StoreError> {
+/// Notes the moment from which on two can decide, once and for good, and takes the hands from those two: somebody has to bring in
+/// the second person. Of everybody else they stay. Asked before every
+/// change as well, for a database that is older may have the two already, and what is given now came through hands.
+pub(super) fn note_first_two(connection: &Connection, deciding_roles: &[&str]) -> Result<(), StoreError> {
     if connection.prepare_cached("SELECT 1 FROM hands_kept")?.exists([])? {
-        return Ok(true);
+        return Ok(());
     }
     let mut deciders = BTreeSet::new();
     for role in deciding_roles {
         deciders.extend(rows_of(connection, DECIDERS, [role], |row| row.get::<_, i64>(0))?);
     }
     if deciders.len() < 2 {
-        return Ok(false);
+        return Ok(());
+    }
+    for decider in deciders {
+        connection.execute("UPDATE identity SET hands = '' WHERE seq = ?1", [decider])?;
+        connection.execute("UPDATE api_key SET hands = '' WHERE identity = ?1", [decider])?;
     }
     connection.execute("INSERT INTO hands_kept (one, since) VALUES (1, unixepoch())", [])?;
-    Ok(true)
+    Ok(())
 }
 
 /// Hands as they are stored.

@@ -90,25 +90,24 @@ pub(super) fn apply(
     limits: &Limits,
     change: &IdentityChange,
 ) -> Result<(), StoreError> {
-    let hands_kept = hands::are_kept(connection, limits.deciding_roles)?;
-    let written = |row: &IdentityRow| if hands_kept { hands::text(&row.hands) } else { String::new() };
+    hands::note_first_two(connection, limits.deciding_roles)?;
     match change {
         IdentityChange::Insert(row, spend) => {
-            insert(connection, adapters, limits, row, &written(row))?;
+            insert(connection, adapters, limits, row)?;
             spend.map_or(Ok(()), |spend| api_keys::spend(connection, spend))?;
         }
         IdentityChange::Update(row, keep) => {
-            keeping(connection, *keep, || update(connection, adapters, row, &written(row)))?;
+            keeping(connection, *keep, || update(connection, adapters, row))?;
         }
         IdentityChange::Delete { id, revision, keep } => {
             keeping(connection, *keep, || delete(connection, *id, *revision))?;
         }
     }
-    hands::are_kept(connection, limits.deciding_roles).map(drop)
+    hands::note_first_two(connection, limits.deciding_roles)
 }
 
 /// Makes a change that must not take the last of those away whom `keep` names.
-fn keeping(
+pub(super) fn keeping(
     connection: &Connection,
     keep: Option<Keep>,
     change: impl FnOnce() -> Result<(), StoreError>,
@@ -141,7 +140,6 @@ fn insert(
     adapters: &mut Adapters,
     limits: &Limits,
     row: &IdentityRow,
-    hands: &str,
 ) -> Result<(), StoreError> {
     if row.revision != 1 {
         return Err(StoreError::Conflict);
@@ -162,14 +160,14 @@ fn insert(
             row.created_at,
             row.changed_at,
             row.created_by.map(Uuid::into_bytes),
-            hands,
+            hands::text(&row.hands),
         ],
     )?)?;
     grant(connection, adapters, connection.last_insert_rowid(), &row.grants)?;
     within(limits.identities, connection, "SELECT count(*) FROM identity", [])
 }
 
-fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow, hands: &str) -> Result<(), StoreError> {
+fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow) -> Result<(), StoreError> {
     let (seq, stored) = find(connection, row.id)?.ok_or(StoreError::NotFound)?;
     if stored.checked_add(1) != Some(row.revision) {
         return Err(StoreError::Conflict);
@@ -189,7 +187,7 @@ fn update(connection: &Connection, adapters: &mut Adapters, row: &IdentityRow, h
             certificate.map(|certificate| &certificate.der),
             row.disabled,
             row.changed_at,
-            hands,
+            hands::text(&row.hands),
         ],
     )?)?;
     connection.execute("DELETE FROM identity_grant WHERE identity = ?1", [seq])?;

@@ -70,35 +70,38 @@ fn certificate(number: u8) -> Option<IdentityCertificate> {
     Some(IdentityCertificate { fingerprint: Fingerprint([number; 32]), der: vec![0x30, number] })
 }
 
-/// Whether the hands of an identity and of a key that are made now are kept.
-fn are_kept(store: &Store) -> bool {
-    let probe = identity(&Uuid::new_v4().to_string(), "viewer");
-    let row = added(store, probe);
-    let key = added_key(store, &row);
-    let (key, row) = store.api_key(key.id).unwrap().unwrap();
-    assert_eq!(key.hands, row.hands);
-    assert!(row.hands.is_empty() || row.hands == given());
-    !row.hands.is_empty()
+/// The hands of an identity and of its key.
+fn hands(store: &Store, id: Uuid) -> (BTreeSet<Uuid>, Vec<BTreeSet<Uuid>>) {
+    let keys = store.api_keys(id).unwrap().into_iter().map(|key| key.hands).collect();
+    (store.identity(id).unwrap().unwrap().hands, keys)
 }
 
 #[test]
-fn hands_are_kept_from_the_moment_on_when_two_can_decide_whatever_becomes_of_them() {
+fn the_first_two_who_can_decide_have_no_hands_and_everybody_else_has() {
     let fixture = Fixture::new();
     let store = &fixture.store;
+    let (none, all) = ((BTreeSet::new(), vec![BTreeSet::new()]), (given(), vec![given()]));
     let first = holder(store, "first", "administrator");
-    holder(store, "operator", "operator");
-    assert!(!are_kept(store));
+    let before = holder(store, "operator", "operator");
+    let sleeper = holder(store, "sleeper", "");
     // Whom nobody can log in as decides nothing.
     let second = added(store, identity("second", "security-officer"));
-    assert!(!are_kept(store));
-    let completes = added_key(store, &second);
-    assert_eq!(store.api_key(completes.id).unwrap().unwrap().0.hands, BTreeSet::new(), "what completes the pair");
-    assert!(are_kept(store));
+    assert_eq!(hands(store, first.id), all);
+    added_key(store, &second);
+    assert_eq!(hands(store, first.id), none);
+    assert_eq!(hands(store, second.id), none, "what completes the pair");
+    let later = holder(store, "later", "administrator");
+    for other in [&before, &sleeper, &later] {
+        assert_eq!(hands(store, other.id), all, "{}", other.name);
+    }
+    added_key(store, &second);
+    assert_eq!(hands(store, second.id), (BTreeSet::new(), vec![BTreeSet::new(), given()]));
+    // Whatever becomes of them, there is no other pair.
     store.delete_identity(second.id, 1, None).unwrap();
     store.delete_identity(first.id, 1, None).unwrap();
-    assert!(are_kept(store));
     let fixture = fixture.reopened();
-    assert!(are_kept(&fixture.store));
+    let third = holder(&fixture.store, "third", "administrator");
+    assert_eq!(hands(&fixture.store, third.id), all);
 }
 
 #[test]
@@ -109,7 +112,8 @@ fn a_pair_that_is_gone_before_anything_else_is_given_counts() {
     let second = IdentityRow { certificate: certificate(1), grants: vec![scoped], ..identity("second", "") };
     added(&fixture.store, second.clone());
     fixture.store.delete_identity(second.id, 1, None).unwrap();
-    assert!(are_kept(&fixture.store));
+    let third = holder(&fixture.store, "third", "administrator");
+    assert_eq!(hands(&fixture.store, third.id), (given(), vec![given()]));
 }
 
 #[test]
@@ -120,21 +124,19 @@ fn two_that_decide_nothing_or_one_that_does_are_no_pair() {
     for (name, role) in [("a", "operator"), ("b", "auditor"), ("c", "viewer"), ("d", "")] {
         holder(&fixture.store, name, role);
     }
-    assert!(!are_kept(&fixture.store));
+    assert_eq!(hands(&fixture.store, first.id), (given(), vec![given(), given()]));
 }
 
 #[test]
-fn a_change_replaces_the_hands_once_they_are_kept() {
+fn a_change_replaces_the_hands() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     let first = holder(store, "first", "administrator");
     let stored = |id| store.identity(id).unwrap().unwrap();
-    store.update_identity(IdentityRow { revision: 2, ..first.clone() }, None).unwrap();
-    assert_eq!(stored(first.id).hands, BTreeSet::new());
     holder(store, "second", "administrator");
-    store.update_identity(IdentityRow { revision: 3, ..first.clone() }, None).unwrap();
+    store.update_identity(IdentityRow { revision: 2, ..first.clone() }, None).unwrap();
     assert_eq!(stored(first.id).hands, given());
-    let nobody = IdentityRow { revision: 4, hands: BTreeSet::new(), ..first.clone() };
+    let nobody = IdentityRow { revision: 3, hands: BTreeSet::new(), ..first.clone() };
     store.update_identity(nobody, None).unwrap();
     assert_eq!(stored(first.id).hands, BTreeSet::new());
 }
@@ -171,7 +173,7 @@ fn the_last_one_with_a_role_stays_and_the_last_but_one_may_go() {
     added(store, disabled.clone());
     added_key(store, &disabled);
     let revoked = added(store, identity("revoked", "administrator"));
-    store.revoke_api_key(added_key(store, &revoked).id, 210).unwrap();
+    store.revoke_api_key(added_key(store, &revoked).id, 210, None).unwrap();
     let scoped = GrantRow { role: "administrator".into(), adapter: Some(fixture.adapter) };
     let scoped = added(store, IdentityRow { grants: vec![scoped], ..identity("scoped", "") });
     added_key(store, &scoped);

@@ -248,7 +248,7 @@ fn usable_keys_of_an_identity_are_limited_and_others_do_not_count() {
     assert_eq!(fixture.store.api_keys(row.id).unwrap().len(), 2);
     // The second has expired by then; the first is revoked.
     added_key(&fixture.store, ApiKeyRow { created_at: 300, ..forever() });
-    fixture.store.revoke_api_key(first.id, 301).unwrap();
+    fixture.store.revoke_api_key(first.id, 301, None).unwrap();
     added_key(&fixture.store, ApiKeyRow { created_at: 302, ..forever() });
     let other = added(&fixture.store, "other");
     added_key(&fixture.store, key(&other));
@@ -261,9 +261,9 @@ fn a_key_is_revoked_once() {
     let key = added_key(&fixture.store, key(&row));
     assert!(stored_key(&fixture.store, key.id).is_usable(299));
     assert!(!stored_key(&fixture.store, key.id).is_usable(300));
-    fixture.store.revoke_api_key(key.id, 250).unwrap();
-    assert!(matches!(fixture.store.revoke_api_key(key.id, 251), Err(StoreError::Conflict)));
-    assert!(matches!(fixture.store.revoke_api_key(Uuid::new_v4(), 251), Err(StoreError::NotFound)));
+    fixture.store.revoke_api_key(key.id, 250, None).unwrap();
+    assert!(matches!(fixture.store.revoke_api_key(key.id, 251, None), Err(StoreError::Conflict)));
+    assert!(matches!(fixture.store.revoke_api_key(Uuid::new_v4(), 251, None), Err(StoreError::NotFound)));
     let stored = stored_key(&fixture.store, key.id);
     assert_eq!(stored.revoked_at, Some(250));
     assert!(!stored.is_usable(250));
@@ -299,7 +299,7 @@ fn a_key_that_is_revoked_expired_or_not_for_single_use_is_not_spent() {
     let row = added(&fixture.store, "one");
     let single = || added_key(&fixture.store, ApiKeyRow { single_use: true, ..key(&row) });
     let (revoked, expired, last_second) = (single(), single(), single());
-    fixture.store.revoke_api_key(revoked.id, 210).unwrap();
+    fixture.store.revoke_api_key(revoked.id, 210, None).unwrap();
     assert!(matches!(fixture.store.spend_api_key(revoked.id, 220), Err(StoreError::Conflict)));
     assert!(matches!(fixture.store.spend_api_key(expired.id, 300), Err(StoreError::Conflict)));
     fixture.store.spend_api_key(last_second.id, 299).unwrap();

@@ -76,7 +76,7 @@ else
 fi
 
 # What looks for faults that keep people out of the console.
-axe=axe-core@4.14.1
+axe="axe-core@4.14.1"
 axe_digest=sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
 KEYSTEAD_TEST_AXE=$(cd "$target" && pwd)/axe/axe.min.js
 export KEYSTEAD_TEST_AXE

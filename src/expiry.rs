@@ -87,8 +87,13 @@ pub fn forecast(
 ) -> Vec<Expiring> {
     let mut all = registered(rows, now);
     all.extend(others(rows, server, own_ca, seen, now));
-    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
+    sort(&mut all);
     all
+}
+
+/// Puts those that expire first in front.
+fn sort(all: &mut [Expiring]) {
+    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
 }
 
 /// The certificates that the rows hold, of clients and authorities, those that expire first in front.
@@ -103,7 +108,7 @@ pub fn registered(rows: &TrustRows, now: i64) -> Vec<Expiring> {
     let clients =
         clients.filter_map(|row| read(CertificateKind::Client, Some(&row.name), adapter(row.adapter), &row.der, now));
     let mut all: Vec<_> = authorities.chain(clients).collect();
-    all.sort_by_key(|one| (one.not_after, one.kind, one.fingerprint.0));
+    sort(&mut all);
     all
 }
 

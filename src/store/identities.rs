@@ -34,8 +34,8 @@ pub struct IdentityRow {
     pub created_by: Option<Uuid>,
     /// What it may do. A grant that stands there twice counts once.
     pub grants: Vec<GrantRow>,
-    /// Through whose hands its grants and its certificate came, directly or through others. Kept only from the moment on when
-    /// two identities could log in that have one of [`super::StoreOptions::deciding_roles`]; before it, what is stored has none.
+    /// Through whose hands its grants and its certificate came, directly or through others. The store takes them from the first
+    /// two identities that can log in and have one of [`super::StoreOptions::deciding_roles`], when the second one comes.
     pub hands: BTreeSet<Uuid>,
 }
 

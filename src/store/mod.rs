@@ -270,8 +270,8 @@ pub struct StoreOptions {
     pub max_api_keys: u32,
     /// Open requests for approval.
     pub max_open_approvals: u32,
-    /// The roles, by the callers' names for them, that decide over requests of others. From the moment on when somebody can log in
-    /// as two identities that have one of them, for everything or for an adapter, the store keeps through whose hands access came.
+    /// The roles, by the callers' names for them, that decide over requests of others. The first two identities as which somebody
+    /// can log in that have one of them, for everything or for an adapter, are taken to have their access through nobody's hands.
     pub deciding_roles: &'static [&'static str],
     /// Whether a database of an older version is brought up to date, which whoever works on it now does not survive.
     pub migrate: bool,

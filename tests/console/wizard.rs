@@ -23,6 +23,16 @@ fn begin(kind: &str) -> Option<(Server, Browser)> {
     Some((server, browser))
 }
 
+/// A certificate signing request that openssl makes, and its private key.
+fn request(subject: &str) -> (String, KeyPair) {
+    let folder = tempfile::tempdir().unwrap();
+    let make =
+        ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "request.pem", "-subj", subject];
+    openssl(folder.path(), &make).unwrap();
+    let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    (read("request.pem"), KeyPair::from_pem(&read("key.pem")).unwrap())
+}
+
 /// The client connects with its certificate and makes a key; the page tells.
 fn is_seen(server: &Server, browser: &Browser, holder: &Holder) {
     let connection = holder.connect(server).expect("it is let in");
@@ -50,29 +60,10 @@ fn vcenter_by_its_own_certificate() {
 fn vcenter_by_a_request_that_is_signed() {
     let Some((server, browser)) = begin("VMware vCenter") else { return };
     browser.tick("New Certificate Signing Request (CSR)");
-    let folder = tempfile::tempdir().unwrap();
-    openssl(
-        folder.path(),
-        &[
-            "req",
-            "-new",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "request.pem",
-            "-subj",
-            "/CN=vcenter",
-        ],
-    )
-    .unwrap();
-    let request = std::fs::read_to_string(folder.path().join("request.pem")).unwrap();
+    let (request, key) = request("/CN=vcenter");
     browser.paste("Certificate signing request (CSR)", &request);
     browser.press("Sign it");
     let signed = browser.copied("Signed certificate");
-    let key = KeyPair::from_pem(&std::fs::read_to_string(folder.path().join("key.pem")).unwrap()).unwrap();
     is_seen(&server, &browser, &Holder::with(&signed, key));
 }
 
@@ -104,26 +95,8 @@ fn vcenter_by_its_root_certificate_is_registered_from_the_refused_handshake() {
 fn a_netapp_cluster_by_its_request() {
     for kind in ["NetApp ONTAP", "NetApp Element"] {
         let Some((server, browser)) = begin(kind) else { return };
-        let folder = tempfile::tempdir().unwrap();
         let subject = "/C=US/ST=Colorado/L=Boulder/O=Example/OU=Storage/CN=cluster-1/emailAddress=a@example.com";
-        openssl(
-            folder.path(),
-            &[
-                "req",
-                "-new",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-keyout",
-                "key.pem",
-                "-out",
-                "request.pem",
-                "-subj",
-                subject,
-            ],
-        )
-        .unwrap();
-        let request = std::fs::read_to_string(folder.path().join("request.pem")).unwrap();
+        let (request, key) = request(subject);
         // As it stands in a JSON answer of the cluster.
         browser.paste("Certificate signing request (CSR)", &request.replace('\n', "\\n"));
         browser.press("Sign it");
@@ -135,7 +108,6 @@ fn a_netapp_cluster_by_its_request() {
             assert_eq!(call["params"]["kmipKeyServerPort"], server.addr().port());
             call["params"]["kmipClientCertificate"].as_str().unwrap().to_owned()
         };
-        let key = KeyPair::from_pem(&std::fs::read_to_string(folder.path().join("key.pem")).unwrap()).unwrap();
         is_seen(&server, &browser, &Holder::with(&signed, key));
     }
 }

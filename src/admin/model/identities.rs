@@ -33,7 +33,8 @@ pub struct Identity {
     /// The identity that made it.
     pub created_by: Option<Uuid>,
     /// The identities through whose hands its roles and its certificate came, directly or through others. Neither decides on what
-    /// the other asks for. None where that was before two could decide, or by the token of `keystead admin-token`.
+    /// the other asks for. None of the first two who may decide, nor where it came by a token of the
+    /// server's machine.
     pub given_by: Vec<Uuid>,
     /// One more with every change; its ETag.
     pub revision: u64,

@@ -198,7 +198,8 @@ fn attribute(text: &str) -> Result<WantedAttribute, Problem> {
     })
 }
 
-/// Which objects are asked for, whosever they are.
+/// Which objects are asked for, whosever they are: [`ObjectQuery`] and the adapter. Its members stand here again because serde does
+/// not refuse unknown filters of a type that flattens another.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

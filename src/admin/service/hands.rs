@@ -2,7 +2,7 @@
 //!
 //! Whoever makes an identity or an API key can keep the key and act as both. So whatever is given carries the hands through which
 //! it came: who gave it, and all through whose hands the giver's own access came. Two people are two where neither is among the
-//! other's hands and no third one is among both. The first two who may decide have none: till then the store keeps no hands.
+//! other's hands and no third one is among both. The first two who may decide have none: the store sees to that.
 
 use std::collections::BTreeSet;
 

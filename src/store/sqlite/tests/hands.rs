@@ -1,11 +1,11 @@
-//! Through whose hands access came, since when that is kept, and that somebody with a role remains.
+//! Through whose hands access came, who the first two are, and that somebody with a role remains.
 
 use std::{collections::BTreeSet, sync::Barrier, thread};
 
 use rusqlite::Connection;
 
-use super::*;
-use crate::store::{ApiKeyRow, Fingerprint, GrantRow, IdentityCertificate, IdentityRow, Keep};
+use super::{identities::certificate, *};
+use crate::store::{ApiKeyRow, GrantRow, IdentityRow, Keep};
 
 const GIVER: Uuid = Uuid::from_u128(0x61);
 /// After keys that end were made, and before they end.
@@ -13,35 +13,8 @@ const KEEP: Option<Keep> = Some(Keep { role: "administrator", at: 250 });
 
 /// An identity with this role that came through the hands of [`GIVER`].
 fn identity(name: &str, role: &str) -> IdentityRow {
-    IdentityRow {
-        id: Uuid::new_v4(),
-        kind: "operator".into(),
-        name: name.into(),
-        description: None,
-        certificate: None,
-        disabled: false,
-        revision: 1,
-        created_at: 100,
-        changed_at: 100,
-        created_by: None,
-        grants: vec![GrantRow { role: role.into(), adapter: None }],
-        hands: given(),
-    }
-}
-
-fn key(identity: &IdentityRow) -> ApiKeyRow {
-    ApiKeyRow {
-        id: Uuid::new_v4(),
-        identity: identity.id,
-        name: "key".into(),
-        hash: [5; 32],
-        single_use: false,
-        created_at: 200,
-        expires_at: Some(300),
-        revoked_at: None,
-        used_at: None,
-        hands: given(),
-    }
+    let grants = vec![GrantRow { role: role.into(), adapter: None }];
+    IdentityRow { grants, hands: given(), ..identities::identity(name) }
 }
 
 fn given() -> BTreeSet<Uuid> {
@@ -54,7 +27,7 @@ fn added(store: &Store, row: IdentityRow) -> IdentityRow {
 }
 
 fn added_key(store: &Store, identity: &IdentityRow) -> ApiKeyRow {
-    let row = key(identity);
+    let row = ApiKeyRow { hands: given(), ..identities::key(identity) };
     store.insert_api_key(row.clone(), None).unwrap();
     row
 }
@@ -64,10 +37,6 @@ fn holder(store: &Store, name: &str, role: &str) -> IdentityRow {
     let row = added(store, identity(name, role));
     added_key(store, &row);
     row
-}
-
-fn certificate(number: u8) -> Option<IdentityCertificate> {
-    Some(IdentityCertificate { fingerprint: Fingerprint([number; 32]), der: vec![0x30, number] })
 }
 
 /// The hands of an identity and of its key.

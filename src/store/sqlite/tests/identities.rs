@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, thread};
 use super::*;
 use crate::store::{AnswerRow, ApiKeyRow, Fingerprint, GrantRow, IdentityCertificate, IdentityRow, Spend};
 
-fn identity(name: &str) -> IdentityRow {
+/// Somebody with no role.
+pub(super) fn identity(name: &str) -> IdentityRow {
     IdentityRow {
         id: Uuid::new_v4(),
         kind: "service".into(),
@@ -28,7 +29,7 @@ fn added(store: &Store, name: &str) -> IdentityRow {
     row
 }
 
-fn certificate(number: u8) -> Option<IdentityCertificate> {
+pub(super) fn certificate(number: u8) -> Option<IdentityCertificate> {
     Some(IdentityCertificate { fingerprint: Fingerprint([number; 32]), der: vec![0x30, number] })
 }
 
@@ -36,7 +37,8 @@ fn grant(role: &str, adapter: Option<AdapterId>) -> GrantRow {
     GrantRow { role: role.into(), adapter }
 }
 
-fn key(identity: &IdentityRow) -> ApiKeyRow {
+/// A key that is made at 200 and ends at 300.
+pub(super) fn key(identity: &IdentityRow) -> ApiKeyRow {
     ApiKeyRow {
         id: Uuid::new_v4(),
         identity: identity.id,
